@@ -1,0 +1,259 @@
+"""The nouns every part shares, and the shapes of what plugs in. Imports nothing of ours.
+
+A driver is found by entry point (group `fengsui.drivers`): the name in the site file, the object a `Driver`.
+Time: a monotonic instant is `asyncio.get_running_loop().time()` in seconds (virtual in the simulator), a UTC time is
+whole milliseconds since 1970 and comes only from `edge.clock`. Units stand last in names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum, IntEnum
+from typing import Any, NamedTuple, Protocol
+
+ENTRY_POINT_GROUP = "fengsui.drivers"
+
+MAX_STEPS = 2**53 - 1  # a value in whole steps stays exact in a double; beyond it a reading is SUSPECT
+
+
+class Quality(IntEnum):
+    """How far a reading may be believed. Failed is not zero: all but GOOD, OVER_RANGE and SUSPECT have no value."""
+
+    GOOD = 0
+    OVER_RANGE = 1  # outside what the instrument can measure (the point's range)
+    CALIBRATING = 2
+    MAINTENANCE = 3
+    NO_ANSWER = 4  # asked, silence (or the wire, the port, the device is gone)
+    NO_POWER = 5
+    SUSPECT = 6  # stuck, spiking, physically impossible
+    REFUSED = 7  # it answered: with an exception, or with its own mark for "no value"
+
+
+class Level(IntEnum):
+    """Grades of the Chinese warning system, lowest first; NONE is a cleared alarm."""
+
+    NONE = 0
+    BLUE = 1
+    YELLOW = 2
+    ORANGE = 3
+    RED = 4
+
+
+class ClockQuality(IntEnum):
+    """How far a UTC time may be believed."""
+
+    TRUSTED = 0  # disciplined: NTP, GNSS, or the province's own time over an authenticated link
+    FREE = 1  # plausible (not before the last time we knew), not confirmed
+    UNKNOWN = 2  # before the last time we knew, e.g. 1970: back-dated when the time is learnt
+
+
+class Kind(IntEnum):
+    """What an entry of the outbox, and the body of a packet, holds. Numbers are on the wire (edge/wire/FORMAT.md)."""
+
+    ROUNDS = 0
+    ALARM = 1
+    STATUS = 2
+    SHEET = 3
+    ACCOUNT = 4
+    RECEIPT = 8  # downlink
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One measured quantity. `step` is the instrument's resolution in `unit`; a value is kept in whole steps."""
+
+    id: str
+    unit: str
+    step: Decimal
+    minimum: Decimal | None
+    maximum: Decimal | None
+    every_ms: int
+    device: str
+    name: str = ""
+
+    def show(self, steps: int | None) -> str:
+        """The value as a person reads it, with exactly the digits the instrument has; `-` when there is none."""
+        return "-" if steps is None else str(steps * self.step)
+
+
+class Reading(NamedTuple):
+    """What a driver read of one point, in the point's unit. `value` None: asked and failed, `quality` says why."""
+
+    point: str
+    value: float | int | None
+    quality: Quality = Quality.GOOD
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """All readings of one instant and one group of points (those read equally often, in the sheet's order).
+
+    `values` in whole steps; `qualities` one byte (`Quality`) for each, or empty when all are GOOD.
+    """
+
+    group: int
+    at_ms: int
+    values: tuple[int | None, ...]
+    qualities: bytes = b""
+    clock: ClockQuality = ClockQuality.TRUSTED
+
+
+class Change(IntEnum):
+    RAISED = 0
+    CHANGED = 1  # of level, either way
+    CLEARED = 2
+
+
+class Rule(IntEnum):
+    ABOVE = 0
+    BELOW = 1
+    STALE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A limit changed its level. `why` in numbers: the rule, the value and the threshold that decided.
+
+    ABOVE, BELOW: `value` and `threshold` in whole steps of the point (when CLEARED, the threshold that was left).
+    STALE: `value` is None, `threshold` the seconds without a good value.
+    """
+
+    limit: str
+    point: str
+    level: Level
+    change: Change
+    rule: Rule
+    value: int | None
+    threshold: int
+    at_ms: int
+    clock: ClockQuality = ClockQuality.TRUSTED
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """What a link knows of itself. `up` None: cannot be known (say why)."""
+
+    up: bool | None
+    why: str
+    mtu_bytes: int
+
+
+class Sent(Enum):
+    """What became of one packet handed to a link. None of them settles anything: only the province's receipt does."""
+
+    SENT = "sent"  # left, by the word of the next hop (PUBACK, terminal's feedback)
+    NOT_SENT = "not sent"  # surely did not leave: may be sent again at once
+    UNKNOWN = "unknown"  # may have left: wait for the receipt before sending again
+
+
+class Port(Protocol):
+    """An open byte pipe. Raises `errors.PortLost` from any call once the other end is gone."""
+
+    async def read(self) -> bytes:
+        """The next bytes, one at least."""
+
+    async def write(self, data: bytes) -> None:
+        """Returns when the operating system has taken all of `data`."""
+
+    def flush_input(self) -> bytes:
+        """Throws away what has arrived and was not read; returns it, as evidence."""
+
+    def close(self) -> None: ...
+
+
+class PortSettings(Protocol):
+    """What opens a port: `serial:/dev/...` with its line settings, or `tcp:host:port` (those are then unused)."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def open(self) -> str: ...
+    @property
+    def baud(self) -> int: ...
+    @property
+    def parity(self) -> str: ...
+    @property
+    def stop_bits(self) -> int: ...
+    @property
+    def data_bits(self) -> int: ...
+
+
+OpenPort = Callable[[PortSettings], Awaitable[Port]]
+
+
+class PolledSensor(Protocol):
+    """A device that answers when asked."""
+
+    async def read(self, points: Sequence[str]) -> list[Reading]:
+        """One Reading for each of `points` (ids), in their order.
+
+        Raises DeviceSilent or PortLost when nothing usable came back; a refusal is a Reading without a value.
+        """
+
+    def health(self) -> Mapping[str, Any]:
+        """Counters a technician may ask for, JSON types only (asked, answered, silent, garbled, refused ...)."""
+
+
+class ListenedSensor(Protocol):
+    """A device that speaks by itself."""
+
+    def listen(self) -> AsyncIterator[list[Reading]]:
+        """Yields what was heard, as heard. Raises PortLost. Noise is skipped and counted, never yielded."""
+
+    def health(self) -> Mapping[str, Any]: ...
+
+
+Sensor = PolledSensor | ListenedSensor
+
+
+class Link(Protocol):
+    """A way out. One `run` at a time; `send` only while `state().up` is not False."""
+
+    window: int  # packets that may be on the way at once
+
+    def state(self) -> LinkState: ...
+
+    async def run(self, receive: Callable[[bytes], None], changed: Callable[[], None]) -> None:
+        """Connects and serves until the link is gone, then raises LinkLost; the relay's ladder calls again.
+
+        `receive` takes each downlink packet; `changed` is called whenever `state()` says something new.
+        """
+
+    async def send(self, packet: bytes) -> Sent:
+        """Hands over one packet (at most `state().mtu_bytes`); returns when its outcome is known. Never raises."""
+
+    def health(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpec:
+    """A device as the site file has it: `settings` an instance of the driver's `device` struct, `points` id -> the
+    driver's `point` struct."""
+
+    id: str
+    settings: Any
+    points: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """What an entry point of the group `fengsui.drivers` names.
+
+    `device`, `point`, `link` are `msgspec.Struct` types with the driver's own keys of `[[device]]`,
+    `[[device.point]]` and `[[link]]` (the common keys are taken off before), or None where it has no such end.
+    `sensors(port, open_port, devices)` makes the sensors of all devices on one wire, by device id, opening nothing yet.
+    `open_link(link_id, gateway_id, settings)` makes a link, connecting nothing yet.
+    `check(port, devices)` and `check_link(settings)` return sentences about settings that are wrong together
+    (each starting with the device or point id), for `edge/config`.
+    """
+
+    name: str
+    device: type[Any] | None = None
+    point: type[Any] | None = None
+    link: type[Any] | None = None
+    sensors: Callable[[PortSettings, OpenPort, Sequence[DeviceSpec]], Mapping[str, Sensor]] | None = None
+    open_link: Callable[[str, str, Any], Link] | None = None
+    check: Callable[[PortSettings, Sequence[DeviceSpec]], Sequence[str]] = field(default=lambda _port, _devices: ())
+    check_link: Callable[[Any], Sequence[str]] = field(default=lambda _settings: ())

@@ -1,0 +1,5 @@
+"""fengsui-sim."""
+
+
+def main() -> None:
+    raise SystemExit("nothing here yet")
