@@ -1,0 +1,66 @@
+"""Finds the drivers that a site file names, by entry point; imports no other.
+
+A driver that is missing or broken is a problem of the site file, with the installed ones listed. A driver's own
+`check` is asked here too. Nothing of a driver is opened or connected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edge.config.reader import Reader, Where
+from edge.config.words import did_you_mean, listing
+from edge.contract import ENTRY_POINT_GROUP, Driver
+
+# What importing somebody else's module is seen to raise; anything else is a bug of ours.
+BROKEN_IMPORT = (ImportError, AttributeError, SyntaxError, NameError, TypeError, ValueError, OSError, LookupError)
+
+
+class Drivers:
+    """Drivers by name, each loaded at its first mention. `given` replaces the entry points (tests)."""
+
+    def __init__(self, given: Mapping[str, Driver] | None) -> None:
+        self._loaded: dict[str, Driver | str] = dict(given or {})
+        self._given = given
+
+    def installed(self) -> list[str]:
+        """Names that a site file may use."""
+        return sorted(self._given if self._given is not None else _entry_points())
+
+    def get(self, reader: Reader, where: Where, name: str) -> Driver | None:
+        """The driver `name`; None after a problem was noted."""
+        found = self.load(name)
+        if isinstance(found, Driver):
+            return found
+        reader.problem((*where, "driver"), found)
+        return None
+
+    def load(self, name: str) -> Driver | str:
+        """The driver `name`, or a sentence saying why there is none."""
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
+
+    def _load(self, name: str) -> Driver | str:
+        entry = None if self._given is not None else _entry_points().get(name)
+        if entry is None:
+            near = did_you_mean(name, self.installed())
+            hint = f"did you mean “{near}”? " if near else ""
+            return f"no driver “{name}” is installed; {hint}installed: {listing(self.installed())}"
+        try:
+            driver = entry.load()
+        except BROKEN_IMPORT as error:
+            return (
+                f"the driver “{name}” ({entry.value}) can not be imported: {type(error).__name__}: {error}; "
+                f"install it again, or use one of: {listing(self.installed())}"
+            )
+        if not isinstance(driver, Driver):
+            return f"“{name}” ({entry.value}) is not a driver but a {type(driver).__name__}; its package is wrong"
+        return driver
+
+
+def _entry_points() -> dict[str, Any]:
+    from importlib.metadata import entry_points  # 10 ms that a test with its own drivers need not wait for
+
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}

@@ -1,0 +1,135 @@
+"""Turns tables of a site file into structs field by field, so that every mistake is found, not only the first.
+
+A problem is one sentence: where (the key's path), what was found, what is allowed. Knows msgspec and no meaning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import FieldInfo
+
+from edge.config.units import DURATIONS, duration_ms, show_bytes, show_ms, size_bytes
+from edge.config.words import about, did_you_mean, explain, listing, show
+
+Where = tuple[str, ...]
+Table = dict[str, Any]
+T = TypeVar("T", bound=Struct)
+
+
+def label(kind: str, index: int, table: Mapping[str, Any]) -> str:
+    """`device[2] "piezo-1"`: counted from 0, with the id where there is one."""
+    given = table.get("id")
+    return f'{kind}[{index}] "{given}"' if isinstance(given, str) else f"{kind}[{index}]"
+
+
+class Reader:
+    """Collects problems while tables are turned into structs. `folder`: what relative paths are relative to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.problems: list[str] = []
+
+    def problem(self, where: Where, message: str) -> None:
+        """Notes one mistake."""
+        self.problems.append(f"{' → '.join(where)}: {message}" if where else message)
+
+    def struct(self, where: Where, table: Table, kind: type[T], missing_ok: Collection[str] = ()) -> T | None:
+        """`kind` made of its own keys in `table`; None when one of them is wrong. Other keys are not looked at.
+
+        A required key in `missing_ok` is not complained about (an unknown key that means it already was).
+        """
+        before = len(self.problems)
+        values: Table = {}
+        complete = True
+        for field in msgspec.structs.fields(kind):
+            if field.encode_name in table:
+                self._field((*where, field.encode_name), field, table[field.encode_name], values)
+            elif field.default is NODEFAULT and field.default_factory is NODEFAULT:
+                complete = False
+                if field.encode_name not in missing_ok:
+                    self.problem(where, f"the key `{field.encode_name}` is missing: {about(field.type)}")
+        if not complete or len(self.problems) > before:
+            return None
+        try:
+            return kind(**values)
+        except (ValueError, TypeError) as error:  # the struct's own __post_init__
+            self.problem(where, str(error))
+            return None
+
+    def _field(self, where: Where, field: FieldInfo, value: object, values: Table) -> None:
+        if not _finite(value):
+            self.problem(where, f"found {show(value)}; a number must be finite")
+            return
+        try:
+            values[field.name] = msgspec.convert(value, field.type, dec_hook=self._path)
+        except msgspec.ValidationError as error:
+            self.problem(where, explain(value, field.type, str(error)))
+
+    def _path(self, kind: type[Any], value: object) -> object:
+        if kind is Path and isinstance(value, str):
+            return self.folder / value
+        raise NotImplementedError(f"a site file can not hold a {kind.__name__}")
+
+    def unknown_keys(self, where: Where, table: Table, kinds: Sequence[type[Struct]]) -> set[str]:
+        """Complains of every key of `table` that none of `kinds` has. Returns the keys that were probably meant."""
+        allowed = [field.encode_name for kind in kinds for field in msgspec.structs.fields(kind)]
+        meant = set()
+        for key in table:
+            if key in allowed:
+                continue
+            near = did_you_mean(key, [name for name in allowed if name not in table])
+            if near:
+                meant.add(near)
+                self.problem((*where, key), f"no such key; did you mean `{near}`?")
+            else:
+                self.problem((*where, key), f"no such key; allowed here: {listing(allowed)}")
+        return meant
+
+    def reference(self, where: Where, kind: str, given: str, known: Collection[str]) -> bool:
+        """Whether `given` is one of the `known` ids of a `kind`; complains when not."""
+        if given in known:
+            return True
+        near = did_you_mean(given, known)
+        hint = f"did you mean “{near}”?" if near else f"there are: {listing(known)}"
+        self.problem(where, f"there is no {kind} “{given}”; {hint}")
+        return False
+
+    def duration_ms(self, where: Where, text: object, least_ms: int, most_ms: int) -> int | None:
+        """Whole milliseconds within bounds, or None after a problem was noted."""
+        if not isinstance(text, str):
+            self.problem(where, f"found {show(text)}; a duration has quotes and a unit: {DURATIONS}")
+            return None
+        return self._amount(where, text, duration_ms, least_ms, most_ms, show_ms)
+
+    def size_bytes(self, where: Where, text: str, least_bytes: int, most_bytes: int) -> int | None:
+        """Whole bytes within bounds, or None after a problem was noted."""
+        return self._amount(where, text, size_bytes, least_bytes, most_bytes, show_bytes)
+
+    def _amount(
+        self, where: Where, text: str, parse: Callable[[str], int], least: int, most: int, write: Callable[[int], str]
+    ) -> int | None:
+        try:
+            amount = parse(text)
+        except ValueError as error:
+            self.problem(where, str(error))
+            return None
+        if least <= amount <= most:
+            return amount
+        self.problem(where, f"found “{text}”; allowed: {write(least)} to {write(most)}")
+        return None
+
+
+def _finite(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, list):
+        return all(_finite(item) for item in value)
+    if isinstance(value, dict):
+        return all(_finite(item) for item in value.values())
+    return True

@@ -1,0 +1,88 @@
+"""The site file as JSON Schema (draft 2020-12), for editors such as VS Code with a TOML extension.
+
+Made of the same structs that read the file, with the keys of all installed drivers. May not be needed to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edge.config.plugs import Drivers
+from edge.config.tables import (
+    DeviceTable,
+    GatewayTable,
+    LimitTable,
+    LinkTable,
+    PointTable,
+    PortTable,
+    SiteTable,
+    StoreTable,
+)
+from edge.contract import Driver
+
+Schema = dict[str, Any]
+
+
+def schema(drivers: Mapping[str, Driver] | None = None) -> Schema:
+    """JSON schema of a site file; `drivers` replaces the installed ones. One that fails to load is left out."""
+    installed = Drivers(drivers)
+    found = {name: driver for name in installed.installed() if isinstance(driver := installed.load(name), Driver)}
+    top = _object(SiteTable)
+    keys = top["properties"]
+    keys["gateway"], keys["store"] = _object(GatewayTable), _object(StoreTable)
+    keys["port"]["items"], keys["limit"]["items"] = _object(PortTable), _object(LimitTable)
+    keys["device"]["items"] = _any_of([_device(name, driver) for name, driver in found.items() if driver.device])
+    keys["link"]["items"] = _any_of([_link(name, driver) for name, driver in found.items() if driver.link])
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Fengsui site file", **top}
+
+
+def _object(kind: type[Any]) -> Schema:
+    """A struct's schema, references written out, unknown keys refused."""
+    made, components = msgspec.json.schema_components([kind], schema_hook=_path)
+    whole: Schema = _inline(made[0], components)
+    whole.pop("title", None)
+    whole["additionalProperties"] = False
+    return whole
+
+
+def _path(kind: type[Any]) -> Schema:
+    if kind is Path:
+        return {"type": "string", "description": "A file, relative to the site file"}
+    raise NotImplementedError
+
+
+def _inline(node: Any, components: Mapping[str, Any]) -> Any:
+    if isinstance(node, dict):
+        if "$ref" in node:
+            return _inline(components[node["$ref"].rpartition("/")[2]], components)
+        return {key: _inline(value, components) for key, value in node.items()}
+    return [_inline(item, components) for item in node] if isinstance(node, list) else node
+
+
+def _joined(common: type[Any], own: type[Any] | None, name: str | None) -> Schema:
+    whole = _object(common)
+    if own is not None:
+        extra = _object(own)
+        whole["properties"].update(extra["properties"])
+        whole["required"] = [*whole.get("required", []), *extra.get("required", [])]
+    if name is not None:
+        whole["properties"]["driver"] = {"const": name}
+    return whole
+
+
+def _device(name: str, driver: Driver) -> Schema:
+    whole = _joined(DeviceTable, driver.device, name)
+    whole["properties"]["point"]["items"] = _joined(PointTable, driver.point, None)
+    return whole
+
+
+def _link(name: str, driver: Driver) -> Schema:
+    return _joined(LinkTable, driver.link, name)
+
+
+def _any_of(kinds: list[Schema]) -> Schema:
+    return {"anyOf": kinds} if kinds else {}

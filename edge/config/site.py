@@ -1,0 +1,110 @@
+"""What the daemon gets from a site file: frozen, checked, in the units of the code. Made by `edge.config.load`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from edge.contract import DeviceSpec, Driver, Level, Point, Rule
+
+
+class Gateway(Struct, frozen=True):
+    """Who we are. `key` is the file with the root key shared with the province (it may not exist yet)."""
+
+    id: str
+    name: str
+    key: Path
+
+
+class Store(Struct, frozen=True):
+    """Where readings wait for the province, how much room they get, how long one may be uncommitted."""
+
+    folder: Path
+    quota_bytes: int
+    commit_every_s: float
+
+
+class Port(Struct, frozen=True):
+    """A wire to instruments (`contract.PortSettings`). `open`: "serial:/dev/..." or "tcp:host:port"."""
+
+    id: str
+    open: str
+    baud: int
+    parity: str
+    stop_bits: int
+    data_bits: int
+
+
+class Device(Struct, frozen=True):
+    """An instrument: its points in file order, and `spec`, which its driver understands."""
+
+    id: str
+    name: str
+    driver: str
+    port: str
+    points: tuple[Point, ...]
+    spec: DeviceSpec
+
+
+class Wire(Struct, frozen=True):
+    """A port with everything on it: the arguments of `driver.sensors`."""
+
+    port: Port
+    driver: Driver
+    devices: tuple[DeviceSpec, ...]
+
+
+class Limit(Struct, frozen=True):
+    """One rule about one point.
+
+    `thresholds`: (level, threshold), levels ascending. ABOVE: in whole steps, reached when value >= threshold; BELOW:
+    in whole steps, reached when value <= threshold; STALE: in seconds without a good value. A level is left when the
+    value is back by more than `hysteresis_steps`. The condition must last `hold_s` before the level rises and be gone
+    for `clear_hold_s` before it falls.
+    """
+
+    id: str
+    name: str
+    point: str
+    rule: Rule
+    thresholds: tuple[tuple[Level, int], ...]
+    hysteresis_steps: int
+    hold_s: float
+    clear_hold_s: float
+
+
+class Link(Struct, frozen=True):
+    """A way out. `settings`: an instance of the driver's `link` struct. Rounds wait `batch_s` to be packed together."""
+
+    id: str
+    driver: Driver
+    batch_s: float
+    settings: Any
+
+
+class Site(Struct, frozen=True):
+    """The whole site file."""
+
+    file: Path
+    gateway: Gateway
+    store: Store
+    ports: tuple[Port, ...]
+    devices: tuple[Device, ...]
+    limits: tuple[Limit, ...]
+    links: tuple[Link, ...]
+    wires: tuple[Wire, ...]
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """All points in file order."""
+        return tuple(point for device in self.devices for point in device.points)
+
+    @property
+    def groups(self) -> dict[int, tuple[Point, ...]]:
+        """every_ms, ascending -> the points read that often, in file order."""
+        found: dict[int, list[Point]] = {}
+        for point in self.points:
+            found.setdefault(point.every_ms, []).append(point)
+        return {every_ms: tuple(found[every_ms]) for every_ms in sorted(found)}

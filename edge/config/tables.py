@@ -1,0 +1,107 @@
+"""The tables of a site file with their keys as written, in the order a person meets them. Nothing is computed here.
+
+A key is described where it stands: the descriptions are what an editor shows (`fengsui schema`). Drivers add keys of
+their own to `[[device]]`, `[[device.point]]` and `[[link]]`.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+ID_PATTERN = r"^[a-z0-9._-]{1,40}$"  # goes into MQTT topics, file names and commands: no spaces, no slashes
+
+Id = Annotated[str, Meta(pattern=ID_PATTERN, description="a-z 0-9 . _ - only, at most 40; names go into `name`")]
+Name = Annotated[str, Meta(max_length=80, description="What people call it, any language")]
+Duration = Annotated[str, Meta(description='A duration: "100ms", "10s", "5min", "1h", "2d"', examples=["10s"])]
+Size = Annotated[str, Meta(description='A size: "200MB" is 200 × 1000 × 1000 bytes, "200MiB" 200 × 1024 × 1024')]
+Levels = Annotated[dict[str, Any], Meta(description="Any of blue, yellow, orange, red; at least one")]
+
+
+class GatewayTable(Struct, kw_only=True):
+    """[gateway]: who this box is."""
+
+    id: Id
+    name: Name = ""
+    key: Annotated[str, Meta(min_length=1, description="Root key file (fengsui keygen), relative to this file")] = (
+        "gateway.key"
+    )
+
+
+class StoreTable(Struct, kw_only=True):
+    """[store]: where readings wait for the province's receipt."""
+
+    path: Annotated[str, Meta(min_length=1, description="Folder, relative to this file")] = "store"
+    quota: Size = "200MB"
+    commit_every: Duration = "1s"
+
+
+class PortTable(Struct, kw_only=True):
+    """[[port]]: a wire to instruments."""
+
+    id: Id
+    open: Annotated[str, Meta(description='"serial:/dev/serial/by-id/..." or "tcp:host:port"')]
+    baud: Annotated[int, Meta(ge=50, le=4_000_000, description="Bits per second (serial)")] = 9600
+    parity: Annotated[Literal["N", "E", "O"], Meta(description="None, even or odd (serial)")] = "N"
+    stop_bits: Annotated[Literal[1, 2], Meta(description="(serial)")] = 1
+    data_bits: Annotated[Literal[7, 8], Meta(description="(serial)")] = 8
+
+
+class DeviceTable(Struct, kw_only=True):
+    """[[device]]: an instrument; its driver adds keys."""
+
+    id: Id
+    driver: str
+    port: str
+    name: Name = ""
+    point: Annotated[list[dict[str, Any]], Meta(description="[[device.point]]: what is read from it")] = []
+
+
+class PointTable(Struct, kw_only=True):
+    """[[device.point]]: one measured quantity; the driver adds keys that say where it is found."""
+
+    id: Id
+    name: Name = ""
+    unit: Annotated[str, Meta(max_length=20, description="As printed, e.g. m, mm, kPa, degC; may be empty")]
+    step: Annotated[Decimal, Meta(description="The instrument's resolution in `unit`: 0.01")]
+    range: Annotated[
+        list[Decimal] | None, Meta(description="[lowest, highest] the instrument can measure, in `unit`")
+    ] = None
+    every: Duration = "10s"
+
+
+class LimitTable(Struct, kw_only=True):
+    """[[limit]]: one rule about one point: exactly one of above, below, stale."""
+
+    id: Id
+    name: Name = ""
+    point: str
+    above: Levels | None = None
+    below: Levels | None = None
+    stale: Levels | None = None
+    hysteresis: Annotated[Decimal, Meta(description="In the point's unit: how far back before a level is left")] = (
+        Decimal(0)
+    )
+    hold: Duration = "0s"
+    clear_hold: Duration = "0s"
+
+
+class LinkTable(Struct, kw_only=True):
+    """[[link]]: a way out; its driver adds keys."""
+
+    id: Id
+    driver: str
+    batch: Duration = "10s"
+
+
+class SiteTable(Struct, kw_only=True):
+    """The top of the file."""
+
+    gateway: dict[str, Any]
+    store: dict[str, Any] = {}
+    port: list[dict[str, Any]] = []
+    device: list[dict[str, Any]] = []
+    limit: list[dict[str, Any]] = []
+    link: list[dict[str, Any]] = []

@@ -1,0 +1,53 @@
+"""From a file's bytes to TOML tables, with sentences for what goes wrong before any key is read."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from edge.errors import SiteFileError
+
+MAX_FILE_BYTES = 4_000_000  # 2000 points written out in full take about 0.5 MB
+# What a Chinese keyboard types where TOML wants = " ' , . [ ] { } # and a blank.
+FULL_WIDTH = "\uff1d\u201c\u201d\u2018\u2019\uff0c\u3002\uff0e\uff3b\uff3d\u3010\u3011\uff5b\uff5d\uff03\u3000"
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of the file. Raises SiteFileError."""
+    text = _decoded(path)
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise SiteFileError(str(path), ["brackets are nested too deep to be a site file"]) from None
+    except ValueError as error:  # TOMLDecodeError, and a number of thousands of digits
+        raise SiteFileError(str(path), [_syntax(text, error)]) from None
+
+
+def _decoded(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise SiteFileError(str(path), [f"can not be read: {error.strerror or error}"]) from None
+    if len(raw) > MAX_FILE_BYTES:
+        raise SiteFileError(str(path), [f"is larger than {MAX_FILE_BYTES} bytes: not a site file"])
+    try:
+        return raw.decode("utf-8-sig")  # Windows editors put a mark in front
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        problem = f"line {line} is not UTF-8 (byte 0x{raw[error.start]:02x}); save the file as UTF-8, not GBK"
+        raise SiteFileError(str(path), [problem]) from None
+
+
+def _syntax(text: str, error: ValueError) -> str:
+    sentence = f"not TOML: {error}"
+    _, found, position = str(error).rpartition("(at line ")
+    number = position.split(",")[0]
+    if not found or not number.isdigit():
+        return sentence
+    lines = text.splitlines()
+    line = lines[int(number) - 1].strip() if int(number) <= len(lines) else ""
+    wide = sorted({character for character in line if character in FULL_WIDTH})
+    hint = f"; full-width {' '.join(wide)} found: type them in half-width (ASCII)" if wide else ""
+    return f"{sentence}: {line[:80]}{hint}"

@@ -1,0 +1,272 @@
+"""The walk through the tables of one site file, and what must fit together between them.
+
+First every table by itself, then references, then what only the whole can show. An id counts as given even when the
+rest of its table is wrong, so that one mistake is told once. May not open anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from msgspec import Struct
+
+from edge.config.judge import read_limit
+from edge.config.plugs import Drivers
+from edge.config.points import check_distinct, read_point
+from edge.config.reader import Reader, Table, Where, label
+from edge.config.site import Device, Gateway, Limit, Link, Port, Site, Store, Wire
+from edge.config.tables import (
+    DeviceTable,
+    GatewayTable,
+    LimitTable,
+    LinkTable,
+    PointTable,
+    PortTable,
+    SiteTable,
+    StoreTable,
+)
+from edge.contract import DeviceSpec, Driver, Point
+
+MAX_POINTS = 2000  # what a Pi-class box and one sheet are built for
+MIN_QUOTA_BYTES = 10_000_000  # a day of a small site, plus the reserve for alarms
+MAX_QUOTA_BYTES = 10**12
+MIN_COMMIT_MS, MAX_COMMIT_MS = 10, 60_000  # below, the card wears for nothing; above, a power cut costs too much
+MAX_BATCH_MS = 3_600_000  # a reading an hour late is history
+MAX_TCP_PORT = 65535
+
+_SERIAL = re.compile(r"serial:/\S+")
+_TCP = re.compile(r"tcp:(?:\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):([0-9]{1,5})")
+
+T = TypeVar("T", bound=Struct)
+
+
+class _Part(NamedTuple):
+    """One table of a list: where it stands, what was written, its common keys as a struct (None: wrong)."""
+
+    where: Where
+    raw: Table
+    table: Any
+    driver: Driver | None = None
+    settings: Any = None  # its driver's keys as the driver's struct (None: wrong)
+
+    @property
+    def whole(self) -> bool:
+        return self.table is not None and self.settings is not None
+
+
+class _Measured(NamedTuple):
+    """A point and its driver's struct for it (None: wrong)."""
+
+    id: object
+    where: Where
+    point: Point | None
+    settings: Any
+
+
+class Walk:
+    """One walk through one file. Problems go to `reader`."""
+
+    def __init__(self, reader: Reader, drivers: Drivers) -> None:
+        self.reader = reader
+        self.drivers = drivers
+
+    def site(self, file: Path, raw: Table) -> Site | None:
+        """The site; None when anything in it is wrong."""
+        top = self._table((), raw, SiteTable)
+        if top is None:
+            return None
+        gateway, store = self._gateway(top.gateway), self._store(top.store)
+        ports = self._parts("port", top.port, PortTable)
+        devices = [self._driven(part, "device", DeviceTable) for part in self._parts("device", top.device, None)]
+        measured = [self._points(part) for part in devices]
+        limits = self._parts("limit", top.limit, LimitTable)
+        links = [self._driven(part, "link", LinkTable) for part in self._parts("link", top.link, None)]
+        made_ports = self._ports(ports)
+        made_devices = [self._device(*pair) for pair in zip(devices, measured, strict=True)]
+        wires = self._wires(made_ports, devices, made_devices)
+        self._references(ports, devices)
+        made_limits = self._limits(limits, [item for items in measured for item in items])
+        made_links = [self._link(part) for part in links]
+        self._enough(devices, measured, links)
+        if self.reader.problems or gateway is None or store is None:
+            return None
+        return Site(
+            file=file,
+            gateway=gateway,
+            store=store,
+            ports=tuple(made_ports),
+            devices=tuple(device for device in made_devices if device),
+            limits=tuple(limit for limit in made_limits if limit),
+            links=tuple(link for link in made_links if link),
+            wires=tuple(wires),
+        )
+
+    def _table(self, where: Where, raw: Table, kind: type[T]) -> T | None:
+        meant = self.reader.unknown_keys(where, raw, [kind])
+        return self.reader.struct(where, raw, kind, meant)
+
+    def _parts(self, kind: str, tables: Sequence[Table], struct: type[Struct] | None) -> list[_Part]:
+        """Each table of a list with its place; read as `struct` unless a driver has a say in its keys."""
+        parts = []
+        for index, raw in enumerate(tables):
+            where = (label(kind, index, raw),)
+            parts.append(_Part(where, raw, self._table(where, raw, struct) if struct else None))
+        check_distinct(self.reader, kind, [(part.where, part.raw.get("id")) for part in parts])
+        return parts
+
+    def _driven(self, part: _Part, end: str, common: type[Struct]) -> _Part:
+        """A table whose keys are partly its driver's (`Driver.device` or `Driver.link`)."""
+        where, raw = part.where, part.raw
+        name = raw.get("driver")
+        driver = self.drivers.get(self.reader, where, name) if isinstance(name, str) else None
+        if driver is None:  # nobody knows which other keys it may have
+            return part._replace(table=self.reader.struct(where, raw, common))
+        own = getattr(driver, end)
+        if own is None:
+            self.reader.problem((*where, "driver"), f"the driver “{name}” has no {end}; use it elsewhere")
+            return part._replace(table=self.reader.struct(where, raw, common))
+        table, settings = self._both(where, raw, common, own)
+        return part._replace(table=table, driver=driver, settings=settings)
+
+    def _both(self, where: Where, raw: Table, common: type[T], own: type[Struct]) -> tuple[T | None, Any]:
+        meant = self.reader.unknown_keys(where, raw, [common, own])
+        return self.reader.struct(where, raw, common, meant), self.reader.struct(where, raw, own, meant)
+
+    def _gateway(self, raw: Table) -> Gateway | None:
+        table = self._table(("gateway",), raw, GatewayTable)
+        return Gateway(table.id, table.name, self.reader.folder / table.key) if table else None
+
+    def _store(self, raw: Table) -> Store | None:
+        table = self._table(("store",), raw, StoreTable)
+        if table is None:
+            return None
+        quota = self.reader.size_bytes(("store", "quota"), table.quota, MIN_QUOTA_BYTES, MAX_QUOTA_BYTES)
+        commit = self.reader.duration_ms(("store", "commit_every"), table.commit_every, MIN_COMMIT_MS, MAX_COMMIT_MS)
+        if quota is None or commit is None:
+            return None
+        return Store(self.reader.folder / table.path, quota, commit / 1000)
+
+    def _ports(self, parts: Sequence[_Part]) -> list[Port]:
+        ports = []
+        opened: dict[str, Where] = {}
+        for part in parts:
+            table: PortTable | None = part.table
+            if table is None:
+                continue
+            tcp = _TCP.fullmatch(table.open)
+            if not _SERIAL.fullmatch(table.open) and not (tcp and 1 <= int(tcp[1]) <= MAX_TCP_PORT):
+                self.reader.problem(
+                    (*part.where, "open"),
+                    f"found “{table.open}”; allowed: serial:/dev/serial/by-id/... or tcp:host:port",
+                )
+                continue
+            if table.open in opened:
+                first = opened[table.open][0]
+                self.reader.problem((*part.where, "open"), f"{table.open} is {first} already; one wire is one port")
+            opened.setdefault(table.open, part.where)
+            ports.append(Port(table.id, table.open, table.baud, table.parity, table.stop_bits, table.data_bits))
+        return ports
+
+    def _points(self, part: _Part) -> list[_Measured]:
+        given = part.raw.get("point", [])
+        if not isinstance(given, list):
+            return []  # already complained of
+        measured = []
+        for index, raw in enumerate(given):
+            if not isinstance(raw, dict):
+                continue
+            where = (*part.where, label("point", index, raw))
+            own = part.driver.point if part.driver else None
+            if own is not None:
+                table, settings = self._both(where, raw, PointTable, own)
+            elif part.driver is not None:
+                table, settings = self._table(where, raw, PointTable), ()
+            else:
+                table, settings = self.reader.struct(where, raw, PointTable), None
+            point = read_point(self.reader, where, table, str(part.raw.get("id"))) if table else None
+            measured.append(_Measured(raw.get("id"), where, point, settings))
+        return measured
+
+    def _device(self, part: _Part, measured: Sequence[_Measured]) -> Device | None:
+        table: DeviceTable | None = part.table
+        if table is None:
+            return None
+        if not measured:
+            self.reader.problem(part.where, "has no point; add [[device.point]], or take the device out")
+        points = tuple(item.point for item in measured if item.point)
+        if not part.whole or any(item.settings is None or item.point is None for item in measured):
+            return None
+        spec = DeviceSpec(table.id, part.settings, {str(item.id): item.settings for item in measured})
+        return Device(table.id, table.name, table.driver, table.port, points, spec)
+
+    def _wires(self, ports: Sequence[Port], parts: Sequence[_Part], devices: Sequence[Device | None]) -> list[Wire]:
+        """What is on each port, and its driver's own opinion of it."""
+        wires = []
+        for index, port in enumerate(ports):
+            on_port = [part for part in parts if part.raw.get("port") == port.id]
+            names = sorted({str(part.raw.get("driver")) for part in on_port})
+            where = (f'port[{index}] "{port.id}"',)
+            if len(names) > 1:
+                users = ", ".join(f"{part.where[0]} ({part.raw.get('driver')})" for part in on_port)
+                self.reader.problem(where, f"one port speaks one driver, but these share it: {users}")
+                continue
+            specs = tuple(device.spec for device in devices if device and device.port == port.id)
+            driver = on_port[0].driver if on_port else None
+            if driver is None or not specs or driver.sensors is None:
+                continue
+            for sentence in driver.check(port, specs):
+                self.reader.problem(where, sentence)
+            wires.append(Wire(port, driver, specs))
+        return wires
+
+    def _references(self, ports: Sequence[_Part], devices: Sequence[_Part]) -> None:
+        known = _ids(part.raw for part in ports)
+        used = {part.raw.get("port") for part in devices}
+        for part in devices:
+            port = part.raw.get("port")
+            if isinstance(port, str):
+                self.reader.reference((*part.where, "port"), "port", port, known)
+        for part in ports:
+            if isinstance(part.raw.get("id"), str) and part.raw["id"] not in used:
+                self.reader.problem(part.where, "no device uses this port; take it out, or name it in a device")
+
+    def _limits(self, parts: Sequence[_Part], measured: Sequence[_Measured]) -> list[Limit | None]:
+        check_distinct(self.reader, "point", [(item.where, item.id) for item in measured])
+        known = [item.id for item in measured if isinstance(item.id, str)]
+        points = {item.point.id: item.point for item in measured if item.point}
+        limits = []
+        for part in parts:
+            point = part.raw.get("point")
+            if isinstance(point, str):
+                self.reader.reference((*part.where, "point"), "point", point, known)
+            limits.append(read_limit(self.reader, part.where, part.table, points) if part.table else None)
+        return limits
+
+    def _link(self, part: _Part) -> Link | None:
+        table: LinkTable | None = part.table
+        if table is None:
+            return None
+        batch_ms = self.reader.duration_ms((*part.where, "batch"), table.batch, 0, MAX_BATCH_MS)
+        if batch_ms is None or part.driver is None or part.settings is None:
+            return None
+        for sentence in part.driver.check_link(part.settings):
+            self.reader.problem(part.where, sentence)
+        return Link(table.id, part.driver, batch_ms / 1000, part.settings)
+
+    def _enough(
+        self, devices: Sequence[_Part], measured: Sequence[Sequence[_Measured]], links: Sequence[_Part]
+    ) -> None:
+        if not devices:
+            self.reader.problem((), "there is no [[device]]: nothing would be read")
+        if not links:
+            self.reader.problem((), "there is no [[link]]: nothing would ever leave the site")
+        points = sum(map(len, measured))
+        if points > MAX_POINTS:
+            self.reader.problem((), f"{points} points are more than the {MAX_POINTS} one gateway carries; use two")
+
+
+def _ids(tables: Iterable[Table]) -> list[str]:
+    return [table["id"] for table in tables if isinstance(table.get("id"), str)]

@@ -1,0 +1,107 @@
+"""Words for problems: a value as the file would write it, a type as a person would say it, the nearest known name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import msgspec.inspect
+
+SHOWN_VALUE_CHARS = 40  # a problem stays one line on a serial console
+SHOWN_CHOICES = 12
+
+
+def did_you_mean(word: str, choices: Collection[str]) -> str | None:
+    """The one of `choices` that looks most like `word`, or None."""
+    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
+def listing(choices: Iterable[str]) -> str:
+    """`a, b, c`, shortened."""
+    names = list(choices)
+    more = f" and {len(names) - SHOWN_CHOICES} more" if len(names) > SHOWN_CHOICES else ""
+    return ", ".join(names[:SHOWN_CHOICES]) + more if names else "none"
+
+
+def show(value: object) -> str:
+    """A value of the file as the file would write it, shortened."""
+    if isinstance(value, bool):
+        text = "true" if value else "false"
+    elif isinstance(value, str):
+        text = f"“{value}”"
+    elif isinstance(value, dict):
+        text = "a table"
+    else:
+        text = str(value)
+    return text if len(text) <= SHOWN_VALUE_CHARS else text[: SHOWN_VALUE_CHARS - 1] + "…"
+
+
+def explain(value: object, kind: Any, why: str) -> str:
+    """What was found and what is allowed instead."""
+    if isinstance(value, dict) and _is_list_of_tables(kind):
+        return "found one table [...]; write it with double brackets, [[...]], once for each"
+    allowed = describe(msgspec.inspect.type_info(kind))
+    return f"found {show(value)}; allowed: {allowed}" if allowed else f"found {show(value)}: {why}"
+
+
+def about(kind: Any) -> str:
+    """What belongs into a key: its description, or its type in words."""
+    info = msgspec.inspect.type_info(kind)
+    while isinstance(info, msgspec.inspect.Metadata):
+        description = (info.extra_json_schema or {}).get("description")
+        if description:
+            return str(description)
+        info = info.type
+    return describe(info) or "see the example site file"
+
+
+def _is_list_of_tables(kind: Any) -> bool:
+    info = msgspec.inspect.type_info(kind)
+    while isinstance(info, msgspec.inspect.Metadata):
+        info = info.type
+    return isinstance(info, msgspec.inspect.ListType) and isinstance(info.item_type, msgspec.inspect.DictType)
+
+
+def describe(info: msgspec.inspect.Type) -> str:
+    """A type in words, `""` when there are no better words than msgspec's own."""
+    if isinstance(info, msgspec.inspect.Metadata):
+        description = (info.extra_json_schema or {}).get("description")
+        words = describe(info.type)
+        return f"{words} ({description})" if words and description else words or str(description or "")
+    if isinstance(info, msgspec.inspect.IntType):
+        return "a whole number" + _bounds(info.ge, info.le, info.gt, info.lt)
+    if isinstance(info, msgspec.inspect.FloatType):
+        return "a number" + _bounds(info.ge, info.le, info.gt, info.lt)
+    if isinstance(info, msgspec.inspect.LiteralType):
+        return " or ".join(f'"{value}"' if isinstance(value, str) else str(value) for value in info.values)
+    if isinstance(info, msgspec.inspect.UnionType):
+        parts = [describe(kind) for kind in info.types if not isinstance(kind, msgspec.inspect.NoneType)]
+        return " or ".join(parts) if all(parts) else ""
+    if isinstance(info, msgspec.inspect.ListType):
+        item = describe(info.item_type)
+        return f"a list [ ... ], each {item}" if item else "a list [ ... ]"
+    if isinstance(info, msgspec.inspect.StrType):
+        longest = f" of at most {info.max_length} characters" if info.max_length else ""
+        return f'a text in "quotes"{longest}'
+    return _PLAIN_WORDS.get(type(info).__name__, "")
+
+
+_PLAIN_WORDS = {
+    "DecimalType": "a number",
+    "BoolType": "true or false",
+    "DictType": "a table { key = value }",
+    "CustomType": 'a path in "quotes"',
+}
+
+
+def _bounds(ge: float | None, le: float | None, gt: float | None, lt: float | None) -> str:
+    if ge is not None and le is not None:
+        return f" from {ge} to {le}"
+    words = [
+        f"{word} {bound}"
+        for word, bound in (("at least", ge), ("at most", le), ("above", gt), ("below", lt))
+        if bound is not None
+    ]
+    return " " + " and ".join(words) if words else ""
