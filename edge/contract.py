@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, IntEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 ENTRY_POINT_GROUP = "fengsui.drivers"
 
@@ -183,6 +183,7 @@ class PortSettings(Protocol):
 OpenPort = Callable[[PortSettings], Awaitable[Port]]
 
 
+@runtime_checkable
 class PolledSensor(Protocol):
     """A device that answers when asked."""
 
@@ -196,6 +197,7 @@ class PolledSensor(Protocol):
         """Counters a technician may ask for, JSON types only (asked, answered, silent, garbled, refused ...)."""
 
 
+@runtime_checkable
 class ListenedSensor(Protocol):
     """A device that speaks by itself."""
 

@@ -1,0 +1,47 @@
+-- The outbox, version 1 (PRAGMA user_version). One writer, one connection; see edge/outbox.py.
+
+-- One row: who this store is, and the account. taken = settled + evicted + held, at every commit.
+CREATE TABLE store (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    epoch INTEGER NOT NULL,             -- random 32 bits, new with each new store
+    counter_high INTEGER NOT NULL,      -- packet counters below this may have been used
+    taken_entries INTEGER NOT NULL DEFAULT 0,
+    taken_readings INTEGER NOT NULL DEFAULT 0,
+    settled_entries INTEGER NOT NULL DEFAULT 0,
+    settled_readings INTEGER NOT NULL DEFAULT 0,
+    evicted_entries INTEGER NOT NULL DEFAULT 0,
+    evicted_readings INTEGER NOT NULL DEFAULT 0,
+    adopted_entries INTEGER NOT NULL DEFAULT 0   -- of the taken ones: salvaged from an earlier store, or from memory
+);
+
+-- What packets assume of the site. Entries point here, so an entry can be understood after the site file changed.
+CREATE TABLE sheet (
+    id INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,
+    epoch INTEGER NOT NULL,             -- the epoch whose seq the entries of this sheet carry
+    body BLOB NOT NULL
+);
+
+-- One row for each entry the province has not yet receipted.
+CREATE TABLE entry (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,       -- never a bare rowid: those are used again when the queue empties
+    kind INTEGER NOT NULL,              -- edge.contract.Kind
+    sheet INTEGER NOT NULL,
+    grp INTEGER NOT NULL,               -- rounds: the group of points; else 0
+    at_ms INTEGER NOT NULL,             -- UTC; ms since boot while clock = 2
+    clock INTEGER NOT NULL,             -- edge.contract.ClockQuality
+    boot INTEGER,                       -- which boot, while clock = 2
+    readings INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    origin_seq INTEGER                  -- adopted from another store: its seq there, in the epoch of its sheet
+);
+CREATE INDEX entry_first ON entry (kind, seq) WHERE kind <> 0;
+CREATE INDEX entry_adopted ON entry (origin_seq) WHERE origin_seq IS NOT NULL;
+
+-- Where each limit stands, so that a restart neither repeats an alarm nor forgets its end.
+CREATE TABLE limit_now (
+    id TEXT PRIMARY KEY,
+    level INTEGER NOT NULL,
+    value INTEGER,
+    at_ms INTEGER NOT NULL
+);
