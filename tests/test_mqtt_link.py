@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiomqtt
+import msgspec
 import pytest
 
 from drivers.mqtt import MqttLink, open_link
@@ -36,8 +37,12 @@ def broker() -> Iterator[Broker]:
         yield running
 
 
+def make_settings(**keys: Any) -> MqttLink:
+    return msgspec.convert({"host": HOST} | keys, MqttLink)
+
+
 def settings_for(broker: Broker, **keys: Any) -> MqttLink:
-    return MqttLink(**({"host": HOST, "port": broker.port} | keys))
+    return make_settings(**({"port": broker.port} | keys))
 
 
 @dataclass
@@ -219,26 +224,26 @@ def test_wrong_password_missing_password_and_right_password(tmp_path: Path, vers
     subprocess.run(["mosquitto_passwd", "-b", "-c", str(users), "gw", "right"], check=True)
     password.touch(0o600)
 
-    async def why(**keys: Any) -> str:
+    async def why(broker: Broker, **keys: Any) -> str:
         async with run(settings_for(broker, version=version, **keys), wait_up=False) as near:
             return await near.lost()
 
-    async def scenario() -> None:
+    async def scenario(broker: Broker) -> None:
         password.write_text("wrong\n", "utf-8")
         for keys in ({}, {"username": "gw", "password_file": str(password)}):
-            sentence = await why(**keys)
+            sentence = await why(broker, **keys)
             assert "does not let us in" in sentence
             assert "password_file" in sentence
         password.write_text("right\n", "utf-8")
         async with run(settings_for(broker, version=version, username="gw", password_file=str(password))) as near:
             assert near.link.state().up
         password.chmod(0o644)
-        assert f"chmod 600 {password}" in await why(username="gw", password_file=str(password))
+        assert f"chmod 600 {password}" in await why(broker, username="gw", password_file=str(password))
         password.unlink()
-        assert "cannot be read" in await why(username="gw", password_file=str(password))
+        assert "cannot be read" in await why(broker, username="gw", password_file=str(password))
 
     with Broker(extra=["allow_anonymous false", f"password_file {users}"]) as broker:
-        asyncio.run(scenario())
+        asyncio.run(scenario(broker))
 
 
 def test_a_publish_the_access_list_forbids_is_not_sent_and_said(tmp_path: Path) -> None:
@@ -287,7 +292,7 @@ def test_tls_good_wrong_authority_wrong_name_plain_port_and_client_certificate(t
 
 def test_refused_unresolved_and_wrong_interface_or_source() -> None:
     async def why(**keys: Any) -> str:
-        async with run(MqttLink(**({"host": HOST, "port": free_port()} | keys)), wait_up=False) as near:
+        async with run(make_settings(**({"port": free_port()} | keys)), wait_up=False) as near:
             return await near.lost(15)
 
     async def scenario() -> None:
@@ -361,7 +366,7 @@ def test_whatever_the_far_end_says_is_an_answer_or_a_sentence(
     async def scenario() -> None:
         async with await asyncio.start_server(serve, HOST, 0) as server:
             port = server.sockets[0].getsockname()[1]
-            async with run(MqttLink(host=HOST, port=port, version=version), wait_up=False) as near:
+            async with run(make_settings(port=port, version=version), wait_up=False) as near:
                 assert len(await near.lost()) > 20
 
     asyncio.run(scenario())
