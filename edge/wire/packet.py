@@ -1,0 +1,283 @@
+"""Bodies of packets, both ways. First byte: kind (`contract.Kind`) in the low four bits, the rest per kind.
+
+`decode` gives one of the dataclasses here or raises WireError, never anything else, in bounded time and memory. Rounds are
+in `rounds.py`; alarms are small fixed fields; what is rare or still growing (status, account, sheet, receipt) is CBOR.
+FORMAT.md sections 3 and 5 are the contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Rule
+from edge.wire.basics import Reader, WireError, read_cbor, varint, write_cbor, zigzag
+from edge.wire.rounds import RoundRow, pack_rounds, unpack_rounds
+from edge.wire.sheet import MAX_EPOCH, MAX_SEQ, MAX_TIME_MS, Sheet, SheetLimit
+
+__all__ = [
+    "Account",
+    "Alarms",
+    "Body",
+    "Receipt",
+    "RoundRow",
+    "Rounds",
+    "SheetPacket",
+    "Status",
+    "decode",
+    "encode_alarms",
+    "encode_map",
+    "encode_receipt",
+    "encode_sheet",
+    "pack_rounds",
+]
+
+ON_SHEET = 0x10  # in the first byte of alarms: numbers count from the sheet's, limits may be named by index
+MAX_ALARMS = 256  # in one body
+MAX_NUMBER = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    group: int
+    rows: tuple[RoundRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alarms:
+    """Pairs (seq, alarm)."""
+
+    alarms: tuple[tuple[int, Alarm], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    seq: int
+    at_ms: int
+    clock: int
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    seq: int
+    at_ms: int
+    clock: int
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SheetPacket:
+    seq: int
+    sheet: Sheet
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The province has stored these entries of `epoch` (`ranges` of seq, both ends inside, ascending).
+
+    `time_ms`: its UTC clock when it wrote this. `echo`: counter of the uplink packet that this answers at once, for
+    the round trip. `need_sheets`: short bytes of sheets that packets named and that it does not have.
+    """
+
+    epoch: int
+    ranges: tuple[tuple[int, int], ...]
+    time_ms: int
+    echo: int | None = None
+    need_sheets: tuple[int, ...] = ()
+
+
+Body = Rounds | Alarms | Status | Account | SheetPacket | Receipt
+
+
+def decode(body: bytes, sheet: Sheet | None) -> Body:
+    """What a body says. `sheet`: the one its packet named. Raises WireError for anything malformed."""
+    if not body:
+        raise WireError("empty body")
+    kind = body[0] & 15
+    if kind == Kind.ROUNDS:
+        if sheet is None:
+            raise WireError("rounds without their sheet")
+        return Rounds(*unpack_rounds(sheet, body))
+    if kind == Kind.ALARM:
+        return _decode_alarms(body, sheet)
+    if body[0] >> 4:
+        raise WireError(f"first byte 0x{body[0]:02x} is not used")
+    if kind in (Kind.STATUS, Kind.ACCOUNT):
+        return _decode_map(kind, body)
+    if kind == Kind.SHEET:
+        reader = Reader(body)
+        reader.byte()
+        seq = _within(reader.varint(), MAX_SEQ, "seq")
+        return SheetPacket(seq, Sheet.decode(body[reader.at :]))
+    if kind == Kind.RECEIPT:
+        return _decode_receipt(body)
+    raise WireError(f"kind {kind} is not known")
+
+
+def encode_map(kind: Kind, seq: int, at_ms: int, clock: int, values: Mapping[str, Any]) -> bytes:
+    """A STATUS or ACCOUNT body. `values`: text keys; None, bool, int, float, str, bytes, lists and maps of these."""
+    if kind not in (Kind.STATUS, Kind.ACCOUNT):
+        raise WireError(f"kind {kind!r} is no map")
+    return bytes([kind]) + write_cbor([seq, at_ms, clock, dict(values)])
+
+
+def _decode_map(kind: int, body: bytes) -> Status | Account:
+    items = read_cbor(body[1:])
+    if not isinstance(items, list) or len(items) != 4 or not isinstance(items[3], dict):
+        raise WireError("status or account: not [seq, time, clock, map]")
+    seq = _within(items[0], MAX_SEQ, "seq")
+    at_ms = _within(items[1], MAX_TIME_MS, "time")
+    clock = _within(items[2], 2, "clock quality")
+    return (Status if kind == Kind.STATUS else Account)(seq, at_ms, clock, items[3])
+
+
+def encode_sheet(seq: int, sheet: Sheet) -> bytes:
+    """A SHEET body: sealed without a sheet, so that who does not know it yet can open it."""
+    return bytes([Kind.SHEET]) + varint(seq) + sheet.encode()
+
+
+def encode_receipt(
+    epoch: int,
+    ranges: Iterable[tuple[int, int]],
+    time_ms: int,
+    echo: int | None = None,
+    need_sheets: Sequence[int] = (),
+) -> bytes:
+    """A RECEIPT body. `ranges`: (first, last) seq, ascending, not touching; see `Receipt`."""
+    flat: list[int] = []
+    end = -1
+    for low, high in ranges:
+        if low <= end or high < low or high > MAX_SEQ:
+            raise WireError(f"receipt: range {low}..{high} after {end}")
+        flat += [low - end - 1, high - low]
+        end = high
+    return bytes([Kind.RECEIPT]) + write_cbor([epoch, time_ms, echo, flat, bytes(need_sheets)])
+
+
+def _decode_receipt(body: bytes) -> Receipt:
+    items = read_cbor(body[1:])
+    if not isinstance(items, list) or len(items) != 5:
+        raise WireError("receipt: not five fields")
+    epoch, time_ms, echo, flat, need = items
+    if not isinstance(flat, list) or len(flat) % 2 or not isinstance(need, bytes):
+        raise WireError("receipt: ranges or needs malformed")
+    ranges = []
+    end = -1
+    for gap, more in zip(flat[::2], flat[1::2], strict=True):
+        low = end + 1 + _within(gap, MAX_SEQ, "range")
+        end = _within(low + _within(more, MAX_SEQ, "range"), MAX_SEQ, "range")
+        ranges.append((low, end))
+    if echo is not None:
+        _within(echo, MAX_NUMBER, "echo")
+    _within(epoch, MAX_EPOCH, "epoch")
+    _within(time_ms, MAX_TIME_MS, "time")
+    return Receipt(epoch, tuple(ranges), time_ms, echo, tuple(need))
+
+
+def _within(number: Any, most: int, what: str) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= most:
+        raise WireError(f"{what} {str(number)[:40]} out of range")
+    return number
+
+
+def encode_alarms(sheet: Sheet | None, alarms: Sequence[tuple[int, Alarm]]) -> bytes:
+    """An ALARM body of 1..256 (seq, alarm). Without a sheet it stands alone, some 20 bytes longer."""
+    if not 0 < len(alarms) <= MAX_ALARMS:
+        raise WireError(f"{len(alarms)} alarms in one body, 1 to {MAX_ALARMS} fit")
+    first = Kind.ALARM | (ON_SHEET if sheet else 0)
+    return bytes([first]) + b"".join(_encode_alarm(sheet, seq, alarm) for seq, alarm in alarms)
+
+
+# Two bytes of flags: level 3 bits, change 2, clock 2, value 1 | rule 2, limit on the sheet 1, level of the threshold 3 bits
+def _encode_alarm(sheet: Sheet | None, seq: int, alarm: Alarm) -> bytes:
+    index = _limit_index(sheet, alarm)
+    limit = sheet.limits[index] if sheet and index is not None else None
+    graded = _graded(limit, alarm.threshold)
+    flags = alarm.level | alarm.change << 3 | alarm.clock << 5 | (alarm.value is not None) << 7
+    flags |= alarm.rule << 8 | (limit is not None) << 10 | graded << 11
+    seq0, t0_ms = (sheet.seq0, sheet.t0_ms) if sheet else (0, 0)
+    out = flags.to_bytes(2, "little")
+    out += varint(index) if index is not None else _text(alarm.limit) + _text(alarm.point)
+    out += varint(zigzag(seq - seq0)) + varint(zigzag(alarm.at_ms - t0_ms))
+    if not graded:
+        out += varint(zigzag(alarm.threshold))
+    if alarm.value is not None:
+        out += varint(zigzag(alarm.value - alarm.threshold))
+    return out
+
+
+def _limit_index(sheet: Sheet | None, alarm: Alarm) -> int | None:
+    wanted = (alarm.limit, alarm.point, alarm.rule)
+    for index, limit in enumerate(sheet.limits if sheet else ()):
+        if (limit.id, limit.point, limit.rule) == wanted:
+            return index
+    return None
+
+
+def _graded(limit: SheetLimit | None, threshold: int) -> int:
+    """The level whose threshold on the sheet it is; 0: written out."""
+    for level, steps in limit.levels if limit else ():
+        if steps == threshold and 0 < level < 8:
+            return level
+    return 0
+
+
+def _text(text: str) -> bytes:
+    raw = text.encode()
+    return varint(len(raw)) + raw
+
+
+def _decode_alarms(body: bytes, sheet: Sheet | None) -> Alarms:
+    reader = Reader(body)
+    on_sheet = reader.byte() >> 4
+    if on_sheet > 1:
+        raise WireError(f"first byte 0x{body[0]:02x} is not used")
+    if on_sheet and sheet is None:
+        raise WireError("alarms without their sheet")
+    alarms = []
+    while True:
+        alarms.append(_decode_alarm(reader, sheet if on_sheet else None))
+        if reader.at == len(body):
+            return Alarms(tuple(alarms))
+        if len(alarms) == MAX_ALARMS:
+            raise WireError(f"more than {MAX_ALARMS} alarms")
+
+
+def _decode_alarm(reader: Reader, sheet: Sheet | None) -> Alarm_:
+    flags = int.from_bytes(reader.take(2), "little")
+    limit = None
+    if flags >> 10 & 1:
+        limit = _limit_at(sheet, reader.varint())
+        name, point = limit.id, limit.point
+    else:
+        name, point = reader.text(), reader.text()
+    seq0, t0_ms = (sheet.seq0, sheet.t0_ms) if sheet else (0, 0)
+    seq = _within(seq0 + reader.signed(), MAX_SEQ, "seq")
+    at_ms = _within(t0_ms + reader.signed(), MAX_TIME_MS, "time")
+    graded = flags >> 11
+    threshold = _threshold(limit, graded) if graded else reader.signed()
+    value = threshold + reader.signed() if flags >> 7 & 1 else None
+    try:
+        level, change, clock = Level(flags & 7), Change(flags >> 3 & 3), ClockQuality(flags >> 5 & 3)
+        rule = Rule(flags >> 8 & 3)
+    except ValueError as error:
+        raise WireError(f"alarm: {error}") from None
+    return seq, Alarm(name, point, level, change, rule, value, threshold, at_ms, clock)
+
+
+def _limit_at(sheet: Sheet | None, index: int) -> SheetLimit:
+    if sheet is None or index >= len(sheet.limits):
+        raise WireError(f"alarm: limit {index} is not on the sheet")
+    return sheet.limits[index]
+
+
+def _threshold(limit: SheetLimit | None, graded: int) -> int:
+    for level, steps in limit.levels if limit else ():
+        if level == graded:
+            return steps
+    raise WireError(f"alarm: no threshold of level {graded} on the sheet")
+
+
+Alarm_ = tuple[int, Alarm]

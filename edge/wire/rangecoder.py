@@ -1,0 +1,181 @@
+"""A binary range coder with adaptive cells, the same calls for both ways.
+
+Model code is written once: `coder.bit(cells, i, bit)` codes a yes or no with the adaptive cell `cells[i]` and returns it;
+an Encoder takes `bit`, a Decoder ignores it and returns what it read. `raw(value, bits)` codes even bits. Only whole
+numbers decide anything, so every machine decodes alike. FORMAT.md section 5 is the contract; carries are handled as in LZMA.
+
+A cell is one int: probability of a 1 in 1/65536 times 32, plus how often it was used (which sets how fast it learns).
+"""
+
+from __future__ import annotations
+
+from edge.wire.basics import WireError
+
+TOP = 1 << 24  # below this the range is widened by one byte
+MASK32 = 0xFFFF_FFFF
+OVERREAD_BYTES = 4  # a decoder holds 32 bits: it may look that far past the end, where zeros stand
+
+USES_BITS = 5
+USES_MASK = (1 << USES_BITS) - 1
+P_MIN, P_MAX = 24, 65536 - 24
+# step = error * RATE[uses] / 65536: after n uses a plain average of what was seen, at last a slow exponential one
+RATE = tuple(65536 * 2 // (2 * n + 3) for n in range(USES_MASK + 1))
+LIMIT = 30  # uses are counted up to here: the last rate is 1/31.5
+
+
+def cell(probability: int, uses: int = 0) -> int:
+    """A fresh cell: `probability` of a 1 in 1/65536 (P_MIN..P_MAX), trusted as if `uses` bits had been seen."""
+    return min(max(probability, P_MIN), P_MAX) << USES_BITS | uses
+
+
+def _learn(state: int, bit: int) -> int:
+    uses = state & USES_MASK
+    p = state >> USES_BITS
+    p += ((65536 - p if bit else -p) * RATE[uses]) >> 16
+    p = P_MIN if p < P_MIN else P_MAX if p > P_MAX else p
+    return p << USES_BITS | (uses + 1 if uses < LIMIT else uses)
+
+
+class Encoder:
+    """Collects one row's decisions, then `commit()` turns them into bytes. `mark`/`back` undo whole rows."""
+
+    def __init__(self) -> None:
+        self.low = 0
+        self.range = MASK32
+        self.cache = -1
+        self.pending = 0
+        self.out = bytearray()
+        self.todo: list[int] = []  # p << 1 | bit, or -1 - (value << 5 | bits)
+
+    def bit(self, cells: list[int], index: int, bit: int | bool) -> int:
+        state = cells[index]
+        self.todo.append((state >> USES_BITS) << 1 | bit)
+        cells[index] = _learn(state, bit)
+        return bit
+
+    def raw(self, value: int, bits: int) -> int:
+        """`bits` (0..64) even bits of `value`, highest first, at most 16 at a time."""
+        while bits > 0:
+            width = (bits - 1) % 16 + 1
+            bits -= width
+            self.todo.append(-1 - ((value >> bits & (1 << width) - 1) << 5 | width))
+        return value
+
+    def commit(self) -> None:
+        """Codes what has been collected since the last commit."""
+        low, span = self.low, self.range
+        for item in self.todo:
+            if item >= 0:
+                bound = (span >> 16) * (item >> 1)
+                if item & 1:
+                    span = bound
+                else:
+                    low += bound
+                    span -= bound
+            else:
+                item = -1 - item
+                span >>= item & 31
+                low += span * (item >> 5)
+            while span < TOP:
+                span <<= 8
+                if low < 0xFF00_0000 or low > MASK32:
+                    self._emit(low >> 32)
+                    self.cache = low >> 24 & 0xFF
+                else:
+                    self.pending += 1
+                low = (low & 0xFF_FFFF) << 8
+        self.low, self.range = low, span
+        self.todo.clear()
+
+    def _emit(self, carry: int) -> None:
+        if self.cache >= 0:
+            self.out.append(self.cache + carry & 0xFF)
+        if self.pending:
+            self.out += bytes([0xFF + carry & 0xFF]) * self.pending
+            self.pending = 0
+
+    def mark(self) -> tuple[int, int, int, int, int]:
+        return self.low, self.range, self.cache, self.pending, len(self.out)
+
+    def back(self, mark: tuple[int, int, int, int, int]) -> None:
+        """Returns to a `mark`: what was coded since is undone (cells are not)."""
+        self.low, self.range, self.cache, self.pending, length = mark
+        del self.out[length:]
+        self.todo.clear()
+
+    def fork(self) -> Encoder:
+        """A copy that can be ended without ending this one."""
+        other = Encoder()
+        other.low, other.range, other.cache, other.pending = self.low, self.range, self.cache, self.pending
+        other.out = bytearray(self.out)
+        return other
+
+    def least_bytes(self) -> int:
+        """Bytes already decided; `finish()` gives at most 4 more."""
+        return len(self.out) + (self.cache >= 0) + self.pending
+
+    def finish(self) -> bytes:
+        """The shortest bytes that decode to all that was committed, with zeros standing after the end."""
+        for count in range(5):
+            mask = (1 << 32 - 8 * count) - 1
+            value = (self.low + mask) & ~mask
+            if value < self.low + self.range:
+                break
+        self._emit(value >> 32)
+        return bytes(self.out) + (value & MASK32).to_bytes(4, "big")[:count]
+
+
+class Decoder:
+    """Reads what an Encoder wrote, from `data[at:]`. Raises WireError once it would have to look too far past the end."""
+
+    def __init__(self, data: bytes, at: int = 0) -> None:
+        self.data = data
+        self.at = at + 4
+        self.range = MASK32
+        self.code = int.from_bytes((data[at : at + 4] + b"\0\0\0\0")[:4], "big")
+        self.end = len(data)
+
+    def bit(self, cells: list[int], index: int, _bit: int | bool = 0) -> int:
+        state = cells[index]
+        bound = (self.range >> 16) * (state >> USES_BITS)
+        if self.code < bound:
+            self.range = bound
+            bit = 1
+        else:
+            self.code -= bound
+            self.range -= bound
+            bit = 0
+        cells[index] = _learn(state, bit)
+        if self.range < TOP:
+            self._widen()
+        return bit
+
+    def raw(self, _value: int, bits: int) -> int:
+        value = 0
+        while bits > 0:
+            width = (bits - 1) % 16 + 1
+            self.range >>= width
+            part = min(self.code // self.range, (1 << width) - 1)
+            self.code -= part * self.range
+            value = value << width | part
+            bits -= width
+            if self.range < TOP:
+                self._widen()
+        return value
+
+    def _widen(self) -> None:
+        while self.range < TOP:
+            byte = self.data[self.at] if self.at < self.end else 0
+            self.at += 1
+            if self.at > self.end + OVERREAD_BYTES:
+                raise WireError("coded rounds end too early")
+            self.code = (self.code << 8 | byte) & MASK32
+            self.range <<= 8
+
+    def finish(self) -> None:
+        """Raises WireError when bytes are left that nothing has read."""
+        if self.at < self.end:
+            raise WireError(f"{self.end - self.at} bytes too many after the coded rounds")
+
+
+Coder = Encoder | Decoder

@@ -1,0 +1,202 @@
+"""Rounds of one group in one body: a row a round, each with seq, time, clock quality, qualities and values.
+
+Rows stand in sending order. Everything predictable costs next to nothing: the time one period on, the seq that the
+sheet's groups make expected by then, the same qualities as before. Packing fills the room exactly: a row is coded, and taken
+back when it does not fit. FORMAT.md section 5 is the contract. The coding runs the same code both ways (`rangecoder`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge.contract import MAX_STEPS
+from edge.wire.basics import Reader, WireError, varint
+from edge.wire.columns import Columns, code_signed, signed_cells
+from edge.wire.rangecoder import Coder, Decoder, Encoder, cell
+from edge.wire.sheet import MAX_SEQ, MAX_TIME_MS, Sheet
+
+KIND_ROUNDS = 0
+GROUP_ESCAPE = 15  # in the first byte: the group follows as a varint
+MAX_READINGS = 1 << 16  # in one body: bounds what decoding may cost (about 1 s); one row may always be sent
+QUALITY_BITS = 4
+NO_VALUE = 1 << QUALITY_BITS  # state of a reading: quality | NO_VALUE
+LENGTH_BITS = 6
+END_BYTES = 6  # what the end mark (at most 16 bits) and the coder's last bytes (at most 4) may add
+
+MORE, ALIGNED, EARLIER, SAME_CLOCK, SAME_STATES, SAME_STATE = range(6)
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRow:
+    """One round as packets hold it. `values` whole steps or None; `qualities` one `contract.Quality` each, b"": all GOOD."""
+
+    seq: int
+    at_ms: int
+    values: tuple[int | None, ...]
+    qualities: bytes = b""
+    clock: int = 0
+
+
+class _Rows:
+    """The state of one packet, both ways: `code(coder, row)` codes a row and returns it."""
+
+    def __init__(self, sheet: Sheet, group: int) -> None:
+        self.sheet = sheet
+        self.group = group
+        self.every_ms = sheet.groups[group].every_ms
+        self.width = len(sheet.groups[group].points)
+        self.columns = Columns(sheet.groups[group].points)
+        self.most = max(1, MAX_READINGS // max(1, self.width))
+        self.blank = RoundRow(0, 0, (None,) * self.width)
+        # rows go on; times on the grid; not before the sheet; clock, states, one state as before
+        self.flags = [cell(61000, 8), cell(65000, 8), cell(300, 8), cell(65000, 8), cell(64000, 8), cell(50000)]
+        self.time_cells = signed_cells(64000, 40000)
+        self.seq_first = signed_cells(30000, 52000)
+        self.seq_cells = signed_cells(62000, 30000)
+        self.at_ms: int | None = None
+        self.step_ms = self.every_ms
+        self.seq = 0
+        self.clock = 0
+        self.states = [0] * self.width
+
+    def code(self, coder: Coder, row: RoundRow) -> RoundRow:
+        at_ms = self._time(coder, row.at_ms)
+        seq = self._seq(coder, row.seq, at_ms)
+        if not coder.bit(self.flags, SAME_CLOCK, row.clock == self.clock):
+            self.clock = coder.raw(row.clock, 2)
+            if self.clock > 2:
+                raise WireError("clock quality 3 is not used")
+        self._states(coder, row)
+        values = row.values
+        code = self.columns.code
+        found = tuple(
+            None if state & NO_VALUE else code(coder, i, values[i] or 0) for i, state in enumerate(self.states)
+        )
+        qualities = bytes(state & NO_VALUE - 1 for state in self.states)
+        return RoundRow(seq, at_ms, found, qualities if any(qualities) else b"", self.clock)
+
+    def _time(self, coder: Coder, at_ms: int) -> int:
+        every = self.every_ms
+        if self.at_ms is None:
+            if coder.bit(self.flags, ALIGNED, at_ms % every == 0):
+                at_ms = every * self._long(coder, at_ms // every, self.sheet.t0_ms // every)
+            else:
+                at_ms = self._long(coder, at_ms, self.sheet.t0_ms)
+        else:
+            due = self.at_ms + self.step_ms
+            if coder.bit(self.flags, ALIGNED, (at_ms - due) % every == 0):
+                at_ms = due + every * code_signed(coder, self.time_cells, 0, (at_ms - due) // every)
+            else:
+                at_ms = due + code_signed(coder, self.time_cells, 0, at_ms - due)
+            self.step_ms = at_ms - self.at_ms
+        if not 0 <= at_ms <= MAX_TIME_MS:
+            raise WireError(f"time {at_ms} ms out of range")
+        self.at_ms = at_ms
+        return at_ms
+
+    def _long(self, coder: Coder, value: int, base: int) -> int:
+        value -= base
+        earlier = coder.bit(self.flags, EARLIER, value < 0)
+        size = coder.raw(abs(value).bit_length(), LENGTH_BITS)
+        value = coder.raw(abs(value), size)
+        return base - value if earlier else base + value
+
+    def _seq(self, coder: Coder, seq: int, at_ms: int) -> int:
+        due = _expected(self.sheet, self.group, at_ms)
+        cells = self.seq_cells if self.seq else self.seq_first
+        seq = due + self.seq + code_signed(coder, cells, 0, seq - due - self.seq)
+        self.seq = seq - due or 1
+        if not 0 <= seq <= MAX_SEQ:
+            raise WireError(f"seq {seq} out of range")
+        return seq
+
+    def _states(self, coder: Coder, row: RoundRow) -> None:
+        states = _row_states(row)
+        if coder.bit(self.flags, SAME_STATES, states == self.states):
+            return
+        for i, state in enumerate(states):
+            if not coder.bit(self.flags, SAME_STATE, state == self.states[i]):
+                self.states[i] = coder.raw(state, QUALITY_BITS + 1)
+
+
+def _row_states(row: RoundRow) -> list[int]:
+    if row.qualities:
+        return [q | NO_VALUE if v is None else q for v, q in zip(row.values, row.qualities, strict=True)]
+    return [NO_VALUE if v is None else 0 for v in row.values]
+
+
+def _expected(sheet: Sheet, group: int, at_ms: int) -> int:
+    """The seq this group's round of `at_ms` would have, were there nothing but rounds, groups in their order."""
+    seq = sheet.seq0 - 1
+    for index, other in enumerate(sheet.groups):
+        end_ms = at_ms if index <= group else at_ms - 1
+        seq += end_ms // other.every_ms - sheet.t0_ms // other.every_ms
+    return seq
+
+
+def _check(row: RoundRow, width: int) -> None:
+    if len(row.values) != width or len(row.qualities) not in (0, width):
+        raise WireError(f"row {row.seq}: {len(row.values)} values, the group has {width} points")
+    if any(v is not None and not -MAX_STEPS <= v <= MAX_STEPS for v in row.values):
+        raise WireError(f"row {row.seq}: a value beyond 2**53 steps")
+    if row.qualities and max(row.qualities) >= NO_VALUE:
+        raise WireError(f"row {row.seq}: a quality above {NO_VALUE - 1}")
+    if not 0 <= row.seq <= MAX_SEQ or not 0 <= row.at_ms <= MAX_TIME_MS or not 0 <= row.clock <= 2:
+        raise WireError(f"row {row.seq}: seq, time or clock quality out of range")
+
+
+def pack_rounds(sheet: Sheet, group: int, rows: Sequence[RoundRow], room_bytes: int) -> tuple[bytes, int]:
+    """(body, rows taken from the front): as many as fit into `room_bytes`; (b"", 0) if not even one does.
+
+    Rows may be in any order of time; regular ones, oldest first, are smallest. Raises WireError for a row that does not
+    fit the group (number of values, numbers out of range).
+    """
+    head = bytes([KIND_ROUNDS | min(group, GROUP_ESCAPE) << 4]) + (varint(group) if group >= GROUP_ESCAPE else b"")
+    room = room_bytes - len(head)
+    state = _Rows(sheet, group)
+    encoder = Encoder()
+    taken = 0
+    for row in rows[: state.most]:
+        _check(row, state.width)
+        mark, more = encoder.mark(), state.flags[MORE]
+        if taken:
+            encoder.bit(state.flags, MORE, 1)
+        state.code(encoder, row)
+        encoder.commit()
+        if encoder.least_bytes() + END_BYTES > room and len(_ended(encoder.fork(), state.flags[MORE])) > room:
+            encoder.back(mark)
+            state.flags[MORE] = more
+            break
+        taken += 1
+    if not taken:
+        return b"", 0
+    return head + _ended(encoder, state.flags[MORE]), taken
+
+
+def _ended(encoder: Encoder, more: int) -> bytes:
+    """The coded rows with the mark that no more follow."""
+    encoder.bit([more], 0, 0)
+    encoder.commit()
+    return encoder.finish()
+
+
+def unpack_rounds(sheet: Sheet, body: bytes) -> tuple[int, tuple[RoundRow, ...]]:
+    """(group, rows) of a body of kind ROUNDS made with the same sheet. Raises WireError."""
+    reader = Reader(body)
+    group = reader.byte() >> 4
+    if group == GROUP_ESCAPE:
+        group = reader.varint()
+        if group < GROUP_ESCAPE:
+            raise WireError("group written too long")
+    if group >= len(sheet.groups):
+        raise WireError(f"group {group}, the sheet has {len(sheet.groups)}")
+    state = _Rows(sheet, group)
+    decoder = Decoder(body, reader.at)
+    rows = [state.code(decoder, state.blank)]
+    while decoder.bit(state.flags, MORE):
+        if len(rows) == state.most:
+            raise WireError(f"more than {state.most} rows")
+        rows.append(state.code(decoder, state.blank))
+    decoder.finish()
+    return group, tuple(rows)
