@@ -87,11 +87,7 @@ def _values(reader: Reader, where: Where, levels: Mapping[str, Any]) -> list[tup
         if isinstance(given, bool) or not isinstance(given, int | float):
             reader.problem((*where, level.name.lower()), f"found {show(given)}; allowed: a number in the point's unit")
             continue
-        value = msgspec.convert(given, Decimal)
-        if not value.is_finite():
-            reader.problem((*where, level.name.lower()), f"found {show(given)}; a number must be finite")
-            continue
-        values.append((level, value))
+        values.append((level, msgspec.convert(given, Decimal)))
     return values
 
 

@@ -11,14 +11,16 @@ from edge.config.units import show_ms
 from edge.contract import MAX_STEPS, Point
 
 MIN_EVERY_MS, DAY_MS = 10, 86_400_000  # 100 Hz is the most a serial line carries; a day is the slowest grid
-MIN_STEP, MAX_STEP = Decimal("1e-9"), Decimal("1e9")
+MIN_STEP, MAX_STEP = Decimal("1e-9"), Decimal(10**9)  # beyond, take a larger or smaller unit
 
 
 def read_point(reader: Reader, where: Where, table: PointTable, device: str) -> Point | None:
     """The point, or None after its problems were noted."""
     before = len(reader.problems)
     if not table.step.is_finite() or not MIN_STEP <= table.step <= MAX_STEP:
-        reader.problem((*where, "step"), f"found {table.step}; allowed: {MIN_STEP} to {MAX_STEP:.0f}, never 0")
+        reader.problem(
+            (*where, "step"), f"found {table.step}; allowed: {MIN_STEP:f} to {MAX_STEP:f}, the smallest change it shows"
+        )
         return None
     minimum, maximum = _range(reader, (*where, "range"), table)
     every_ms = reader.duration_ms((*where, "every"), table.every, MIN_EVERY_MS, DAY_MS)

@@ -70,6 +70,8 @@ class Reader:
             values[field.name] = msgspec.convert(value, field.type, dec_hook=self._path)
         except msgspec.ValidationError as error:
             self.problem(where, explain(value, field.type, str(error)))
+        except TypeError as error:
+            self.problem(where, f"the driver itself declares this key wrongly, tell its author: {error}")
 
     def _path(self, kind: type[Any], value: object) -> object:
         if kind is Path and isinstance(value, str):

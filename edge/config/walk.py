@@ -97,7 +97,7 @@ class Walk:
             file=file,
             gateway=gateway,
             store=store,
-            ports=tuple(made_ports),
+            ports=tuple(port for _, port in made_ports),
             devices=tuple(device for device in made_devices if device),
             limits=tuple(limit for limit in made_limits if limit),
             links=tuple(link for link in made_links if link),
@@ -149,7 +149,7 @@ class Walk:
             return None
         return Store(self.reader.folder / table.path, quota, commit / 1000)
 
-    def _ports(self, parts: Sequence[_Part]) -> list[Port]:
+    def _ports(self, parts: Sequence[_Part]) -> list[tuple[Where, Port]]:
         ports = []
         opened: dict[str, Where] = {}
         for part in parts:
@@ -167,7 +167,8 @@ class Walk:
                 first = opened[table.open][0]
                 self.reader.problem((*part.where, "open"), f"{table.open} is {first} already; one wire is one port")
             opened.setdefault(table.open, part.where)
-            ports.append(Port(table.id, table.open, table.baud, table.parity, table.stop_bits, table.data_bits))
+            port = Port(table.id, table.open, table.baud, table.parity, table.stop_bits, table.data_bits)
+            ports.append((part.where, port))
         return ports
 
     def _points(self, part: _Part) -> list[_Measured]:
@@ -202,13 +203,14 @@ class Walk:
         spec = DeviceSpec(table.id, part.settings, {str(item.id): item.settings for item in measured})
         return Device(table.id, table.name, table.driver, table.port, points, spec)
 
-    def _wires(self, ports: Sequence[Port], parts: Sequence[_Part], devices: Sequence[Device | None]) -> list[Wire]:
+    def _wires(
+        self, ports: Sequence[tuple[Where, Port]], parts: Sequence[_Part], devices: Sequence[Device | None]
+    ) -> list[Wire]:
         """What is on each port, and its driver's own opinion of it."""
         wires = []
-        for index, port in enumerate(ports):
+        for where, port in ports:
             on_port = [part for part in parts if part.raw.get("port") == port.id]
             names = sorted({str(part.raw.get("driver")) for part in on_port})
-            where = (f'port[{index}] "{port.id}"',)
             if len(names) > 1:
                 users = ", ".join(f"{part.where[0]} ({part.raw.get('driver')})" for part in on_port)
                 self.reader.problem(where, f"one port speaks one driver, but these share it: {users}")
@@ -223,8 +225,8 @@ class Walk:
         return wires
 
     def _references(self, ports: Sequence[_Part], devices: Sequence[_Part]) -> None:
-        known = _ids(part.raw for part in ports)
-        used = {part.raw.get("port") for part in devices}
+        known = _ids(ports)
+        used = [part.raw.get("port") for part in devices]
         for part in devices:
             port = part.raw.get("port")
             if isinstance(port, str):
@@ -235,7 +237,7 @@ class Walk:
 
     def _limits(self, parts: Sequence[_Part], measured: Sequence[_Measured]) -> list[Limit | None]:
         check_distinct(self.reader, "point", [(item.where, item.id) for item in measured])
-        known = [item.id for item in measured if isinstance(item.id, str)]
+        known = {item.id: None for item in measured if isinstance(item.id, str)}
         points = {item.point.id: item.point for item in measured if item.point}
         limits = []
         for part in parts:
@@ -268,5 +270,5 @@ class Walk:
             self.reader.problem((), f"{points} points are more than the {MAX_POINTS} one gateway carries; use two")
 
 
-def _ids(tables: Iterable[Table]) -> list[str]:
-    return [table["id"] for table in tables if isinstance(table.get("id"), str)]
+def _ids(parts: Iterable[_Part]) -> list[str]:
+    return [part.raw["id"] for part in parts if isinstance(part.raw.get("id"), str)]

@@ -42,19 +42,25 @@ def explain(value: object, kind: Any, why: str) -> str:
     """What was found and what is allowed instead."""
     if isinstance(value, dict) and _is_list_of_tables(kind):
         return "found one table [...]; write it with double brackets, [[...]], once for each"
-    allowed = describe(msgspec.inspect.type_info(kind))
+    info = msgspec.inspect.type_info(kind)
+    allowed = description(info) if isinstance(value, str) else ""  # a text, but not one of those: why, not what
+    allowed = allowed or describe(info)
     return f"found {show(value)}; allowed: {allowed}" if allowed else f"found {show(value)}: {why}"
 
 
 def about(kind: Any) -> str:
     """What belongs into a key: its description, or its type in words."""
     info = msgspec.inspect.type_info(kind)
-    while isinstance(info, msgspec.inspect.Metadata):
-        description = (info.extra_json_schema or {}).get("description")
-        if description:
-            return str(description)
+    return description(info) or describe(info) or "see the example site file"
+
+
+def description(info: msgspec.inspect.Type) -> str:
+    """What a key's Meta says of it, or `""`."""
+    found = ""
+    while isinstance(info, msgspec.inspect.Metadata) and not found:
+        found = str((info.extra_json_schema or {}).get("description", ""))
         info = info.type
-    return describe(info) or "see the example site file"
+    return found
 
 
 def _is_list_of_tables(kind: Any) -> bool:
@@ -67,9 +73,8 @@ def _is_list_of_tables(kind: Any) -> bool:
 def describe(info: msgspec.inspect.Type) -> str:
     """A type in words, `""` when there are no better words than msgspec's own."""
     if isinstance(info, msgspec.inspect.Metadata):
-        description = (info.extra_json_schema or {}).get("description")
-        words = describe(info.type)
-        return f"{words} ({description})" if words and description else words or str(description or "")
+        said, words = description(info), describe(info.type)
+        return f"{words} ({said})" if words and said else words or said
     if isinstance(info, msgspec.inspect.IntType):
         return "a whole number" + _bounds(info.ge, info.le, info.gt, info.lt)
     if isinstance(info, msgspec.inspect.FloatType):

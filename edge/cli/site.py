@@ -1,0 +1,277 @@
+"""`fengsui check`, `schema`, `keygen`: a site before its gateway runs. Talks to no daemon, opens no port."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge.cli import EXIT_REFUSED, EXIT_SITE_FILE, json_option, stop
+from edge.cli.show import table
+from edge.config.load import load
+from edge.config.site import Limit, Port, Site
+from edge.config.units import show_bytes, show_ms
+from edge.contract import Point, Rule
+from edge.errors import SiteFileError
+
+KEY_BYTES = 32  # a root key for HKDF-SHA256: as long as its hash
+FINGERPRINT_BYTES = 8  # 16 hex digits are read over a telephone without mistakes, and cannot be guessed
+_UNSTABLE_NAME = re.compile(r"serial:/dev/tty(USB|ACM)[0-9]+")
+
+
+@click.command()
+@click.argument("site", type=click.Path(path_type=Path))
+@json_option
+def check(site: Path, as_json: bool) -> None:
+    """Check the site file SITE; list what would run, and what is allowed but looks forgotten."""
+    try:
+        found = load(site)
+    except SiteFileError as error:
+        if not as_json:
+            raise
+        _print_json({"ok": False, "file": error.file, "problems": error.problems})
+        raise click.exceptions.Exit(EXIT_SITE_FILE) from None
+    warnings = _warnings(found)
+    if as_json:
+        _print_json({"ok": True, "file": str(site), "problems": [], "warnings": warnings, **_as_json(found)})
+        return
+    click.echo(_as_text(found))
+    for warning in warnings:
+        click.echo(f"note: {warning}")
+    click.echo(f"{site} is right.")
+
+
+@click.command()
+@json_option
+def schema(as_json: bool) -> None:
+    """Print the JSON schema of site files, keys of all installed drivers included (JSON either way)."""
+    from edge.config.schema import schema as site_schema
+
+    _print_json(site_schema())
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+def keygen(file: Path, as_json: bool) -> None:
+    """Make the secret key that this gateway and the province share, in the new file FILE."""
+    key = secrets.token_bytes(KEY_BYTES)
+    try:
+        _write_new(file, key.hex().encode() + b"\n")
+    except FileExistsError:
+        stop(
+            EXIT_REFUSED,
+            f"{file} exists already and is not overwritten: the province could not open what was sealed with it.\n"
+            f"To really replace it: mv {file} {file}.old",
+        )
+    except FileNotFoundError:
+        stop(EXIT_REFUSED, f"there is no folder {file.parent}; make it first: mkdir -p {file.parent}")
+    except OSError as error:
+        stop(EXIT_REFUSED, f"{file} can not be written: {error.strerror}; check the folder's owner and free space")
+    print_ = fingerprint(key)
+    if as_json:
+        _print_json({"file": str(file), "fingerprint": print_})
+        return
+    owner = "" if os.geteuid() else f"It belongs to root; if the service is another user: chown fengsui {file}\n"
+    click.echo(
+        f"New key in {file}\nfingerprint: {print_}\n\n{owner}"
+        "The file is secret: whoever has it can give this gateway orders. Carry a copy to the province by hand\n"
+        "(a USB stick, not mail or chat), and compare the fingerprint by telephone; only that may be said aloud."
+    )
+
+
+def fingerprint(key: bytes) -> str:
+    """The first bytes of SHA-256 of a key, in groups of four hex digits: tells keys apart and gives nothing away."""
+    digits = hashlib.sha256(key).digest()[:FINGERPRINT_BYTES].hex()
+    return "-".join(digits[start : start + 4] for start in range(0, len(digits), 4))
+
+
+def _write_new(file: Path, content: bytes) -> None:
+    """A file that only its owner may read, on the disk before this returns, or none at all. Raises OSError."""
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            os.fchmod(handle, 0o600)  # whatever the umask says
+            out.write(content)
+            out.flush()
+            os.fsync(handle)
+    except OSError:
+        file.unlink()
+        raise
+    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _warnings(site: Site) -> list[str]:
+    """What is allowed but looks forgotten."""
+    judged = {limit.point for limit in site.limits if limit.rule is not Rule.STALE}
+    watched = {limit.point for limit in site.limits if limit.rule is Rule.STALE}
+    warnings = [
+        f"{what}: {', '.join(ids)}"
+        for what, ids in (
+            ("points that no limit judges, they never raise an alarm", _ids_not_in(site, judged | watched)),
+            ("points judged by value, but no `stale` limit tells when they fall silent", sorted(judged - watched)),
+        )
+        if ids
+    ]
+    warnings += [
+        f"port {port.id}: {port.open.partition(':')[2]} may be another device after a restart; "
+        "take its name from: ls -l /dev/serial/by-id /dev/serial/by-path"
+        for port in site.ports
+        if _UNSTABLE_NAME.fullmatch(port.open)
+    ]
+    return warnings + _key_warnings(site.gateway.key)
+
+
+def _ids_not_in(site: Site, known: set[str]) -> list[str]:
+    return [point.id for point in site.points if point.id not in known]
+
+
+def _key_warnings(key: Path) -> list[str]:
+    try:
+        mode = key.stat().st_mode
+    except FileNotFoundError:
+        return [f"there is no key yet, and the gateway will not send without: fengsui keygen {key}"]
+    except OSError as error:
+        return [f"the key {key} can not be looked at: {error.strerror}"]
+    if not stat.S_ISREG(mode):
+        return [f"the key {key} is not a file"]
+    warnings = [f"others may read the key: chmod 600 {key}"] if mode & (stat.S_IRWXG | stat.S_IRWXO) else []
+    return warnings + [why for why in (_key_text(key)[1],) if why]
+
+
+def _key_text(key: Path) -> tuple[bytes | None, str]:
+    """The key in a file, or None and why not."""
+    from edge.wire.basics import WireError  # 40 ms that a site without a key need not wait for
+    from edge.wire.seal import parse_key_file
+
+    try:
+        return parse_key_file(key.read_text("ascii")), ""
+    except OSError as error:
+        return None, f"the key {key} can not be read by you: {error.strerror} (by the service it may be)"
+    except (WireError, UnicodeDecodeError) as error:
+        return None, f"the key {key} is no key: {error}"
+
+
+def _line(port: Port) -> str:
+    return f"{port.baud} {port.data_bits}{port.parity}{port.stop_bits}" if port.open.startswith("serial:") else "-"
+
+
+def _range(point: Point) -> str:
+    return "-" if point.minimum is None else f"{point.minimum} to {point.maximum}"
+
+
+def _rule(limit: Limit, points: Mapping[str, Point]) -> str:
+    point = points[limit.point]
+    stale = limit.rule is Rule.STALE
+    shown = [
+        f"{level.name.lower()} {show_ms(value * 1000) if stale else point.show(value)}"
+        for level, value in limit.thresholds
+    ]
+    return f"{limit.rule.name.lower()} {', '.join(shown)}{'' if stale else f' {point.unit}'}"
+
+
+def _as_text(site: Site) -> str:
+    points = {point.id: point for point in site.points}
+    gateway, store = site.gateway, site.store
+    key, _ = _key_text(gateway.key)
+    mark = f", fingerprint {fingerprint(key)}" if key else ""
+    parts = [
+        f"gateway {gateway.id} {gateway.name}\n  key    {gateway.key}{mark}\n"
+        f"  store  {store.folder}, at most {show_bytes(store.quota_bytes)}, "
+        f"committed every {show_ms(round(store.commit_every_s * 1000))}",
+        table("ports", ("id", "opens", "line"), [(port.id, port.open, _line(port)) for port in site.ports]),
+        table(
+            "devices",
+            ("id", "driver", "port", "points", "name"),
+            [(device.id, device.driver, device.port, str(len(device.points)), device.name) for device in site.devices],
+        ),
+        table(
+            "points",
+            ("id", "device", "every", "step", "unit", "range", "name"),
+            [
+                (
+                    point.id,
+                    point.device,
+                    show_ms(point.every_ms),
+                    str(point.step),
+                    point.unit,
+                    _range(point),
+                    point.name,
+                )
+                for point in site.points
+            ],
+        ),
+        table(
+            "limits",
+            ("id", "point", "rule", "name"),
+            [(limit.id, limit.point, _rule(limit, points), limit.name) for limit in site.limits],
+        ),
+        table(
+            "links",
+            ("id", "driver", "batch"),
+            [(link.id, link.driver.name, show_ms(round(link.batch_s * 1000))) for link in site.links],
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _as_json(site: Site) -> dict[str, Any]:
+    return {
+        "gateway": {"id": site.gateway.id, "name": site.gateway.name, "key": str(site.gateway.key)},
+        "store": {
+            "folder": str(site.store.folder),
+            "quota_bytes": site.store.quota_bytes,
+            "commit_every_s": site.store.commit_every_s,
+        },
+        "ports": [{"id": port.id, "open": port.open, "line": _line(port)} for port in site.ports],
+        "devices": [
+            {"id": device.id, "name": device.name, "driver": device.driver, "port": device.port}
+            for device in site.devices
+        ],
+        "points": [_point_json(point) for point in site.points],
+        "limits": [_limit_json(limit) for limit in site.limits],
+        "links": [{"id": link.id, "driver": link.driver.name, "batch_s": link.batch_s} for link in site.links],
+    }
+
+
+def _point_json(point: Point) -> dict[str, Any]:
+    """Decimals as texts: JSON numbers are binary and would not give 0.1 back."""
+    return {
+        "id": point.id,
+        "name": point.name,
+        "device": point.device,
+        "unit": point.unit,
+        "step": str(point.step),
+        "range": None if point.minimum is None else [str(point.minimum), str(point.maximum)],
+        "every_ms": point.every_ms,
+    }
+
+
+def _limit_json(limit: Limit) -> dict[str, Any]:
+    """`thresholds` in whole steps of the point, for `stale` in seconds."""
+    return {
+        "id": limit.id,
+        "name": limit.name,
+        "point": limit.point,
+        "rule": limit.rule.name.lower(),
+        "thresholds": {level.name.lower(): value for level, value in limit.thresholds},
+        "hysteresis_steps": limit.hysteresis_steps,
+        "hold_s": limit.hold_s,
+        "clear_hold_s": limit.clear_hold_s,
+    }
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
