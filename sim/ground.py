@@ -1,0 +1,110 @@
+"""`fengsui-sim ground`: the province on a broker. Listens to every gateway, stores, and sends receipts back.
+
+A thin shell: MQTT (by aiomqtt, not by our own driver), the wall clock and the screen; what is decided is decided in
+`province.py`. Packets that have piled up are stored in one commit, so a backlog does not make an alarm wait for a disk
+write of each packet before it. A packet is taken from the broker before it is stored: one lost in between by a crash
+has no receipt, and its gateway sends it again. Connects again for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sim.province import KeyFolder, Province
+
+if TYPE_CHECKING:
+    import aiomqtt
+
+__all__ = ["KeyFolder", "Province", "command", "serve"]
+
+CLIENT_ID = "fengsui-province"
+UPLINK = "fengsui/+/up"
+BATCH_PACKETS = 64  # of one commit: 1 MB at 16 kB each, some 100 ms of decoding
+RETRY_S = 1.0
+SESSION_S = 86_400  # uplink packets the broker keeps while the province is away
+
+
+async def serve(province: Province, host: str, port: int, version: str, say: Callable[[str], None]) -> None:
+    """Serves until cancelled; a broker that is not there, or goes, is said once and tried again every second."""
+    import aiomqtt
+
+    was = ""
+    while True:
+        try:
+            async with _client(host, port, version) as client:
+                await client.subscribe(UPLINK, qos=1)
+                say(f"listening on {host}:{port}, MQTT {version}")
+                was = ""
+                await _receive(client, province)
+        except aiomqtt.MqttError as error:
+            if str(error) != was:
+                was = str(error)
+                say(f"broker {host}:{port}: {error or 'lost'}; trying again every second")
+            await asyncio.sleep(RETRY_S)
+
+
+def _client(host: str, port: int, version: str) -> aiomqtt.Client:
+    import aiomqtt
+    from paho.mqtt.packettypes import PacketTypes
+    from paho.mqtt.properties import Properties
+
+    if version != "5":
+        return aiomqtt.Client(host, port, identifier=CLIENT_ID, clean_session=False)
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = SESSION_S
+    return aiomqtt.Client(
+        host,
+        port,
+        identifier=CLIENT_ID,
+        protocol=aiomqtt.ProtocolVersion.V5,
+        clean_start=False,
+        properties=properties,
+    )
+
+
+async def _receive(client: aiomqtt.Client, province: Province) -> None:
+    messages = client.messages
+    async for first in messages:
+        batch = [first]
+        while len(messages) and len(batch) < BATCH_PACKETS:
+            batch.append(await anext(messages))
+        arrivals = [(str(m.topic).split("/")[1], m.payload) for m in batch if isinstance(m.payload, bytes)]
+        answers = province.receive_batch(arrivals, time.time_ns() // 1_000_000)
+        async with asyncio.TaskGroup() as sending:
+            for gateway, packet in answers:
+                sending.create_task(client.publish(f"fengsui/{gateway}/down", packet, qos=1))
+
+
+@click.command("ground")
+@click.option("--host", default="127.0.0.1", show_default=True, help="the broker")
+@click.option("--port", default=1883, show_default=True, help="its TCP port")
+@click.option("--mqtt", "version", type=click.Choice(["5", "3.1.1"]), default="5", show_default=True)
+@click.option("--db", type=click.Path(dir_okay=False, path_type=Path), default=Path("province.db"), show_default=True)
+@click.option(
+    "--keys",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="folder with <gateway id>.key files, or one key file for every gateway",
+)
+@click.option("--quiet", is_flag=True, help="say only alarms")
+def command(host: str, port: int, version: str, db: Path, keys: Path, quiet: bool) -> None:
+    """The province: stores what gateways send into SQLite, and returns receipts."""
+
+    def say(line: str) -> None:
+        if not quiet or ": ALARM " in line:
+            click.echo(f"{datetime.now(UTC).strftime('%H:%M:%S.%f')[:-3]} {line}")
+
+    province = Province(db, KeyFolder(keys), say)
+    try:
+        asyncio.run(serve(province, host, port, version, say))
+    except KeyboardInterrupt:
+        click.echo("")
+    finally:
+        province.close()

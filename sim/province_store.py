@@ -1,0 +1,159 @@
+"""What the province keeps: one SQLite file, everything of a batch of packets in one durable commit.
+
+`entries` is the one register of what has been received; an entry is stored once, whatever packets carried it. The other
+tables hold what the entries say. Times are UTC milliseconds. `received_at_ms` is when the first copy came in.
+`quality` is contract.Quality, `clock` contract.ClockQuality, `kind` contract.Kind, `level` contract.Level. A packet's
+`link` stays NULL as long as nothing on the wire says by which way it came.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from edge.contract import Alarm
+from edge.wire.sheet import Sheet
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS entries (
+    gateway TEXT, epoch INTEGER, seq INTEGER, kind INTEGER NOT NULL, received_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (gateway, epoch, seq)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS readings (
+    gateway TEXT, epoch INTEGER, seq INTEGER, at_ms INTEGER NOT NULL, point TEXT, value REAL, steps INTEGER,
+    quality INTEGER NOT NULL, clock INTEGER NOT NULL, received_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (gateway, epoch, seq, point)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS alarms (
+    gateway TEXT, epoch INTEGER, seq INTEGER, at_ms INTEGER NOT NULL, limit_id TEXT NOT NULL, point TEXT NOT NULL,
+    level INTEGER NOT NULL, change TEXT NOT NULL, rule TEXT NOT NULL, value REAL, threshold REAL, unit TEXT,
+    clock INTEGER NOT NULL, received_at_ms INTEGER NOT NULL, words TEXT NOT NULL,
+    PRIMARY KEY (gateway, epoch, seq)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS accounts (
+    gateway TEXT, epoch INTEGER, seq INTEGER, at_ms INTEGER NOT NULL, body TEXT NOT NULL, clock INTEGER NOT NULL,
+    received_at_ms INTEGER NOT NULL, PRIMARY KEY (gateway, epoch, seq)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS statuses (
+    gateway TEXT, epoch INTEGER, seq INTEGER, at_ms INTEGER NOT NULL, body TEXT NOT NULL, clock INTEGER NOT NULL,
+    received_at_ms INTEGER NOT NULL, PRIMARY KEY (gateway, epoch, seq)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sheets (
+    gateway TEXT, epoch INTEGER, digest BLOB, sheet BLOB NOT NULL, received_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (gateway, epoch, digest)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS packets (
+    id INTEGER PRIMARY KEY, gateway TEXT NOT NULL, epoch INTEGER NOT NULL, counter INTEGER NOT NULL,
+    kind INTEGER NOT NULL, bytes INTEGER NOT NULL, link TEXT, received_at_ms INTEGER NOT NULL,
+    entries INTEGER NOT NULL, repeated INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS packets_seen ON packets (gateway, epoch, counter);
+CREATE TABLE IF NOT EXISTS counters (
+    gateway TEXT, epoch INTEGER, next INTEGER NOT NULL, PRIMARY KEY (gateway, epoch)) WITHOUT ROWID;
+"""
+
+# A database that was lost must not give downlink counters again: a new row starts at the milliseconds since this time,
+# which is ahead of any row that was used less than a thousand times a second. 2**40 ms last until 2060.
+COUNTER_ZERO_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
+
+
+class Store:
+    """The tables. Not for several threads; every call between `begin` and `commit` is part of one transaction.
+
+    `durable` False leaves out the waiting for the disk: for worlds in memory, where no power can be cut.
+    """
+
+    def __init__(self, path: Path | str, *, durable: bool = True) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+        self._db.executescript(SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def begin(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """On the disk when this returns."""
+        self._db.execute("COMMIT")
+
+    def rollback(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    def sheets(self) -> Iterator[tuple[str, Sheet]]:
+        """(gateway, sheet), oldest first."""
+        for gateway, sheet in self._db.execute("SELECT gateway, sheet FROM sheets ORDER BY received_at_ms"):
+            yield gateway, Sheet.decode(sheet)
+
+    def epochs(self) -> Iterator[tuple[str, int, int]]:
+        """(gateway, epoch, highest uplink counter), the latest epoch of each gateway last."""
+        yield from self._db.execute(
+            "SELECT gateway, epoch, max(counter) FROM packets GROUP BY gateway, epoch ORDER BY max(id)"
+        )
+
+    def islands(self) -> Iterator[tuple[str, int, int, int]]:
+        """(gateway, epoch, first, last): the seqs received, as closed ranges, ascending."""
+        yield from self._db.execute(
+            "SELECT gateway, epoch, min(seq), max(seq) FROM (SELECT gateway, epoch, seq, seq - row_number() OVER "
+            "(PARTITION BY gateway, epoch ORDER BY seq) AS island FROM entries) GROUP BY gateway, epoch, island "
+            "ORDER BY gateway, epoch, min(seq)"
+        )
+
+    def take_counter(self, gateway: str, epoch: int, now_ms: int) -> int:
+        """A downlink counter never given before; it may be used once the transaction is committed."""
+        start = max(now_ms - COUNTER_ZERO_MS, 0)
+        row = self._db.execute(
+            "INSERT INTO counters VALUES (?, ?, ? + 1) ON CONFLICT DO UPDATE SET next = next + 1 RETURNING next",
+            (gateway, epoch, start),
+        ).fetchone()
+        return int(row[0]) - 1
+
+    def add_packet(
+        self, gateway: str, epoch: int, counter: int, kind: int, size: int, now_ms: int, *counts: int
+    ) -> None:
+        """`counts`: entries in it, and how many of them had been received before."""
+        self._db.execute(
+            "INSERT INTO packets (gateway, epoch, counter, kind, bytes, received_at_ms, entries, repeated) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (gateway, epoch, counter, kind, size, now_ms, *counts),
+        )
+
+    def add_entries(self, gateway: str, epoch: int, seqs: Iterable[int], kind: int, now_ms: int) -> None:
+        self._db.executemany(
+            "INSERT INTO entries VALUES (?, ?, ?, ?, ?)", ((gateway, epoch, s, kind, now_ms) for s in seqs)
+        )
+
+    def add_readings(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Rows in the order of the table's columns."""
+        self._db.executemany("INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def add_alarm(self, key: tuple[str, int, int], alarm: Alarm, shown: Shown, words: str, now_ms: int) -> None:
+        what = (
+            alarm.at_ms,
+            alarm.limit,
+            alarm.point,
+            int(alarm.level),
+            alarm.change.name.lower(),
+            alarm.rule.name.lower(),
+        )
+        self._db.execute(
+            "INSERT INTO alarms VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*key, *what, as_real(shown[0]), as_real(shown[1]), shown[2], int(alarm.clock), now_ms, words),
+        )
+
+    def add_map(self, table: str, key: tuple[str, int, int], at_ms: int, clock: int, values: Any, now_ms: int) -> None:
+        """A status or an account, as JSON (bytes as hexadecimal)."""
+        body = json.dumps(values, ensure_ascii=False, default=bytes.hex)
+        self._db.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?)", (*key, at_ms, body, clock, now_ms))
+
+    def add_sheet(self, gateway: str, epoch: int, sheet: Sheet, now_ms: int) -> None:
+        row = (gateway, epoch, sheet.digest, sheet.encode(), now_ms)
+        self._db.execute("INSERT OR IGNORE INTO sheets VALUES (?, ?, ?, ?, ?)", row)
+
+
+Shown = tuple[Decimal | None, Decimal, str]  # value, threshold, unit
+
+
+def as_real(value: Decimal | None) -> float | None:
+    """The nearest double."""
+    return None if value is None else float(value)
