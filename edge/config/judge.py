@@ -7,6 +7,7 @@ value >= the threshold rounded up (ABOVE), value <= threshold is value <= it rou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from itertools import pairwise
@@ -84,7 +85,7 @@ def _named_levels(reader: Reader, where: Where, levels: Mapping[str, Any]) -> li
 def _values(reader: Reader, where: Where, levels: Mapping[str, Any]) -> list[tuple[Level, Decimal]]:
     values = []
     for level, given in _named_levels(reader, where, levels):
-        if isinstance(given, bool) or not isinstance(given, int | float):
+        if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
             reader.problem((*where, level.name.lower()), f"found {show(given)}; allowed: a number in the point's unit")
             continue
         values.append((level, msgspec.convert(given, Decimal)))

@@ -14,7 +14,19 @@ from edge.config.words import did_you_mean, listing
 from edge.contract import ENTRY_POINT_GROUP, Driver
 
 # What importing somebody else's module is seen to raise; anything else is a bug of ours.
-BROKEN_IMPORT = (ImportError, AttributeError, SyntaxError, NameError, TypeError, ValueError, OSError, LookupError)
+BROKEN_IMPORT = (
+    ImportError,
+    AttributeError,
+    SyntaxError,
+    NameError,
+    TypeError,
+    ValueError,
+    OSError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    AssertionError,
+)
 
 
 class Drivers:

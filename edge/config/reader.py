@@ -76,7 +76,7 @@ class Reader:
     def _path(self, kind: type[Any], value: object) -> object:
         if kind is Path and isinstance(value, str):
             return self.folder / value
-        raise NotImplementedError(f"a site file can not hold a {kind.__name__}")
+        raise ValueError(f"a site file can not hold this as a {kind.__name__}")
 
     def unknown_keys(self, where: Where, table: Table, kinds: Sequence[type[Struct]]) -> set[str]:
         """Complains of every key of `table` that none of `kinds` has. Returns the keys that were probably meant."""
@@ -128,10 +128,6 @@ class Reader:
 
 
 def _finite(value: object) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, list):
-        return all(_finite(item) for item in value)
-    if isinstance(value, dict):
-        return all(_finite(item) for item in value.values())
-    return True
+    """Whether a value or a list of values is free of inf and nan (tables are looked at key by key, in their turn)."""
+    items = value if isinstance(value, list) else [value]
+    return all(math.isfinite(item) for item in items if isinstance(item, float))

@@ -1,0 +1,207 @@
+"""check, schema and keygen as a technician and a program meet them."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from edge.cli import VERBS, fengsui
+from edge.cli.show import table
+from edge.cli.site import fingerprint
+
+SITE = """
+[gateway]
+id = "gw"
+name = "一号站"
+[[port]]
+id = "bus"
+open = "serial:/dev/ttyUSB0"
+[[device]]
+id = "piezo"
+name = "渗压计"
+driver = "modbus"
+port = "bus"
+unit = 1
+[[device.point]]
+id = "depth"
+name = "埋深"
+unit = "m"
+step = 0.01
+range = [0, 30]
+register = 7
+[[device.point]]
+id = "temp"
+unit = "degC"
+step = 0.1
+register = 8
+[[limit]]
+id = "shallow"
+point = "depth"
+below = { orange = 4.4, red = 4 }
+[[link]]
+id = "main"
+driver = "mqtt"
+host = "example"
+"""
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(fengsui, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    file = tmp_path / "site.toml"
+    file.write_text(SITE)
+    return file
+
+
+def test_check_lists_what_will_run_and_what_looks_forgotten(site: Path) -> None:
+    done = run("check", site)
+    assert done.exit_code == 0
+    for part in ("gateway gw 一号站", "9600 8N1", "渗压计", "below orange 4.40, red 4.00 m", "mqtt", "is right"):
+        assert part in done.stdout
+    notes = [line for line in done.stdout.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 4
+    for part in ("no limit judges, they never raise an alarm: temp", "fall silent: depth", "ttyUSB0", "fengsui keygen"):
+        assert any(part in note for note in notes), part
+
+
+def test_check_for_programs(site: Path) -> None:
+    done = run("check", site, "--json")
+    answer = json.loads(done.stdout)
+    assert (done.exit_code, answer["ok"], answer["problems"], len(answer["warnings"])) == (0, True, [], 4)
+    assert answer["points"][0] == {
+        "id": "depth",
+        "name": "埋深",
+        "device": "piezo",
+        "unit": "m",
+        "step": "0.01",
+        "range": ["0", "30"],
+        "every_ms": 10_000,
+    }
+    assert answer["limits"][0]["thresholds"] == {"orange": 440, "red": 400}
+
+
+def test_check_tells_the_key_by_its_fingerprint(site: Path) -> None:
+    made = json.loads(run("keygen", site.parent / "gateway.key", "--json").stdout)
+    assert f"fingerprint {made['fingerprint']}" in run("check", site).stdout
+    (site.parent / "gateway.key").chmod(0o644)
+    assert "chmod 600" in run("check", site).stdout
+    (site.parent / "gateway.key").write_text("12")
+    assert "is no key" in run("check", site).stdout
+
+
+def test_a_wrong_site_file_ends_with_3(site: Path) -> None:
+    site.write_text(SITE.replace("register = 7", "registr = 7").replace("unit = 1", "unit = 999"))
+    done = run("check", site)
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert "2 problem(s)" in done.stderr
+    assert "did you mean `register`?" in done.stderr
+    assert f"fengsui check {site}" in done.stderr
+    answer = run("check", site, "--json")
+    assert (answer.exit_code, json.loads(answer.stdout)["ok"], len(json.loads(answer.stdout)["problems"])) == (
+        3,
+        False,
+        2,
+    )
+
+
+def test_a_site_file_that_is_not_there_ends_with_3(tmp_path: Path) -> None:
+    assert run("check", tmp_path / "none.toml").exit_code == 3
+
+
+def test_schema_is_json() -> None:
+    done = run("schema")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["properties"]["gateway"]["required"] == ["id"]
+
+
+def test_keygen_makes_a_key_that_only_its_owner_reads(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        done = run("keygen", tmp_path / "a.key")
+    finally:
+        os.umask(before)
+    text = (tmp_path / "a.key").read_text()
+    key = bytes.fromhex(text.strip())
+    assert (done.exit_code, len(key), stat.S_IMODE((tmp_path / "a.key").stat().st_mode)) == (0, 32, 0o600)
+    assert fingerprint(key) in done.stdout
+    assert text.strip() not in done.stdout
+    run("keygen", tmp_path / "b.key")
+    assert (tmp_path / "b.key").read_text() != text
+
+
+def test_keygen_never_overwrites(tmp_path: Path) -> None:
+    (tmp_path / "a.key").write_text("precious")
+    (tmp_path / "link.key").symlink_to(tmp_path / "elsewhere")
+    for name in ("a.key", "link.key"):
+        done = run("keygen", tmp_path / name)
+        assert (done.exit_code, done.stdout) == (5, "")
+        assert "not overwritten" in done.stderr
+    assert (tmp_path / "a.key").read_text() == "precious"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_keygen_says_which_folder_is_missing(tmp_path: Path) -> None:
+    done = run("keygen", tmp_path / "no" / "a.key")
+    assert done.exit_code == 5
+    assert f"mkdir -p {tmp_path / 'no'}" in done.stderr
+
+
+def test_keygen_leaves_nothing_half_made_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    done = run("keygen", tmp_path / "a.key")
+    assert done.exit_code == 5
+    assert "No space left on device" in done.stderr
+    assert not (tmp_path / "a.key").exists()
+
+
+def test_help_lists_every_verb_without_importing_one() -> None:
+    program = (
+        "import sys\nfrom edge.cli import fengsui\n"
+        "try: fengsui(['--help'])\n"
+        "finally: print('LOADED', [name for name in sys.modules if name.startswith(('edge.cli.', 'edge.config'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "LOADED []" in done.stdout
+    for verb in VERBS:
+        assert f"\n  {verb} " in done.stdout
+
+
+def test_a_misspelt_verb_is_told_and_ends_with_2() -> None:
+    done = run("chek")
+    assert done.exit_code == 2
+    assert "did you mean “check”?" in done.stderr
+
+
+def test_a_verb_starts_quickly() -> None:
+    """The promise is 150 ms on a quiet machine; this bound suits a busy one and still catches a heavy import."""
+    command = [sys.executable, "-c", "from edge.cli import main; main()", "check", "--help"]
+    took_s = []
+    for _ in range(5):
+        began = time.perf_counter()
+        subprocess.run(command, capture_output=True, check=True)
+        took_s.append(time.perf_counter() - began)
+    assert min(took_s) < 0.5
+
+
+def test_tables_count_chinese_as_two_columns() -> None:
+    assert table("t", ("a", "b"), [("库水位", "1"), ("x", "2")]).splitlines() == [
+        "t (2)",
+        "  a       b",
+        "  库水位  1",
+        "  x       2",
+    ]
+    assert table("t", ("a",), []) == "t: none"
