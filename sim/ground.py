@@ -108,3 +108,7 @@ def command(host: str, port: int, version: str, db: Path, keys: Path, quiet: boo
         click.echo("")
     finally:
         province.close()
+
+
+if __name__ == "__main__":
+    command()

@@ -105,7 +105,7 @@ class Site:
 
     def may_ask(self, now_ms: int) -> bool:
         """Whether to ask for a sheet now. What names it is not proven genuine, so there is one allowance for all."""
-        if now_ms - self.asked_at_ms < ASK_AGAIN_MS:
+        if 0 <= now_ms - self.asked_at_ms < ASK_AGAIN_MS:
             return False
         self.asked_at_ms = now_ms
         return True
