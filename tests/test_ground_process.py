@@ -17,6 +17,7 @@ import pytest
 
 from edge.wire.packet import Receipt
 from sim.broker import HOST, Broker, mosquitto_path
+from sim.ground import NO_DELAY
 from tests.test_ground_province import ALARM, GATEWAY, ROOT, Gateway
 
 pytestmark = pytest.mark.skipif(
@@ -70,7 +71,7 @@ def ground(tmp_path: Path, broker: Broker) -> Iterator[Ground]:
 
 @contextlib.asynccontextmanager
 async def near_end(broker: Broker) -> AsyncIterator[aiomqtt.Client]:
-    async with aiomqtt.Client(HOST, broker.port, identifier="gw-1") as client:
+    async with aiomqtt.Client(HOST, broker.port, identifier="gw-1", socket_options=NO_DELAY) as client:
         await client.subscribe(f"fengsui/{GATEWAY}/down", qos=1)
         yield client
 
