@@ -58,9 +58,8 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        import_needed = args[:1]
-        if import_needed and not import_needed[0].startswith("-") and import_needed[0] not in VERBS:
-            ctx.fail(f"there is no command “{import_needed[0]}”{_near(import_needed[0])}")
+        if args and args[0] not in VERBS:
+            ctx.fail(f"there is no command “{args[0]}”{_near(args[0])}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:

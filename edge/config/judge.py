@@ -33,30 +33,18 @@ Thresholds = tuple[tuple[Level, int], ...]
 def read_limit(reader: Reader, where: Where, table: LimitTable, points: Mapping[str, Point]) -> Limit | None:
     """The limit, or None after its problems were noted. `points`: those that are themselves right."""
     before = len(reader.problems)
-    given = {
-        rule: levels
-        for rule, levels in ((Rule.ABOVE, table.above), (Rule.BELOW, table.below), (Rule.STALE, table.stale))
-        if levels is not None
-    }
     hold_ms = reader.duration_ms((*where, "hold"), table.hold, 0, MAX_HOLD_MS)
     clear_hold_ms = reader.duration_ms((*where, "clear_hold"), table.clear_hold, 0, MAX_HOLD_MS)
+    written = {Rule.ABOVE: table.above, Rule.BELOW: table.below, Rule.STALE: table.stale}
+    given = {rule: levels for rule, levels in written.items() if levels is not None}
     if len(given) != 1:
         names = ", ".join(f"`{rule.name.lower()}`" for rule in given) or "none"
         reader.problem(where, f"exactly one of `above`, `below`, `stale` is allowed; found {names}")
         return None
     [(rule, levels)] = given.items()
     point = points.get(table.point)
-    rule_where = (*where, rule.name.lower())
-    thresholds: Thresholds = ()
-    hysteresis_steps = 0
-    if rule is Rule.STALE:
-        thresholds = _stale(reader, rule_where, levels, point)
-        if table.hysteresis:
-            reader.problem((*where, "hysteresis"), "has no meaning for `stale`; leave it out")
-    else:
-        values = _values(reader, rule_where, levels)
-        if point is not None and len(reader.problems) == before:
-            thresholds, hysteresis_steps = _in_steps(reader, where, rule, values, table.hysteresis, point)
+    judge = _stale if rule is Rule.STALE else _by_value
+    thresholds, hysteresis_steps = judge(reader, where, rule, levels, table.hysteresis, point)
     if len(reader.problems) > before or point is None or hold_ms is None or clear_hold_ms is None:
         return None
     return Limit(
@@ -92,8 +80,14 @@ def _values(reader: Reader, where: Where, levels: Mapping[str, Any]) -> list[tup
     return values
 
 
-def _stale(reader: Reader, where: Where, levels: Mapping[str, Any], point: Point | None) -> Thresholds:
+def _stale(
+    reader: Reader, where: Where, rule: Rule, levels: Mapping[str, Any], hysteresis: Decimal, point: Point | None
+) -> tuple[Thresholds, int]:
+    """Thresholds in seconds; there is no hysteresis."""
+    if hysteresis:
+        reader.problem((*where, "hysteresis"), "has no meaning for `stale`; leave it out")
     found = []
+    where = (*where, rule.name.lower())
     for level, given in _named_levels(reader, where, levels):
         key = (*where, level.name.lower())
         amount_ms = reader.duration_ms(key, given, STALE_UNIT_MS, MAX_STALE_MS)
@@ -109,22 +103,28 @@ def _stale(reader: Reader, where: Where, levels: Mapping[str, Any], point: Point
     for (low, early), (high, late) in pairwise(found):
         if late <= early:
             reader.problem(where, f"{high.name.lower()} must be longer than {low.name.lower()} ({late} s <= {early} s)")
-    return tuple(found)
+    return tuple(found), 0
 
 
-def _in_steps(
-    reader: Reader, where: Where, rule: Rule, values: list[tuple[Level, Decimal]], hysteresis: Decimal, point: Point
+def _by_value(
+    reader: Reader, where: Where, rule: Rule, levels: Mapping[str, Any], hysteresis: Decimal, point: Point | None
 ) -> tuple[Thresholds, int]:
-    rule_where = (*where, rule.name.lower())
-    rounding = ROUND_CEILING if rule is Rule.ABOVE else ROUND_FLOOR
-    for level, value in values:
-        if abs(value) > MAX_STEPS * point.step:
-            reader.problem((*rule_where, level.name.lower()), f"{value} is beyond all numbers kept for {point.id}")
-            return (), 0
-    thresholds = tuple((level, int((value / point.step).to_integral_value(rounding))) for level, value in values)
-    if hysteresis < 0 or hysteresis > MAX_STEPS * point.step:
-        reader.problem((*where, "hysteresis"), f"found {hysteresis}; allowed: 0 or a positive number of {point.unit}")
+    """Thresholds and hysteresis in whole steps; none when the point itself is wrong."""
+    before = len(reader.problems)
+    values = _values(reader, (*where, rule.name.lower()), levels)
+    if point is None:
         return (), 0
+    most = MAX_STEPS * point.step
+    for level, value in values:
+        if abs(value) > most:
+            key = (*where, rule.name.lower(), level.name.lower())
+            reader.problem(key, f"{value} is beyond all numbers kept for {point.id}")
+    if not 0 <= hysteresis <= most:
+        reader.problem((*where, "hysteresis"), f"found {hysteresis}; allowed: 0 or a positive number of {point.unit}")
+    if len(reader.problems) > before:
+        return (), 0
+    rounding = ROUND_CEILING if rule is Rule.ABOVE else ROUND_FLOOR
+    thresholds = tuple((level, int((value / point.step).to_integral_value(rounding))) for level, value in values)
     hysteresis_steps = int((hysteresis / point.step).to_integral_value(ROUND_CEILING))
     _check_order(reader, where, rule, thresholds, hysteresis_steps, point)
     _check_reach(reader, where, rule, thresholds, hysteresis_steps, point)

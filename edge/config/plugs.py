@@ -63,9 +63,10 @@ class Drivers:
         try:
             driver = entry.load()
         except BROKEN_IMPORT as error:
+            others = listing(other for other in self.installed() if other != name)
             return (
                 f"the driver “{name}” ({entry.value}) can not be imported: {type(error).__name__}: {error}; "
-                f"install it again, or use one of: {listing(self.installed())}"
+                f"install its package again, or use one of: {others}"
             )
         if not isinstance(driver, Driver):
             return f"“{name}” ({entry.value}) is not a driver but a {type(driver).__name__}; its package is wrong"

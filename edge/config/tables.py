@@ -17,7 +17,15 @@ Id = Annotated[str, Meta(pattern=ID_PATTERN, description="a-z 0-9 . _ - only, at
 Name = Annotated[str, Meta(max_length=80, description="What people call it, any language")]
 Duration = Annotated[str, Meta(description='A duration: "100ms", "10s", "5min", "1h", "2d"', examples=["10s"])]
 Size = Annotated[str, Meta(description='A size: "200MB" is 200 × 1000 × 1000 bytes, "200MiB" 200 × 1024 × 1024')]
-Levels = Annotated[dict[str, Any], Meta(description="Any of blue, yellow, orange, red; at least one")]
+_LEVEL_KEYS = {
+    "properties": {level: {"type": ["number", "string"]} for level in ("blue", "yellow", "orange", "red")},
+    "additionalProperties": False,
+    "minProperties": 1,
+}
+Levels = Annotated[
+    dict[str, Any],
+    Meta(description="Any of blue, yellow, orange, red; at least one", extra_json_schema=_LEVEL_KEYS),
+]
 
 
 class GatewayTable(Struct, kw_only=True):
