@@ -130,6 +130,17 @@ class Alarm:
     at_ms: int
     clock: ClockQuality = ClockQuality.TRUSTED
 
+    def words(self, point: Point) -> str:
+        """The alarm in words: `RED raised: pond.level 312.40 m, above 312.00 m`."""
+        level = "cleared" if self.change is Change.CLEARED else f"{self.level.name} {self.change.name.lower()}"
+        if self.rule is Rule.STALE:
+            if self.change is Change.CLEARED:
+                return f"{level}: {point.id} has good values again"
+            return f"{level}: {point.id} without a good value for {self.threshold} s"
+        sign = "above" if self.rule is Rule.ABOVE else "below"
+        shown = f"{point.show(self.value)} {point.unit}, {sign} {point.show(self.threshold)} {point.unit}"
+        return f"{level}: {point.id} {shown}"
+
 
 @dataclass(frozen=True, slots=True)
 class LinkState:

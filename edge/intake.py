@@ -1,8 +1,8 @@
 """Listens to every sensor: asks when it is time, rounds values to whole steps, checks them, groups them into rounds.
 
 One task for each device. All devices of a group are due at the same instants of the UTC grid (every 10 s: :00, :10
-...), the first time at once. A round is closed when each of its devices has answered or failed, at the latest when its next
-instant is due: then who has not answered has no value in it. Nothing is filled in, nothing is carried over.
+...), the first time at once. A round is closed when each of its devices has answered or failed, at the latest when its
+next instant is due: then who has not answered has no value in it. Nothing is filled in, nothing is carried over.
 
 One ladder for silence: a device that fails twice running is left alone for a growing pause (its points have no value
 meanwhile), at least TIME_SHARE times as long as the attempt took, so that a dead one costs its neighbours on the wire

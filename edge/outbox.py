@@ -53,15 +53,15 @@ _ENTRY_COLUMNS = "seq, kind, sheet, grp, at_ms, clock, readings, body, origin_se
 
 
 class NewEntry(NamedTuple):
-    """An entry to be taken. `sheet`: from `Outbox.sheet_id`. `at_ms`: UTC, or ms since boot when `clock` is UNKNOWN."""
+    """An entry to be taken. `at_ms`: UTC, or ms since boot when `clock` is UNKNOWN. `sheet`: 0 for the present one."""
 
     kind: Kind
-    sheet: int
     group: int
     at_ms: int
     clock: ClockQuality
     readings: int
     body: bytes
+    sheet: int = 0
 
 
 class Held(NamedTuple):
@@ -222,8 +222,10 @@ class Outbox:
         entries: Sequence[NewEntry],
         receipts: Iterable[tuple[int, int, int]] = (),
         limits: Iterable[Standing] = (),
+        sheet: int = 0,
     ) -> Commit:
-        """One durable transaction: takes `entries`, settles `receipts` (epoch, low, high), notes where limits stand.
+        """One durable transaction: takes `entries` (of `sheet`, a row of `sheet_id`), settles `receipts` (epoch, low,
+        high), notes where limits stand.
 
         On StoreBroken nothing of it has happened, and this store is not to be written again.
         """
@@ -231,7 +233,7 @@ class Outbox:
         done = Commit()
         with self._transaction():
             for entry in entries:
-                done.seqs.append(self._insert(entry))
+                done.seqs.append(self._insert(entry, entry.sheet or sheet))
             settled = self._settle(receipts, done.freed)
             for limit in limits:
                 self._db.execute(
@@ -325,15 +327,15 @@ class Outbox:
             rows = self._db.execute("SELECT seq, kind FROM entry WHERE kind <> 0 ORDER BY seq").fetchall()
         return [(row[0], Kind(row[1])) for row in rows]
 
-    def rounds(self, skip: RangeSet, most_rows: int, most_readings: int, dated_only: bool) -> list[Held]:
-        """The oldest rounds not in `skip`, all of one sheet and group, within both bounds (one row at least).
+    def rounds(self, skip: RangeSet, low: int, high: int, most_rows: int, most_readings: int) -> list[Held]:
+        """The oldest rounds of seq `low`..`high` not in `skip`, all of one sheet and group, within both bounds.
 
-        `dated_only`: rounds whose time is not known yet are left for later.
+        One row at least, if there is any. Rounds whose time is not known yet are left for later.
         """
         found: list[Held] = []
         readings = 0
-        for entry in self._walk(skip):
-            if dated_only and entry.clock is ClockQuality.UNKNOWN:
+        for entry in self._walk(skip, low, high):
+            if entry.clock is ClockQuality.UNKNOWN:
                 continue
             if found and (entry.sheet, entry.group) != (found[0].sheet, found[0].group):
                 continue
@@ -358,6 +360,18 @@ class Outbox:
                 raise StoreBroken(self.path, f"sheet {sheet_id} is missing")
             self._sheets[sheet_id] = (row[0], row[1])
         return self._sheets[sheet_id]
+
+    def sheet_bodies(self) -> list[bytes]:
+        """The sheets of the present epoch, newest first."""
+        with self._guard():
+            rows = self._db.execute("SELECT body FROM sheet WHERE epoch = ? ORDER BY id DESC", (self.epoch,)).fetchall()
+        return [row[0] for row in rows]
+
+    def sheets(self) -> list[tuple[int, bytes]]:
+        """(row, digest) of every sheet, newest first."""
+        with self._guard():
+            rows = self._db.execute("SELECT id, digest FROM sheet ORDER BY id DESC").fetchall()
+        return [(row[0], row[1]) for row in rows]
 
     def sheet_digest(self, sheet_id: int) -> bytes:
         with self._guard():
@@ -413,11 +427,11 @@ class Outbox:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _insert(self, entry: NewEntry) -> int:
+    def _insert(self, entry: NewEntry, sheet: int) -> int:
         boot = self._boot if entry.clock is ClockQuality.UNKNOWN else None
         cursor = self._db.execute(
             "INSERT INTO entry (kind, sheet, grp, at_ms, clock, boot, readings, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (entry.kind, entry.sheet, entry.group, entry.at_ms, entry.clock, boot, entry.readings, entry.body),
+            (entry.kind, sheet, entry.group, entry.at_ms, entry.clock, boot, entry.readings, entry.body),
         )
         return int(cursor.lastrowid or 0)
 
@@ -461,18 +475,15 @@ class Outbox:
         free = self._db.execute("PRAGMA freelist_count").fetchone()[0]
         return int(pages - free) * PAGE_BYTES
 
-    def _walk(self, skip: RangeSet) -> Iterator[Held]:
+    def _walk(self, skip: RangeSet, low: int, high: int) -> Iterator[Held]:
         """Held rounds not in `skip`, oldest first, SCAN_ROWS of them at most; long skipped runs are leapt over."""
+        seen = 0
         with self._guard():
-            low = 0
-            seen = 0
-            for gap_low, gap_high in [*_gaps(skip)]:
-                low = gap_low
-                rows = self._db.execute(
+            for gap_low, gap_high in skip.gaps(low, high):
+                for row in self._db.execute(
                     f"SELECT {_ENTRY_COLUMNS} FROM entry WHERE kind = 0 AND seq BETWEEN ? AND ? ORDER BY seq",
-                    (low, gap_high),
-                )
-                for row in rows:
+                    (gap_low, gap_high),
+                ):
                     seen += 1
                     yield _held(row)
                     if seen >= SCAN_ROWS:
@@ -556,15 +567,6 @@ class Outbox:
 def _held(row: Sequence[Any]) -> Held:
     held = Held._make(row)
     return held._replace(kind=Kind(held.kind), clock=ClockQuality(held.clock))
-
-
-def _gaps(skip: RangeSet) -> Iterator[Range]:
-    low = 0
-    for skip_low, skip_high in skip:
-        if low < skip_low:
-            yield low, skip_low - 1
-        low = skip_high + 1
-    yield low, 2**63 - 1
 
 
 def _readable(db: sqlite3.Connection, query: str, until_s: float) -> Iterator[tuple[Any, ...]]:

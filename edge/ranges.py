@@ -46,6 +46,17 @@ class RangeSet:
         self._low[first:last] = [r[0] for r in kept]
         self._high[first:last] = [r[1] for r in kept]
 
+    def gaps(self, low: int, high: int) -> Iterator[Range]:
+        """The ranges within `low`..`high` that are not in the set, sorted."""
+        for place in range(bisect_left(self._high, low), len(self._low)):
+            if self._low[place] > high:
+                break
+            if low < self._low[place]:
+                yield low, self._low[place] - 1
+            low = self._high[place] + 1
+        if low <= high:
+            yield low, high
+
     def __contains__(self, number: int) -> bool:
         place = bisect_left(self._high, number)
         return place < len(self._low) and self._low[place] <= number

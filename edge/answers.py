@@ -1,0 +1,237 @@
+"""What a technician may ask of the running daemon, in JSON types; and the journal of what has happened.
+
+Reads the parts, changes none of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+from edge.clock import Clock
+from edge.config.site import Site
+from edge.contract import Alarm, Quality
+from edge.control import Handler
+from edge.errors import DeviceSilent, FengsuiError, PortLost
+from edge.intake import Intake, PointNow
+from edge.keeper import Keeper
+from edge.limits import Limits
+from edge.outbox import Outbox
+from edge.relay import Relay
+
+EVENTS_KEPT = 200
+EVENTS_SHOWN = 20
+ALARMS_KEPT = 100
+WATCHERS_MOST = 16
+WATCH_QUEUE = 200  # a watcher that reads slower than this loses lines, the daemon loses nothing
+
+
+class Journal:
+    """The last events, the last alarms, and who is watching."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
+        self.alarms: deque[dict[str, Any]] = deque(maxlen=ALARMS_KEPT)
+        self.watchers: list[asyncio.Queue[dict[str, Any]]] = []
+
+    def say(self, about: str, text: str) -> None:
+        """One line for the log and for `status`. Callers say each loss and each return once."""
+        event = {"at_ms": self._clock.now().at_ms, "about": about, "text": text}
+        self.events.append(event)
+        self.tell({"event": event})
+        print(f"{about}: {text}", file=sys.stderr, flush=True)
+
+    def say_once(self, about: str, text: str) -> None:
+        """For what is found again and again: only if it is not among the last events."""
+        if not any(event["about"] == about and event["text"] == text for event in self.events):
+            self.say(about, text)
+
+    def alarm(self, alarm: Alarm, text: str) -> None:
+        shown = {
+            "at_ms": alarm.at_ms,
+            "limit": alarm.limit,
+            "point": alarm.point,
+            "level": alarm.level.name.lower(),
+            "change": alarm.change.name.lower(),
+            "text": text,
+        }
+        self.alarms.append(shown)
+        self.tell({"alarm": shown})
+        self.say(f"limit {alarm.limit}", text)
+
+    def tell(self, item: dict[str, Any]) -> None:
+        """To all who watch."""
+        for queue in self.watchers:
+            if not queue.full():
+                queue.put_nowait(item)
+
+
+class Answers:
+    """The handlers of the control socket."""
+
+    def __init__(
+        self,
+        site: Site,
+        clock: Clock,
+        intake: Intake,
+        limits: Limits,
+        keeper: Keeper,
+        relay: Callable[[], Relay | None],
+        journal: Journal,
+        version: str,
+    ) -> None:
+        self.site = site
+        self.clock = clock
+        self.intake = intake
+        self.limits = limits
+        self.keeper = keeper
+        self.relay = relay
+        self.journal = journal
+        self.version = version
+        self.since_ms: dict[str, int] = {}  # limit -> when it took its present level
+        self._started_s = clock.monotonic_s()
+        self._points = {point.id: point for point in site.points}
+
+    def handlers(self) -> dict[str, Handler]:
+        return {
+            "status": self._ask_status,
+            "points": self._ask_points,
+            "alarms": self._ask_alarms,
+            "links": self._ask_links,
+            "outbox": self._ask_outbox,
+            "read": self._ask_read,
+            "watch": self._ask_watch,
+        }
+
+    async def _ask_status(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        now = self.clock.now()
+        bad = [p.point.id for p in self.intake.points.values() if p.quality is not Quality.GOOD]
+        return {
+            "gateway": self.site.gateway.id,
+            "name": self.site.gateway.name,
+            "version": self.version,
+            "up_s": round(self.clock.monotonic_s() - self._started_s),
+            "clock": {"at_ms": now.at_ms, "quality": now.quality.name.lower(), "source": self.clock.source},
+            "points": {"all": len(self._points), "without_good_value": bad},
+            "ports": {p.id: p.lost or "open" for p in self.intake.ports.values()},
+            "devices": {d.id: d.silent or d.port.lost or "answers" for d in self.intake.devices.values()},
+            "levels": {limit: level.name.lower() for limit, level in self.limits.levels().items() if level},
+            "links": self._links(),
+            "store": await self._store(),
+            "readings": sum(p.good + p.failed for p in self.intake.points.values()),
+            "events": list(self.journal.events)[-EVENTS_SHOWN:],
+        }
+
+    async def _store(self) -> dict[str, Any]:
+        outbox = self.keeper.outbox
+        used_bytes, oldest_ms = await self.keeper.call(lambda box: (box.used_bytes(), box.oldest_ms()))
+        return {
+            "path": outbox.path,
+            "broken": self.keeper.broken,
+            "epoch": outbox.epoch,
+            "used_bytes": used_bytes,
+            "quota_bytes": outbox.quota_bytes,
+            "oldest_ms": oldest_ms,
+            "commits": outbox.commits,
+            "last_commit_ms": round(outbox.last_commit_s * 1000, 1),
+            "dropped": self.keeper.dropped,
+            "account": await self.account(),
+        }
+
+    async def account(self, count_rows: bool = False) -> dict[str, Any]:
+        """In readings, and in entries; `count_rows` counts what is held."""
+        account = await self.keeper.call(Outbox.account, count_rows)
+        return {
+            "taken": account.taken_readings,
+            "settled": account.settled_readings,
+            "held": account.held_readings,
+            "evicted": account.evicted_readings,
+            "entries": {
+                "taken": account.taken_entries,
+                "settled": account.settled_entries,
+                "held": account.held_entries,
+                "evicted": account.evicted_entries,
+                "adopted": account.adopted_entries,
+            },
+            "balanced": account.balanced,
+        }
+
+    async def _ask_points(self, _request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [_show_point(now) for now in self.intake.points.values()]
+
+    async def _ask_alarms(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        levels = self.limits.levels()
+        return {
+            "limits": [
+                {
+                    "id": limit.id,
+                    "name": limit.name,
+                    "point": limit.point,
+                    "level": levels[limit.id].name.lower(),
+                    "since_ms": self.since_ms.get(limit.id),
+                }
+                for limit in self.site.limits
+            ],
+            "recent": list(self.journal.alarms),
+        }
+
+    def _links(self) -> dict[str, Any]:
+        relay = self.relay()
+        return relay.health() if relay else {}
+
+    async def _ask_links(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        return self._links()
+
+    async def _ask_outbox(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        return {**await self._store(), "account": await self.account(count_rows=True)}
+
+    async def _ask_read(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        wanted = str(request.get("what"))
+        device = self._points[wanted].device if wanted in self._points else wanted
+        if device not in self.intake.devices:
+            raise FengsuiError(f"{wanted} is neither a point nor a device; devices: {', '.join(self.intake.devices)}")
+        try:
+            points = await self.intake.ask(device)
+        except (DeviceSilent, PortLost) as error:
+            raise FengsuiError(str(error)) from error
+        return [_show_point(now) for now in points if wanted in (device, now.point.id)]
+
+    async def _ask_watch(self, _request: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        if len(self.journal.watchers) >= WATCHERS_MOST:
+            raise FengsuiError(f"{WATCHERS_MOST} are watching already")
+        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(WATCH_QUEUE)
+        self.journal.watchers.append(queue)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self.journal.watchers.remove(queue)
+
+    def short_status(self) -> dict[str, Any]:
+        """What the province is told now and then."""
+        return {
+            "version": self.version,
+            "up_s": round(self.clock.monotonic_s() - self._started_s),
+            "clock": self.clock.source,
+            "silent": [d.id for d in self.intake.devices.values() if d.silent or d.port.lost][:20],
+            "store": self.keeper.broken or "ok",
+            "events": [f"{event['about']}: {event['text']}" for event in list(self.journal.events)[-3:]],
+        }
+
+
+def _show_point(now: PointNow) -> dict[str, Any]:
+    return {
+        "id": now.point.id,
+        "name": now.point.name,
+        "device": now.point.device,
+        "value": now.point.show(now.value),
+        "unit": now.point.unit,
+        "quality": "not read yet" if now.at_ms is None else now.quality.name.lower().replace("_", " "),
+        "at_ms": now.at_ms,
+        "good": now.good,
+        "failed": now.failed,
+    }

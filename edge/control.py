@@ -1,0 +1,123 @@
+"""The technician's socket, both ends: a Unix socket, one JSON object a line each way (`nc -U` can use it).
+
+Request: {"ask": "status", ...}. Answer: {"ok": true, "answer": ...} or {"ok": false, "why": "..."}; a stream (`watch`)
+sends many. The daemon's end never lets a client slow it down: bounded lines, bounded clients, a slow reader is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import grp
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edge.errors import FengsuiError
+
+DEFAULT_SOCKET = Path("/run/fengsui/control.sock")
+ENVIRONMENT = "FENGSUI_SOCKET"
+GROUP = "fengsui"  # who may talk to the daemon besides root and its own user
+CLIENTS_MOST = 16
+LINE_MOST_BYTES = 64 * 1024
+SLOW_READER_S = 5.0
+ANSWER_S = 30.0  # the client's patience: a read of a slow bus takes seconds
+
+Handler = Callable[[Mapping[str, Any]], Awaitable[Any] | AsyncIterator[Any]]
+
+
+class NoDaemon(FengsuiError):
+    """Nobody answers at the socket."""
+
+
+class Refused(FengsuiError):
+    """The daemon answered: no."""
+
+
+class Server:
+    """The daemon's end. `handlers`: name -> a coroutine function (one answer) or an async generator function (many)."""
+
+    def __init__(self, path: Path, handlers: Mapping[str, Handler]) -> None:
+        self.path = path
+        self._handlers = handlers
+        self._clients = 0
+
+    async def run(self) -> None:
+        """Serves until cancelled. Raises OSError when the socket can not be made."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.unlink(missing_ok=True)
+        server = await asyncio.start_unix_server(self._serve, self.path, limit=LINE_MOST_BYTES)
+        self.path.chmod(0o660)
+        # Where there is no such group, root and the daemon's own user may still ask.
+        with contextlib.suppress(KeyError, PermissionError):
+            os.chown(self.path, -1, grp.getgrnam(GROUP).gr_gid)
+        async with server:
+            await server.serve_forever()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._clients >= CLIENTS_MOST:
+            writer.close()
+            return
+        self._clients += 1
+        try:
+            while line := await reader.readline():
+                async for answer in self._answers(line):
+                    writer.write(msgspec.json.encode(answer) + b"\n")
+                    async with asyncio.timeout(SLOW_READER_S):
+                        await writer.drain()
+        except (ConnectionError, TimeoutError, ValueError):
+            pass  # gone, too slow, or a line without end
+        finally:
+            self._clients -= 1
+            writer.close()
+
+    async def _answers(self, line: bytes) -> AsyncIterator[dict[str, Any]]:
+        try:
+            request = msgspec.json.decode(line, type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            yield {"ok": False, "why": f"not a JSON object: {error}"}
+            return
+        handler = self._handlers.get(str(request.get("ask")))
+        if handler is None:
+            yield {"ok": False, "why": f"ask one of: {', '.join(sorted(self._handlers))}"}
+            return
+        try:
+            answer = handler(request)
+            if isinstance(answer, AsyncIterator):
+                async for item in answer:
+                    yield {"ok": True, "answer": item}
+            else:
+                yield {"ok": True, "answer": await answer}
+        except FengsuiError as error:
+            yield {"ok": False, "why": str(error)}
+
+
+def ask(path: Path, request: Mapping[str, Any]) -> Iterator[Any]:
+    """The client's end: the answers to one request. Raises NoDaemon or Refused."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(ANSWER_S)
+        try:
+            connection.connect(str(path))
+            connection.sendall(msgspec.json.encode(request) + b"\n")
+            with connection.makefile("rb") as lines:
+                for line in lines:
+                    answer = msgspec.json.decode(line)
+                    if not answer["ok"]:
+                        raise Refused(answer["why"])
+                    yield answer["answer"]
+        except OSError as error:
+            raise NoDaemon(
+                f"no daemon answers at {path} ({error.strerror or error}). Is it running (systemctl status fengsui)?"
+                f" Another socket: --socket PATH or {ENVIRONMENT}=PATH"
+            ) from error
+
+
+def ask_once(path: Path, request: Mapping[str, Any]) -> Any:
+    """The one answer to a request."""
+    for answer in ask(path, request):
+        return answer
+    raise NoDaemon(f"the daemon at {path} hung up without an answer")

@@ -1,0 +1,351 @@
+"""The composition root: which parts there are and how they are wired. Reads as a list.
+
+    sensors -> intake -> limits -> alarms: committed at once ─┐
+                     └-> rounds: with the next commit ────────┴-> keeper (outbox) -> relay -> links -> the province
+
+Three seams, no more: `open_port`, `clock`, `run_blocking`. Each part runs under a supervisor: one that fails (which is
+a fault of ours) is said with its traceback and started again; the others never notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import socket
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+from edge.answers import Answers, Journal
+from edge.clock import Clock
+from edge.config.site import Site
+from edge.contract import Alarm, ClockQuality, Kind, Link, OpenPort, Quality, Round, Sensor
+from edge.control import Server
+from edge.errors import FengsuiError, StoreBroken
+from edge.intake import Intake
+from edge.keeper import Keeper
+from edge.limits import Limit, Limits
+from edge.outbox import Outbox, Standing
+from edge.packing import alarm_entry, map_entry, round_entry
+from edge.relay import Relay
+from edge.wire.basics import WireError
+from edge.wire.seal import parse_key_file
+from edge.wire.sheet import Sheet, SheetGroup, SheetLimit, SheetPoint
+
+STATUS_EVERY_S = 600.0
+ACCOUNT_FIRST_S = 60.0
+ACCOUNT_EVERY_S = 3600.0
+TICK_S = 1.0
+KEY_AGAIN_S = 10.0
+SOCKET_AGAIN_S = 30.0
+RESTART_FIRST_S = 1.0
+RESTART_LONGEST_S = 60.0
+WATCHDOG_S = 10.0
+LOCK_NAME = "lock"
+
+
+class AlreadyRunning(FengsuiError):
+    """Another daemon holds this store."""
+
+
+class Daemon:
+    """One gateway. Make it with `build`, then `await run()`."""
+
+    def __init__(
+        self,
+        site: Site,
+        sensors: Mapping[str, Sensor],
+        links: Mapping[str, tuple[Link, float]],
+        clock: Clock,
+        run_blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
+        version: str,
+    ) -> None:
+        self.site = site
+        self.clock = clock
+        self.journal = Journal(clock)
+        self.say = self.journal.say
+        self.relay: Relay | None = None
+        self._links = links
+        self._points = {point.id: point for point in site.points}
+        self._raised: list[Alarm] = []
+        self._alarm_waits = asyncio.Event()
+        self._background: set[asyncio.Future[None]] = set()
+        self.keeper = Keeper(
+            site.store.folder,
+            site.store.quota_bytes,
+            site.store.commit_every_s,
+            run_blocking,
+            self._make_sheet,
+            self.say,
+            lambda: time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(max(0, clock.now().at_ms) / 1000)),
+            clock.boot,
+        )
+        self.limits = Limits([_limit(limit) for limit in site.limits], asyncio.get_running_loop().time())
+        ports = {device.id: device.port for device in site.devices}
+        self.intake = Intake(site.groups, sensors, ports, clock, self._judge, self._keep, self.say)
+        self.answers = Answers(
+            *(site, clock, self.intake, self.limits, self.keeper, lambda: self.relay, self.journal, version)
+        )
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Runs until cancelled or told to stop by SIGTERM or SIGINT. Raises AlreadyRunning."""
+        lock = _lock(self.site.store.folder)
+        try:
+            await self.keeper.start()
+            await self._restore()
+            async with asyncio.TaskGroup() as parts:
+                running = [
+                    parts.create_task(self._supervise(name, part), name=name)
+                    for name, part in {
+                        "intake": self.intake.run,
+                        "alarms": self._commit_alarms,
+                        "keeper": self.keeper.run,
+                        "relay": self._relay,
+                        "control": self._control,
+                        "ticker": self._tick,
+                        "reporter": self._report,
+                    }.items()
+                ]
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    asyncio.get_running_loop().add_signal_handler(number, _cancel, running)
+                _notify("READY=1")
+        finally:
+            _notify("STOPPING=1")
+            await self.keeper.stop()
+            if lock is not None:
+                lock.close()
+
+    async def _supervise(self, name: str, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """The outermost ladder: whatever a part dies of, it is said, and the part begins again."""
+        pause_s = RESTART_FIRST_S
+        while True:
+            began_s = asyncio.get_running_loop().time()
+            try:
+                await part()
+            except Exception as error:  # noqa: BLE001 the one place that may: nothing stops the daemon
+                traceback.print_exc()
+                self.say(name, f"failed, a fault of ours: {type(error).__name__}: {error}; started again")
+            if asyncio.get_running_loop().time() - began_s > RESTART_LONGEST_S:
+                pause_s = RESTART_FIRST_S
+            await asyncio.sleep(pause_s)
+            pause_s = min(RESTART_LONGEST_S, pause_s * 2)
+
+    async def _restore(self) -> None:
+        """Where the limits stood, and the newest time we knew."""
+        try:
+            levels, newest_ms = await self.keeper.call(lambda box: (box.limit_levels(), box.newest_ms()))
+        except StoreBroken:
+            return
+        self.clock.set_floor(newest_ms)
+        self.limits.restore({limit: (level, value) for limit, (level, value, _) in levels.items()})
+        self.answers.since_ms.update({limit: at_ms for limit, (_, _, at_ms) in levels.items()})
+        if self.clock.quality is ClockQuality.UNKNOWN:
+            self.say("clock", "the time is not known (before the newest we recorded): readings are dated when it is")
+
+    async def _relay(self) -> None:
+        while True:
+            try:
+                root_key = parse_key_file(self.site.gateway.key.read_text())
+                break
+            except (OSError, WireError) as error:
+                why = getattr(error, "strerror", None) or str(error)
+                self.journal.say_once(
+                    "key", f"{self.site.gateway.key}: {why}. Nothing is sent without it: fengsui keygen"
+                )
+            await asyncio.sleep(KEY_AGAIN_S)
+        self.relay = Relay(self.site.gateway.id, root_key, self._links, self.keeper, self.say, self._learn)
+        await self.relay.run()
+
+    async def _control(self) -> None:
+        while True:
+            try:
+                await Server(self.site.gateway.socket, self.answers.handlers()).run()
+            except OSError as error:
+                self.journal.say_once("control", f"no socket at {self.site.gateway.socket}: {error.strerror or error}")
+            await asyncio.sleep(SOCKET_AGAIN_S)
+
+    async def _tick(self) -> None:
+        """What only time brings: stale limits, the wall clock, the watchdog."""
+        loop = asyncio.get_running_loop()
+        watchdog_s = 0.0
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._raise(self.limits.tick(loop.time()))
+            await self._dated(self.clock.update())
+            if loop.time() >= watchdog_s:
+                _notify("WATCHDOG=1")
+                watchdog_s = loop.time() + WATCHDOG_S
+
+    async def _report(self) -> None:
+        """Status at the start and now and then, the account each hour: entries like any other."""
+        loop = asyncio.get_running_loop()
+        account_s = loop.time() + ACCOUNT_FIRST_S
+        status_s = loop.time()
+        while True:
+            now = self.clock.now()
+            if loop.time() >= status_s:
+                self.keeper.take(map_entry(Kind.STATUS, now.at_ms, now.quality, self.answers.short_status()))
+                status_s += STATUS_EVERY_S
+            if loop.time() >= account_s:
+                self.keeper.take(map_entry(Kind.ACCOUNT, now.at_ms, now.quality, await self.answers.account()))
+                account_s += ACCOUNT_EVERY_S
+            await asyncio.sleep(max(0.0, min(status_s, account_s) - loop.time()))
+
+    # -- the way of a reading ------------------------------------------------------------------------------------
+
+    def _judge(self, point: str, value: int | None, quality: Quality, now_s: float) -> None:
+        changed = self.limits.judge(point, value, quality, now_s)
+        if changed:
+            self._raise(changed)
+
+    def _raise(self, changed: Sequence[Alarm]) -> None:
+        if not changed:
+            return
+        now = self.clock.now()
+        for alarm in changed:
+            stamped = replace(alarm, at_ms=now.at_ms, clock=now.quality)
+            self._raised.append(stamped)
+            self.answers.since_ms[alarm.limit] = now.at_ms
+            self.journal.alarm(stamped, stamped.words(self._points[alarm.point]))
+        self._alarm_waits.set()
+
+    async def _commit_alarms(self) -> None:
+        while True:
+            await self._alarm_waits.wait()
+            self._alarm_waits.clear()
+            raised, self._raised = self._raised, []
+            standings = [Standing(a.limit, a.level, a.value, a.at_ms) for a in raised]
+            await self.keeper.take_now([alarm_entry(alarm) for alarm in raised], standings)
+
+    def _keep(self, round_: Round) -> None:
+        self.keeper.take(round_entry(round_))
+        if self.journal.watchers:
+            points = list(self.site.groups.values())[round_.group]
+            values = {p.id: p.show(v) for p, v in zip(points, round_.values, strict=True)}
+            self.journal.tell({"round": {"at_ms": round_.at_ms, "values": values}})
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    def _learn(self, utc_ms: float, uncertainty_ms: float) -> None:
+        offset_ms = self.clock.learn(utc_ms, uncertainty_ms, "the province")
+        if offset_ms is not None:
+            task = asyncio.ensure_future(self._dated(offset_ms))
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+
+    async def _dated(self, offset_ms: int | None) -> None:
+        """The time has just been learnt: what was taken before gets it."""
+        if offset_ms is None:
+            return
+        quality = self.clock.quality
+        try:
+            dated = await self.keeper.call(Outbox.backdate, self.clock.boot, offset_ms, quality)
+        except StoreBroken:
+            return
+        self.say("clock", f"the time is known now, from {self.clock.source}; {dated} earlier entries were dated")
+        if self.relay is not None:
+            self.relay.dated()
+
+    # -- the sheet -----------------------------------------------------------------------------------------------
+
+    def _make_sheet(self, epoch: int, next_seq: int, bodies: list[bytes]) -> tuple[bytes, bytes]:
+        """Today's site as a sheet; the store's newest one when nothing but its counting base would differ."""
+        made = sheet_of(self.site, epoch, next_seq, max(0, self.clock.now().at_ms))
+        for body in bodies[:1]:
+            old = Sheet.decode(body)
+            if replace(made, seq0=old.seq0, t0_ms=old.t0_ms).digest == old.digest:
+                return old.digest, body
+        return made.digest, made.encode()
+
+
+def build(
+    site: Site,
+    open_port: OpenPort,
+    clock: Clock | None = None,
+    run_blocking: Callable[[Callable[[], Any]], Awaitable[Any]] | None = None,
+    version: str = "",
+) -> Daemon:
+    """The daemon of a site. Opens nothing yet; call it with a running event loop."""
+    sensors: dict[str, Sensor] = {}
+    for wire in site.wires:
+        if wire.driver.sensors is not None:
+            sensors.update(wire.driver.sensors(wire.port, open_port, wire.devices))
+    links: dict[str, tuple[Link, float]] = {}
+    for link in site.links:
+        if link.driver.open_link is not None:
+            links[link.id] = (link.driver.open_link(link.id, site.gateway.id, link.settings), link.batch_s)
+    return Daemon(site, sensors, links, clock or Clock(), run_blocking or _on_one_thread(), version)
+
+
+def sheet_of(site: Site, epoch: int, seq0: int, t0_ms: int) -> Sheet:
+    """What packets assume of a site."""
+    groups = tuple(
+        SheetGroup(every_ms, tuple(SheetPoint(p.id, p.unit, p.step, p.minimum, p.maximum) for p in points))
+        for every_ms, points in site.groups.items()
+    )
+    limits = tuple(
+        SheetLimit(m.id, m.point, int(m.rule), tuple((int(level), at) for level, at in m.thresholds), m.name)
+        for m in site.limits
+    )
+    return Sheet(site.gateway.id, epoch, seq0, t0_ms, groups, limits)
+
+
+def _limit(limit: Any) -> Limit:
+    return Limit(
+        limit.id,
+        limit.point,
+        limit.rule,
+        limit.thresholds,
+        limit.hysteresis_steps,
+        limit.hold_s,
+        limit.clear_hold_s,
+    )
+
+
+def _on_one_thread() -> Callable[[Callable[[], Any]], Awaitable[Any]]:
+    executor = ThreadPoolExecutor(1, thread_name_prefix="store")
+
+    async def run(work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(executor, work)
+
+    return run
+
+
+def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+
+
+def _lock(folder: Path) -> IO[str] | None:
+    """Holds the store's folder against a second daemon. A folder that can not be written is no reason not to run."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK_NAME).open("w")
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise AlreadyRunning(f"another daemon already runs on {folder}: systemctl status fengsui") from None
+    return lock
+
+
+def _notify(state: str) -> None:
+    """Tells systemd (sd_notify(3)), where it asked to be told."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+        try:
+            connection.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
+        except OSError:
+            return

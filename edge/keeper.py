@@ -1,0 +1,226 @@
+"""The outbox as the running daemon sees it: takes entries as they come, commits them together, survives its disk.
+
+Rounds wait for the next commit, `commit_every_s` at most; alarms are committed at once, with everything that waits.
+Receipts ride along with the next commit. All disk work is done by `run_blocking`, one call at a time.
+
+When the disk can not be written, entries go to a store in memory (bounded, said once, status tells), and every
+RETRY_DISK_S the disk is tried again; what memory held is then brought home with its own epoch and seq, so nothing
+arrives twice. Nothing that a commit has returned is ever handed to the memory store's mercy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from edge.contract import ClockQuality, Kind
+from edge.errors import StoreBroken
+from edge.outbox import Account, Commit, NewEntry, Outbox, Standing
+
+P = ParamSpec("P")
+T = TypeVar("T")
+RunBlocking = Callable[[Callable[[], T]], Awaitable[T]]
+
+RETRY_DISK_S = 10.0
+PENDING_MOST = 20_000  # rounds waiting for a commit while the disk is slow or gone; beyond it the oldest are dropped
+
+
+@dataclass(frozen=True, slots=True)
+class SheetNow:
+    """The present sheet: its row in the store, what it is in bytes, and the epoch it belongs to."""
+
+    id: int
+    epoch: int
+    body: bytes
+
+
+MakeSheet = Callable[[int, int, list[bytes]], tuple[bytes, bytes]]
+"""(epoch, next seq, bodies of sheets the store has) -> (digest, body): an old one when it still says the same."""
+
+
+class Keeper:
+    """The one owner of the store. `committed` is told (entries with their seq, what it did) after each commit."""
+
+    def __init__(
+        self,
+        folder: Path,
+        quota_bytes: int,
+        commit_every_s: float,
+        run_blocking: Callable[[Callable[[], object]], Awaitable[object]],
+        make_sheet: MakeSheet,
+        say: Callable[[str, str], None],
+        stamp: Callable[[], str],
+        boot: int,
+    ) -> None:
+        self._folder = folder
+        self._quota_bytes = quota_bytes
+        self._commit_every_s = commit_every_s
+        self._run_blocking = run_blocking
+        self._make_sheet = make_sheet
+        self._say = say
+        self._stamp = stamp
+        self._boot = boot
+        self._pending: list[NewEntry] = []
+        self._receipts: list[tuple[int, int, int]] = []
+        self._standings: list[Standing] = []
+        self._lock = asyncio.Lock()
+        self._outbox: Outbox | None = None
+        self.sheet = SheetNow(0, 0, b"")
+        self.broken: str | None = None  # why the disk is not used, while it is not
+        self.dropped = 0  # rounds that could not even wait for a commit
+        self.committed: Callable[[Sequence[tuple[int, NewEntry]], Commit], None] = lambda _entries, _commit: None
+        self.switched: Callable[[], None] = lambda: None
+
+    @property
+    def outbox(self) -> Outbox:
+        if self._outbox is None:
+            raise StoreBroken(str(self._folder), "not open yet")
+        return self._outbox
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Opens the store, in memory if it must be. Never raises for what is wrong with a disk."""
+        try:
+            await self._open_disk()
+        except StoreBroken as error:
+            await self._fall_back(error)
+
+    async def run(self) -> None:
+        """Commits what waits, each `commit_every_s`; tries the disk again while it is broken. Runs until cancelled."""
+        loop = asyncio.get_running_loop()
+        retry_at_s = loop.time() + RETRY_DISK_S
+        while True:
+            await asyncio.sleep(self._commit_every_s)
+            if self._pending or self._receipts:
+                await self._flush()
+            if self.broken is not None and loop.time() >= retry_at_s:
+                await self._come_home()
+                retry_at_s = loop.time() + RETRY_DISK_S
+
+    async def stop(self) -> None:
+        """Commits what waits and closes the file."""
+        if self._pending or self._receipts:
+            await self._flush()
+        async with self._lock:
+            if self._outbox is not None:
+                await self._blocking(self._outbox.close)
+
+    # -- taking --------------------------------------------------------------------------------------------------
+
+    def take(self, entry: NewEntry) -> None:
+        """Takes an entry for the next commit."""
+        if len(self._pending) >= PENDING_MOST:
+            if not self.dropped:
+                self._say("store", f"more than {PENDING_MOST} entries wait for the disk: the oldest are dropped")
+            self.dropped += 1
+            del self._pending[0]
+        self._pending.append(entry)
+
+    async def take_now(self, entries: Sequence[NewEntry], standings: Sequence[Standing] = ()) -> None:
+        """Takes entries and returns when they are committed, with everything that waited."""
+        self._pending.extend(entries)
+        self._standings.extend(standings)
+        await self._flush()
+
+    def settle(self, epoch: int, low: int, high: int) -> None:
+        """The province has stored `low`..`high` of `epoch`: they leave with the next commit."""
+        self._receipts.append((epoch, low, high))
+
+    async def call(self, work: Callable[Concatenate[Outbox, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Does `work(outbox, ...)` on the store's thread. On StoreBroken falls back to memory, then raises it."""
+        async with self._lock:
+            outbox = self.outbox
+            try:
+                return await self._blocking(lambda: work(outbox, *args, **kwargs))
+            except StoreBroken as error:
+                await self._fall_back(error)
+                raise
+
+    def account(self) -> Account:
+        """The account as of the last commit (blocking, but a single row)."""
+        return self.outbox.account()
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    async def _flush(self) -> None:
+        async with self._lock:
+            await self._write()
+
+    async def _write(self) -> None:
+        entries, receipts, standings = self._pending, self._receipts, self._standings
+        self._pending, self._receipts, self._standings = [], [], []
+        outbox = self.outbox
+        try:
+            done = await self._blocking(lambda: outbox.commit(entries, receipts, standings, self.sheet.id))
+        except StoreBroken as error:
+            # Nothing of it has happened. Sheet rows mean nothing in another store: all entries take the present one.
+            await self._fall_back(error)
+            self._pending = [entry._replace(sheet=0) for entry in entries] + self._pending
+            self._receipts = receipts + self._receipts
+            self._standings = standings + self._standings
+            if outbox.durable:
+                await self._write()
+            return
+        self.committed(list(zip(done.seqs, entries, strict=True)), done)
+
+    async def _open_disk(self) -> None:
+        outbox, said = await self._blocking(lambda: Outbox.open(self._folder, self._quota_bytes, self._stamp()))
+        for sentence in said:
+            self._say("store", sentence)
+        await self._use(outbox)
+
+    async def _use(self, outbox: Outbox) -> None:
+        outbox.set_boot(self._boot)
+
+        def prepare() -> SheetNow:
+            bodies = outbox.sheet_bodies()
+            digest, body = self._make_sheet(outbox.epoch, outbox.last_seq() + 1, bodies)
+            sheet_id, new = outbox.sheet_id(digest, outbox.epoch, body)
+            if new:
+                outbox.commit([NewEntry(Kind.SHEET, 0, 0, ClockQuality.FREE, 0, b"", sheet_id)])
+            outbox.forget_sheets(sheet_id)
+            return SheetNow(sheet_id, outbox.epoch, body)
+
+        self.sheet = await self._blocking(prepare)
+        self._outbox = outbox
+
+    async def _fall_back(self, error: StoreBroken) -> None:
+        if self._outbox is not None and not self._outbox.durable:
+            # Even memory is full or broken: start it anew rather than stand still. What it held is lost, and said.
+            self._say("store", f"the store in memory failed too ({error}): started anew")
+        else:
+            self._say("store", f"the disk can not be used, entries are kept in memory: {error}")
+        self.broken = str(error)
+        if self._outbox is not None:
+            self._outbox.close()
+        await self._use(Outbox.in_memory())
+        self.switched()
+
+    async def _come_home(self) -> None:
+        """Tries the disk again; takes what memory held there. A failure leaves everything as it is."""
+        async with self._lock:
+            memory = self.outbox
+            try:
+                await self._open_disk()
+            except StoreBroken as error:
+                self.broken = str(error)
+                return
+            disk = self.outbox
+            try:
+                moved = await self._blocking(lambda: disk.adopt(memory, self._boot))
+            except StoreBroken as error:
+                disk.close()
+                await self._use(memory)
+                self.broken = str(error)
+                return
+            memory.close()
+            self.broken = None
+            self._say("store", f"the disk is back; {moved} entries were brought home from memory")
+            self.switched()
+
+    async def _blocking(self, work: Callable[[], T]) -> T:
+        return await self._run_blocking(work)  # type: ignore[return-value]

@@ -1,0 +1,129 @@
+"""From held entries to the body of a packet, and the forms in which rounds, alarms and maps lie in the store.
+
+Runs on the store's thread (`Keeper.call`), so that packing a thousand readings never holds up the reading of sensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cbor2
+
+from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Round, Rule
+from edge.outbox import Held, NewEntry, Outbox
+from edge.ranges import Range, RangeSet, to_ranges
+from edge.wire.packet import RoundRow, encode_alarms, encode_map, encode_sheet, pack_rounds
+from edge.wire.sheet import Sheet
+
+MOST_READINGS = 1000  # in one packet: some 15 ms of coding here, and longer packets hardly code better
+MOST_ROWS = 1000
+MOST_ALARMS = 64  # in one packet
+SHEETS_CACHED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A body, the sheet to seal it with, and which entries (local seq) are in it."""
+
+    kind: Kind
+    body: bytes
+    sheet: Sheet | None
+    ranges: tuple[Range, ...]
+    readings: int
+
+
+def round_entry(round_: Round) -> NewEntry:
+    """A round as the store holds it: CBOR [values, qualities]."""
+    body = cbor2.dumps((round_.values, round_.qualities))
+    return NewEntry(Kind.ROUNDS, round_.group, round_.at_ms, round_.clock, len(round_.values), body)
+
+
+def alarm_entry(alarm: Alarm) -> NewEntry:
+    """An alarm as the store holds it: CBOR of its fields but the time, which is the entry's own (and may be mended)."""
+    fields = (alarm.limit, alarm.point, alarm.level, alarm.change, alarm.rule, alarm.value, alarm.threshold)
+    return NewEntry(Kind.ALARM, 0, alarm.at_ms, alarm.clock, 0, cbor2.dumps([_plain(field) for field in fields]))
+
+
+def map_entry(kind: Kind, at_ms: int, clock: ClockQuality, values: Mapping[str, Any]) -> NewEntry:
+    """A status or an account."""
+    return NewEntry(kind, 0, at_ms, clock, 0, cbor2.dumps(dict(values)))
+
+
+def _plain(field: object) -> object:
+    return int(field) if isinstance(field, int) else field
+
+
+def alarm_of(held: Held) -> Alarm:
+    limit, point, level, change, rule, value, threshold = cbor2.loads(held.body)
+    return Alarm(limit, point, Level(level), Change(change), Rule(rule), value, threshold, held.at_ms, held.clock)
+
+
+class Packer:
+    """Makes bodies out of what an outbox holds. None: nothing fits, or nothing is there (any more)."""
+
+    def __init__(self) -> None:
+        self._sheets: dict[tuple[int, int], Sheet] = {}
+
+    def rounds(self, outbox: Outbox, skip: RangeSet, low: int, high: int, room_bytes: int) -> Packed | None:
+        """The oldest rounds of seq `low`..`high` not in `skip`, as many as fit."""
+        held = outbox.rounds(skip, low, high, MOST_ROWS, MOST_READINGS)
+        return self._pack(outbox, held, room_bytes)
+
+    def newest(self, outbox: Outbox, seqs: Sequence[int], room_bytes: int) -> Packed | None:
+        """The first of these rounds and what fits beside it (the newest of each group: where are we now)."""
+        held = [entry for entry in outbox.held(seqs) if entry.clock is not ClockQuality.UNKNOWN]
+        return self._pack(outbox, held[:1], room_bytes)
+
+    def alarms(self, outbox: Outbox, seqs: Sequence[int], alone: bool, room_bytes: int) -> Packed | None:
+        """These alarms, or the first of them, as many as fit. `alone`: the province may not have our sheet yet."""
+        held = [entry for entry in outbox.held(seqs[:MOST_ALARMS]) if entry.kind is Kind.ALARM]
+        if not held:
+            return None
+        own = held[0].origin_seq is None
+        held = [entry for entry in held if entry.sheet == held[0].sheet and (entry.origin_seq is None) == own]
+        sheet = None if alone and own else self.sheet(outbox, held[0].sheet)
+        while held:
+            body = encode_alarms(sheet, [(entry.wire_seq, alarm_of(entry)) for entry in held])
+            if len(body) <= room_bytes:
+                return Packed(Kind.ALARM, body, sheet, tuple(to_ranges(entry.seq for entry in held)), 0)
+            held = held[: len(held) // 2]
+        return None
+
+    def small(self, outbox: Outbox, seq: int, room_bytes: int) -> Packed | None:
+        """A sheet, status or account."""
+        for entry in outbox.held([seq]):
+            # Sealed with its sheet only where that tells the epoch: an entry adopted from another store.
+            sheet = self.sheet(outbox, entry.sheet)
+            if entry.kind is Kind.SHEET:
+                body, named = encode_sheet(entry.wire_seq, sheet), None
+            else:
+                values = cbor2.loads(entry.body)
+                body = encode_map(entry.kind, entry.wire_seq, entry.at_ms, entry.clock, values)
+                named = sheet if sheet.epoch != outbox.epoch else None
+            if len(body) <= room_bytes:
+                return Packed(entry.kind, body, named, ((seq, seq),), 0)
+        return None
+
+    def sheet(self, outbox: Outbox, sheet_id: int) -> Sheet:
+        key = (outbox.epoch, sheet_id)
+        if key not in self._sheets:
+            while len(self._sheets) >= SHEETS_CACHED:
+                del self._sheets[next(iter(self._sheets))]
+            self._sheets[key] = Sheet.decode(outbox.sheet(sheet_id)[1])
+        return self._sheets[key]
+
+    def _pack(self, outbox: Outbox, held: Sequence[Held], room_bytes: int) -> Packed | None:
+        if not held:
+            return None
+        sheet = self.sheet(outbox, held[0].sheet)
+        rows = []
+        for entry in held:
+            values, qualities = cbor2.loads(entry.body)
+            rows.append(RoundRow(entry.wire_seq, entry.at_ms, tuple(values), qualities, int(entry.clock)))
+        body, taken = pack_rounds(sheet, held[0].group, rows, room_bytes)
+        if not taken:
+            return None
+        ranges = tuple(to_ranges(entry.seq for entry in held[:taken]))
+        return Packed(Kind.ROUNDS, body, sheet, ranges, sum(entry.readings for entry in held[:taken]))

@@ -1,0 +1,434 @@
+"""Carries the plan out: one pump for each link, packs, seals, hands over, awaits the province's receipt, settles.
+
+What is on the way is not sent again before its receipt is overdue (four times the usual round trip, growing while the
+province is silent). Alarms are the exception: each goes out on every usable link at once and is repeated on each until
+a receipt (see `edge.transit`). The word of a link (PUBACK) frees only its window.
+
+A link's own ladder: `Link.run` until it is lost, then a pause of 1 to 8 s with jitter, so that one that is back is used
+within 10 s. Losses and returns are said once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+from edge.contract import ClockQuality, Kind, Link, Sent
+from edge.errors import LinkLost, StoreBroken
+from edge.keeper import Keeper
+from edge.outbox import Commit, NewEntry, Outbox
+from edge.packing import MOST_READINGS, Packed, Packer
+from edge.plan import LinkNow, Queue, Wait, What, next_step
+from edge.transit import AlarmDues, Flight, Transit
+from edge.wire import seal
+from edge.wire.basics import WireError
+from edge.wire.packet import Receipt, decode
+
+COUNTERS_AT_ONCE = 1000  # packet counters reserved with one sync; the rest is lost at a restart, 2**40 there are
+MOST_UNSETTLED = 32  # packets of rounds waiting for a receipt: bounds memory, and the repeats when the province is dumb
+FIRST_RETRY_S = 1.0
+LONGEST_RETRY_S = 8.0  # with jitter below the 10 s within which a link that is back must be used
+REFUSED_PAUSE_S = 5.0  # a link that refused a packet though it is up (broker's quota, rights): do not hammer
+UNFIT_PAUSE_S = 60.0  # an alarm that does not fit a packet of this link is tried again, but not in a loop
+ECHOES_KEPT = 256  # packets whose round trip can still be measured
+NARROW_BYTES = 256  # links with a smaller mtu use the short form of the packet
+SWEEP_S = 1.0
+SHEET_AGAIN_S = 5.0
+SHEETS = frozenset({Kind.SHEET})
+SMALL = frozenset({Kind.STATUS, Kind.ACCOUNT})
+
+
+@dataclass(slots=True)
+class Way:
+    """A link and what the relay knows of it. Instants are monotonic seconds."""
+
+    id: str
+    link: Link
+    batch_s: float
+    on_way: int = 0
+    not_before_s: float = 0.0
+    greeted: bool = False
+    up: bool | None = None
+    last_live_s: float = -inf
+    losses: int = 0  # running, for the ladder
+    trip_s: float = 0.0
+    receipt_s: float | None = None
+    packets: int = 0
+    payload_bytes: int = 0
+    dues: AlarmDues = field(default_factory=AlarmDues)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def wide(self) -> bool:
+        return self.link.state().mtu_bytes >= NARROW_BYTES
+
+    @property
+    def room_bytes(self) -> int:
+        overhead = seal.LONG_OVERHEAD_BYTES if self.wide else seal.SHORT_OVERHEAD_BYTES
+        return self.link.state().mtu_bytes - overhead
+
+
+@dataclass(slots=True)
+class _Counters:
+    epoch: int
+    next: int = 0
+    end: int = 0
+
+
+class Relay:
+    """All links of a site. `learnt` is told the province's time: (utc_ms, uncertainty_ms)."""
+
+    def __init__(
+        self,
+        gateway: str,
+        root_key: bytes,
+        links: Mapping[str, tuple[Link, float]],
+        keeper: Keeper,
+        say: Callable[[str, str], None],
+        learnt: Callable[[float, float], None],
+    ) -> None:
+        """`links`: id -> (link, batch_s)."""
+        self.gateway = gateway
+        self._root = root_key
+        self._keeper = keeper
+        self._say = say
+        self._learnt = learnt
+        self._random = random.Random(gateway)
+        self._packer = Packer()
+        self._packing = asyncio.Lock()  # two links must not pack the same rounds
+        self.ways = {name: Way(name, link, batch_s) for name, (link, batch_s) in links.items()}
+        self.noise = 0
+        self.receipts = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reset()
+        keeper.committed = self._committed
+        keeper.switched = self._reset
+
+    def _reset(self) -> None:
+        """Forgets all that is on the way: at the start, and when the store has changed under us."""
+        self.transit = Transit()
+        self._counters = _Counters(-1)
+        self._sent: dict[tuple[int, int], tuple[float, Way]] = {}
+        self._sheet_sent_s: dict[int, float] = {}
+        self._loaded = False
+        for way in self.ways.values():
+            way.dues.clear()
+            way.wake.set()
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for way in self.ways.values():
+                tasks.create_task(self._ladder(way), name=f"link {way.id}")
+                tasks.create_task(self._pump(way), name=f"pump {way.id}")
+            tasks.create_task(self._sweep(), name="sweep")
+
+    async def _ladder(self, way: Way) -> None:
+        while True:
+            try:
+                await way.link.run(self._receive, lambda: self._changed(way))
+                why = "it ended"
+            except LinkLost as lost:
+                why = lost.why
+            if way.up is not False:
+                self._say(f"link {way.id}", f"is not usable: {why}")
+            way.up = False
+            pause_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(way.losses, 10))
+            way.losses += 1
+            await asyncio.sleep(pause_s * self._random.uniform(0.5, 1.0))
+
+    def _changed(self, way: Way) -> None:
+        if way.link.state().up and way.up is not True:
+            self._say(f"link {way.id}", "is back" if way.up is False else "is up")
+            if not any(other.up for other in self.ways.values()):
+                self.transit.all_backlog()
+            way.up, way.losses, way.greeted, way.not_before_s = True, 0, False, 0.0
+            way.dues.clear()
+        self._wake()
+
+    def _wake(self) -> None:
+        for way in self.ways.values():
+            way.wake.set()
+
+    async def _pump(self, way: Way) -> None:
+        async with asyncio.TaskGroup() as sends:
+            while True:
+                until_s = await self._step(way, sends)
+                if until_s is not None:
+                    await _wait(way.wake, until_s)
+
+    async def _step(self, way: Way, sends: asyncio.TaskGroup) -> float | None:
+        """Does the next thing on a link. Returns until when there is nothing, None when there may be more."""
+        loop = asyncio.get_running_loop()
+        async with self._packing:
+            if not self._loaded:
+                await self._load()
+            step = next_step(self._link_now(way), self._queue(way, loop.time()), loop.time())
+            if isinstance(step, Wait):
+                return step.until_s
+            transit = self.transit
+            try:
+                packed = await self._keeper.call(self._work(way, step.what))
+                if packed is None:
+                    self._nothing(way, step.what)
+                    return None
+                epoch, counter = await self._counter()
+            except StoreBroken:
+                return None  # the keeper has changed to another store, and with it the queue
+            if transit is not self.transit:
+                return None
+            flight = self._take_off(way, packed, step.what)
+        packet = seal.seal(
+            *(self._root, self.gateway, epoch, seal.Direction.UP, counter, packed.sheet, packed.body), long=way.wide
+        )
+        while len(self._sent) >= ECHOES_KEPT:
+            del self._sent[next(iter(self._sent))]
+        self._sent[epoch, counter] = (loop.time(), way)
+        way.on_way += 1
+        way.packets += 1
+        way.payload_bytes += len(packet)
+        sends.create_task(self._hand_over(way, packed, flight, packet), name=f"send {way.id}")
+        return None
+
+    async def _load(self) -> None:
+        """What the store held before this run (or before it was changed)."""
+        try:
+            things, last_seq = await self._keeper.call(lambda outbox: (outbox.first_things(), outbox.last_seq()))
+        except StoreBroken:
+            return
+        self.transit.found(things, last_seq)
+        self._loaded = True
+
+    # -- what waits ----------------------------------------------------------------------------------------------
+
+    def _link_now(self, way: Way) -> LinkNow:
+        usable = way.up is True and way.link.state().up is not False
+        window = way.link.window
+        return LinkNow(usable, window, way.on_way, way.not_before_s, way.batch_s, way.greeted, way.last_live_s)
+
+    def _queue(self, way: Way, now_s: float) -> Queue:
+        transit = self.transit
+        alarm_due_s = transit.next_alarm_s(way.dues)
+        return Queue(
+            sheet=transit.waiting(SHEETS) is not None,
+            alarms=alarm_due_s <= now_s,
+            alarm_due_s=alarm_due_s,
+            small=transit.waiting(SMALL) is not None,
+            newest=bool(transit.newest),
+            live_readings=transit.live_readings,
+            backlog=transit.backlog,
+            room=transit.rounds_in_flight() < MOST_UNSETTLED,
+            most_readings=MOST_READINGS,
+        )
+
+    def _work(self, way: Way, what: What) -> Callable[[Outbox], Packed | None]:
+        """The packing of one packet, to be done on the store's thread; all it needs is taken here and now."""
+        transit, packer, room_bytes = self.transit, self._packer, way.room_bytes
+        if what is What.ALARMS:
+            due = transit.due_alarms(way.dues, asyncio.get_running_loop().time())
+            # Until the province has our sheet, an alarm must speak for itself.
+            alone = Kind.SHEET in transit.small.values()
+            return lambda outbox: packer.alarms(outbox, due, alone, room_bytes)
+        if what in (What.SHEET, What.SMALL):
+            seq = transit.waiting(SHEETS if what is What.SHEET else SMALL) or 0
+            return lambda outbox: packer.small(outbox, seq, room_bytes)
+        if what is What.NEWEST:
+            newest = transit.newest_waiting()
+            return lambda outbox: packer.newest(outbox, newest, room_bytes)
+        skip = transit.skip()
+        low, high = (transit.live_mark + 1, transit.last_seq) if what is What.LIVE else (1, transit.live_mark)
+        return lambda outbox: packer.rounds(outbox, skip, low, high, room_bytes)
+
+    def _nothing(self, way: Way, what: What) -> None:
+        """There was nothing to pack after all: the store is right, not the tally."""
+        transit = self.transit
+        if what is What.NEWEST:
+            way.greeted = True
+        elif what is What.LIVE:
+            transit.live_readings = 0
+        elif what is What.BACKLOG:
+            transit.backlog = False
+        elif what is What.ALARMS:
+            now_s = asyncio.get_running_loop().time()
+            for seq in transit.due_alarms(way.dues, now_s):
+                way.dues.due_s[seq] = now_s + UNFIT_PAUSE_S
+        else:
+            unfit = transit.waiting(SHEETS if what is What.SHEET else SMALL)
+            if unfit is not None:
+                self._say(f"link {way.id}", f"entry {unfit} ({what.value}) does not fit into one of its packets")
+                del transit.small[unfit]
+
+    # -- sending -------------------------------------------------------------------------------------------------
+
+    def _take_off(self, way: Way, packed: Packed, what: What) -> Flight | None:
+        """Notes that a packet leaves; None for alarms, which are never waited for."""
+        transit, now_s = self.transit, asyncio.get_running_loop().time()
+        if packed.kind is Kind.ALARM:
+            for low, high in packed.ranges:
+                for seq in range(low, high + 1):
+                    way.dues.said(seq, now_s, way.trip_s)
+            return None
+        flight = transit.off(packed.ranges, packed.readings, now_s, packed.kind is Kind.ROUNDS)
+        if what is What.LIVE:
+            transit.live_readings = max(0, transit.live_readings - packed.readings)
+            if transit.live_readings < MOST_READINGS:
+                way.last_live_s = now_s
+        elif what is What.NEWEST:
+            way.greeted = not transit.newest_waiting()
+        return flight
+
+    async def _hand_over(self, way: Way, packed: Packed, flight: Flight | None, packet: bytes) -> None:
+        try:
+            sent = await way.link.send(packet)
+        finally:
+            way.on_way -= 1
+            way.wake.set()
+        if sent is not Sent.NOT_SENT:
+            return
+        if way.link.state().up:
+            way.not_before_s = asyncio.get_running_loop().time() + REFUSED_PAUSE_S
+        if flight is not None:
+            self.transit.taken_back(flight)
+            return
+        for low, high in packed.ranges:
+            for seq in range(low, high + 1):
+                way.dues.forget(seq)
+
+    async def _counter(self) -> tuple[int, int]:
+        """(epoch, packet counter), never given before: reserved durably ahead of use."""
+        counters = self._counters
+        if counters.next >= counters.end or counters.epoch != self._keeper.sheet.epoch:
+
+            def reserve(outbox: Outbox) -> _Counters:
+                first = outbox.reserve_counters(COUNTERS_AT_ONCE)
+                return _Counters(outbox.epoch, first, first + COUNTERS_AT_ONCE)
+
+            counters = self._counters = await self._keeper.call(reserve)
+        counters.next += 1
+        return counters.epoch, counters.next - 1
+
+    async def _sweep(self) -> None:
+        """Takes back what is overdue."""
+        heard = self.receipts
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            if self.transit.overdue(asyncio.get_running_loop().time(), self.receipts != heard):
+                heard = self.receipts
+                self._wake()
+
+    # -- what comes back -----------------------------------------------------------------------------------------
+
+    def _receive(self, packet: bytes) -> None:
+        epochs = {self._keeper.sheet.epoch: -1}
+        opened = seal.open_packet(packet, self._root, self.gateway, seal.Direction.DOWN, epochs)
+        if isinstance(opened, seal.Noise):
+            self._refuse(opened.why)
+            return
+        try:
+            body = decode(opened.body, None)
+        except WireError as error:
+            self._refuse(str(error))
+            return
+        if isinstance(body, Receipt):
+            self._receipt(body, opened.epoch)
+        else:
+            self._refuse("it is not a receipt")
+
+    def _refuse(self, why: str) -> None:
+        if not self.noise:
+            self._say("downlink", f"a packet was refused: {why}. Is the province's key ours? Counted from here on")
+        self.noise += 1
+
+    def _receipt(self, receipt: Receipt, epoch: int) -> None:
+        self.receipts += 1
+        self._time(receipt, epoch)
+        for low, high in receipt.ranges:
+            self._keeper.settle(receipt.epoch, low, high)
+            if receipt.epoch == self._keeper.sheet.epoch:
+                self.transit.receipted(low, high)
+        for short in receipt.need_sheets:
+            self._need_sheet(short)
+        for way in self.ways.values():
+            for seq in [seq for seq in way.dues.due_s if seq not in self.transit.alarms]:
+                way.dues.forget(seq)
+        self._wake()
+
+    def _time(self, receipt: Receipt, epoch: int) -> None:
+        """Round trip and time, from the answer to a packet of this very run: an old receipt played again tells nothing."""
+        sent = None if receipt.echo is None else self._sent.pop((epoch, receipt.echo), None)
+        if sent is None:
+            return
+        now_s = asyncio.get_running_loop().time()
+        sent_s, way = sent
+        trip_s = now_s - sent_s
+        way.trip_s = 0.8 * way.trip_s + 0.2 * trip_s if way.trip_s else trip_s
+        way.receipt_s = now_s
+        self.transit.trip(way.trip_s)
+        self._learnt(receipt.time_ms + trip_s * 500, trip_s * 500)
+
+    def _need_sheet(self, short: int) -> None:
+        """The province does not know a sheet: it is taken once more, as a new entry."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._sheet_sent_s.get(short, -inf) < SHEET_AGAIN_S or Kind.SHEET in self.transit.small.values():
+            return
+        self._sheet_sent_s[short] = now_s
+        task = asyncio.ensure_future(self._take_sheet(short))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _take_sheet(self, short: int) -> None:
+        def find(outbox: Outbox) -> list[NewEntry]:
+            wanted = [row for row, digest in outbox.sheets() if (digest[0] or 1) == short]
+            return [NewEntry(Kind.SHEET, 0, 0, ClockQuality.FREE, 0, b"", row) for row in wanted]
+
+        try:
+            await self._keeper.take_now(await self._keeper.call(find))
+        except StoreBroken:
+            return  # the new store has taken its own sheet
+
+    # -- what the store tells ------------------------------------------------------------------------------------
+
+    def _committed(self, entries: Sequence[tuple[int, NewEntry]], done: Commit) -> None:
+        self.transit.taken(entries)
+        self.transit.freed(done.freed)
+        self._wake()
+
+    def dated(self) -> None:
+        """What had no time has one now: it may be sent."""
+        self.transit.all_backlog()
+        self._wake()
+
+    def health(self) -> dict[str, dict[str, Any]]:
+        """Each link as a technician may ask for it. JSON types only."""
+        now_s = asyncio.get_running_loop().time()
+        return {
+            way.id: {
+                "up": way.up is True and way.link.state().up is not False,
+                "why": way.link.state().why,
+                "mtu_bytes": way.link.state().mtu_bytes,
+                "window": way.link.window,
+                "on_way": way.on_way,
+                "packets": way.packets,
+                "payload_bytes": way.payload_bytes,
+                "round_trip_ms": round(way.trip_s * 1000, 1),
+                "last_receipt_age_s": None if way.receipt_s is None else round(now_s - way.receipt_s, 1),
+                **way.link.health(),
+            }
+            for way in self.ways.values()
+        }
+
+
+async def _wait(event: asyncio.Event, until_s: float) -> None:
+    """Until the event (which is cleared), or the monotonic instant `until_s`."""
+    try:
+        async with asyncio.timeout_at(None if until_s == inf else until_s):
+            await event.wait()
+    except TimeoutError:
+        return
+    event.clear()

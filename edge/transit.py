@@ -1,0 +1,184 @@
+"""What of the outbox is on the way to the province, and what still waits: the relay's memory. Pure, without a clock.
+
+A packet of rounds is in flight until its receipt, or until it is overdue and taken back. An alarm is never "in flight":
+for each link it is due again at some instant, until a receipt ends it. Nothing here outlives the process: after a
+restart all that is held waits again, and the province drops what it already has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from math import inf
+
+from edge.contract import ClockQuality, Kind
+from edge.outbox import NewEntry
+from edge.ranges import Range, RangeSet
+
+FIRST_RESEND_S = 10.0
+LONGEST_RESEND_S = 300.0
+ALARM_RESEND_S = 5.0
+LONGEST_ALARM_RESEND_S = 60.0
+RESEND_TRIPS = 4  # a receipt is overdue after so many of the usual round trips
+
+
+@dataclass(eq=False, slots=True)
+class Flight:
+    """A packet on the way to its receipt; overdue at the monotonic instant `due_s`."""
+
+    ranges: tuple[Range, ...]
+    readings: int
+    due_s: float
+    rounds: bool
+
+
+@dataclass(slots=True)
+class AlarmDues:
+    """When each unsettled alarm is to be said (again) on one link, by seq; absent: now."""
+
+    due_s: dict[int, float] = field(default_factory=dict)
+    tries: dict[int, int] = field(default_factory=dict)
+
+    def said(self, seq: int, now_s: float, trip_s: float) -> None:
+        tries = self.tries.get(seq, 0)
+        self.tries[seq] = tries + 1
+        wait_s = max(ALARM_RESEND_S, RESEND_TRIPS * trip_s) * 1.5 ** min(tries, 10)
+        self.due_s[seq] = now_s + min(LONGEST_ALARM_RESEND_S, wait_s)
+
+    def forget(self, seq: int) -> None:
+        self.due_s.pop(seq, None)
+        self.tries.pop(seq, None)
+
+    def clear(self) -> None:
+        self.due_s.clear()
+        self.tries.clear()
+
+
+class Transit:
+    """The tally. `seq` is the store's own everywhere."""
+
+    def __init__(self) -> None:
+        self.alarms: set[int] = set()
+        self.small: dict[int, Kind] = {}  # sheets, status, accounts
+        self.newest: dict[int, int] = {}  # group -> seq of its newest dated round
+        self.last_seq = 0
+        self.live_mark = 0  # rounds above it came in while a link was up
+        self.live_readings = 0  # that wait above the mark
+        self.backlog = True  # whether rounds may wait at or below the mark
+        self.flights: list[Flight] = []
+        self.resend_s = FIRST_RESEND_S
+        self._on_way = RangeSet()
+        self._settled = RangeSet()  # receipted, not yet deleted from the store
+
+    # -- what waits ----------------------------------------------------------------------------------------------
+
+    def waiting(self, kinds: Collection[Kind]) -> int | None:
+        """The oldest sheet, status or account of `kinds` that is not on the way."""
+        return min((seq for seq, kind in self.small.items() if kind in kinds and seq not in self._on_way), default=None)
+
+    def due_alarms(self, dues: AlarmDues, now_s: float) -> list[int]:
+        return sorted(seq for seq in self.alarms if dues.due_s.get(seq, -inf) <= now_s)
+
+    def next_alarm_s(self, dues: AlarmDues) -> float:
+        return min((dues.due_s.get(seq, -inf) for seq in self.alarms), default=inf)
+
+    def newest_waiting(self) -> list[int]:
+        """The newest round of each group, unless it is on the way."""
+        return [seq for seq in self.newest.values() if seq not in self._on_way and seq not in self._settled]
+
+    def skip(self) -> RangeSet:
+        """What is not to be packed now."""
+        skip = RangeSet(self._on_way)
+        for low, high in self._settled:
+            skip.add(low, high)
+        return skip
+
+    def rounds_in_flight(self) -> int:
+        return sum(flight.rounds for flight in self.flights)
+
+    # -- what happens --------------------------------------------------------------------------------------------
+
+    def found(self, things: Iterable[tuple[int, Kind]], last_seq: int) -> None:
+        """What the store held already; its rounds are backlog."""
+        for seq, kind in things:
+            self._note(seq, kind)
+        self.last_seq = max(self.last_seq, last_seq)
+        self.all_backlog()
+
+    def taken(self, entries: Iterable[tuple[int, NewEntry]]) -> None:
+        """Entries just committed."""
+        for seq, entry in entries:
+            self.last_seq = max(self.last_seq, seq)
+            if entry.kind is not Kind.ROUNDS:
+                self._note(seq, entry.kind)
+            elif entry.clock is not ClockQuality.UNKNOWN:
+                self.newest[entry.group] = seq
+                self.live_readings += entry.readings
+
+    def all_backlog(self) -> None:
+        """A link has come up, or times were learnt: what waits by now is backlog, what comes is live."""
+        self.live_mark, self.live_readings, self.backlog = self.last_seq, 0, True
+
+    def off(self, ranges: tuple[Range, ...], readings: int, now_s: float, rounds: bool) -> Flight:
+        """A packet leaves."""
+        flight = Flight(ranges, readings, now_s + self.resend_s, rounds)
+        self.flights.append(flight)
+        for low, high in ranges:
+            self._on_way.add(low, high)
+        return flight
+
+    def taken_back(self, flight: Flight) -> None:
+        """A packet did not leave, or is overdue: what it held waits again."""
+        if flight not in self.flights:
+            return
+        self.flights.remove(flight)
+        for low, high in flight.ranges:
+            self._on_way.discard(low, high)
+        if flight.ranges[0][0] <= self.live_mark:
+            self.backlog = True
+        if flight.ranges[-1][1] > self.live_mark:
+            self.live_readings += flight.readings
+
+    def receipted(self, low: int, high: int) -> None:
+        """The province has `low`..`high`; the store deletes them with its next commit."""
+        high = min(high, self.last_seq)
+        if low <= high:
+            self._settled.add(low, high)
+            self._gone(low, high)
+
+    def freed(self, ranges: Iterable[Range]) -> None:
+        """The store has deleted these."""
+        for low, high in ranges:
+            self._settled.discard(low, high)
+            self._gone(low, high)
+
+    def trip(self, trip_s: float) -> None:
+        """A round trip to the province and back was measured."""
+        self.resend_s = max(FIRST_RESEND_S, RESEND_TRIPS * trip_s)
+
+    def overdue(self, now_s: float, heard: bool) -> bool:
+        """Takes back what is overdue; whether there was any. `heard`: some receipt has come since the last time."""
+        late = [flight for flight in self.flights if flight.due_s <= now_s]
+        for flight in late:
+            self.taken_back(flight)
+        if late and not heard:
+            self.resend_s = min(LONGEST_RESEND_S, self.resend_s * 2)
+        return bool(late)
+
+    def _note(self, seq: int, kind: Kind) -> None:
+        if kind is Kind.ALARM:
+            self.alarms.add(seq)
+        elif kind is not Kind.ROUNDS:
+            self.small[seq] = kind
+
+    def _gone(self, low: int, high: int) -> None:
+        self._on_way.discard(low, high)
+        self.alarms = {seq for seq in self.alarms if not low <= seq <= high}
+        self.small = {seq: kind for seq, kind in self.small.items() if not low <= seq <= high}
+        self.newest = {group: seq for group, seq in self.newest.items() if not low <= seq <= high}
+        # A flight is over when nothing of it is on the way any more.
+        self.flights = [
+            flight
+            for flight in self.flights
+            if any(next(self._on_way.gaps(*span), None) != span for span in flight.ranges)
+        ]
