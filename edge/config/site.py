@@ -11,11 +11,13 @@ from edge.contract import DeviceSpec, Driver, Level, Point, Rule
 
 
 class Gateway(Struct, frozen=True):
-    """Who we are. `key` is the file with the root key shared with the province (it may not exist yet)."""
+    """Who we are. `key` is the file with the root key shared with the province (it may not exist yet); `socket` is
+    where a technician's commands ask the daemon."""
 
     id: str
     name: str
     key: Path
+    socket: Path
 
 
 class Store(Struct, frozen=True):

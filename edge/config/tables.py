@@ -36,6 +36,9 @@ class GatewayTable(Struct, kw_only=True):
     key: Annotated[str, Meta(min_length=1, description="Root key file (fengsui keygen), relative to this file")] = (
         "gateway.key"
     )
+    socket: Annotated[str, Meta(min_length=1, max_length=100, description="Where `fengsui status` and others ask")] = (
+        "/run/fengsui/control.sock"
+    )
 
 
 class StoreTable(Struct, kw_only=True):

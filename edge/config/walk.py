@@ -137,7 +137,10 @@ class Walk:
 
     def _gateway(self, raw: Table) -> Gateway | None:
         table = self._table(("gateway",), raw, GatewayTable)
-        return Gateway(table.id, table.name, self.reader.folder / table.key) if table else None
+        if table is None:
+            return None
+        folder = self.reader.folder
+        return Gateway(table.id, table.name, folder / table.key, folder / table.socket)
 
     def _store(self, raw: Table) -> Store | None:
         table = self._table(("store",), raw, StoreTable)
