@@ -360,7 +360,7 @@ class Relay:
         self._wake()
 
     def _time(self, receipt: Receipt, epoch: int) -> None:
-        """Round trip and time, from the answer to a packet of this very run: an old receipt played again tells nothing."""
+        """Round trip and time, from the answer to a packet of this very run: an old receipt replayed tells nothing."""
         sent = None if receipt.echo is None else self._sent.pop((epoch, receipt.echo), None)
         if sent is None:
             return

@@ -6,15 +6,29 @@ seqs, times or qualities.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from edge.contract import MAX_STEPS
 from edge.wire.basics import WireError
+from edge.wire.prior import (
+    ACTIVITIES,
+    CLASSES,
+    FIRST,
+    GRID,
+    GRID_UNIT,
+    MANTISSA,
+    SIGN,
+    SIGNS,
+    STRIDE,
+    Prior,
+)
 from edge.wire.rangecoder import Coder, cell
 from edge.wire.sheet import SheetPoint
 
 MAX_CLASS = 64  # bit length of a coded number: seqs have 63 bits, residuals of values 55
-SIGNED_CELLS = MAX_CLASS + 3
+MAX_OFF_GRID = 256  # steps: half the widest grid pitch, and to spare
+QUARTER = GRID_UNIT // 4
 
 
 def signed_cells(small: int = 40000, more: int = 40000) -> list[int]:
@@ -41,28 +55,99 @@ class Columns:
     """Codes the values of rows, one after the other; both ways."""
 
     def __init__(self, points: Sequence[SheetPoint]) -> None:
-        self.points = [_Point() for _ in points]
+        self.points = [_Point(_prior(point.prior)) for point in points]
 
     def code(self, coder: Coder, index: int, value: int) -> int:
         """The value of point `index` in this row: given (encoding) or found (decoding; then `value` is ignored)."""
-        return self.points[index].code(coder, value)
+        value = self.points[index].code(coder, value)
+        if not -MAX_STEPS <= value <= MAX_STEPS:
+            raise WireError(f"value {value} is beyond 2**53 steps")
+        return value
 
 
 class _Point:
-    def __init__(self) -> None:
-        self.first = signed_cells(1000, 60000)
-        self.cells = signed_cells() * 4
+    """One point's past in this packet: last value, last two changes, last residual, activity (1/16 step a row)."""
+
+    __slots__ = ("activity", "before", "cells", "change", "last", "prior", "rest", "slopes")
+
+    def __init__(self, prior: Prior) -> None:
+        self.prior = prior
+        self.cells = prior.cells()
+        self.slopes = prior.slopes
+        self.activity = prior.start_activity()
         self.last: int | None = None
-        self.context = 0
+        self.change = self.before = self.rest = 0
 
     def code(self, coder: Coder, value: int) -> int:
-        if self.last is None:
-            value = code_signed(coder, self.first, 0, value)
+        pitch = self.prior.pitch
+        if not pitch:
+            return self._code(coder, value)
+        phase = self.prior.phase
+        index = self._code(coder, (value * GRID_UNIT - phase + pitch // 2) // pitch)
+        place = index * pitch + phase + GRID_UNIT // 2
+        return place // GRID_UNIT + self._off_grid(coder, value - place // GRID_UNIT, place % GRID_UNIT // QUARTER)
+
+    def _code(self, coder: Coder, value: int) -> int:
+        last = self.last
+        if last is None:
+            value = self.prior.centre + code_signed(coder, self.cells, FIRST, value - self.prior.centre)
         else:
-            rest = code_signed(coder, self.cells, self.context * SIGNED_CELLS, value - self.last)
-            value = self.last + rest
-            self.context = min((abs(rest).bit_length() + 1) // 2, 3)
-        if not -MAX_STEPS <= value <= MAX_STEPS:
-            raise WireError(f"value {value} is beyond 2**53 steps")
+            a, b = self.slopes
+            guess = last + (a * self.change + b * self.before + 8 >> 4)
+            rest = self._residual(coder, value - guess)
+            value = guess + rest
+            self.before, self.change, self.rest = self.change, value - last, rest
+            self.activity = self.activity + 16 * abs(rest) >> 1
         self.last = value
         return value
+
+    def _residual(self, coder: Coder, rest: int) -> int:
+        """Zero?, same sign as the residual before?, bit length in unary, then the bits below the highest."""
+        cells, bit = self.cells, coder.bit
+        at = min((self.activity >> 2).bit_length(), ACTIVITIES - 1) * STRIDE
+        if bit(cells, at, rest == 0):
+            return 0
+        size = abs(rest)
+        before = self.rest
+        if before:
+            same = bit(cells, SIGN + min(abs(before).bit_length(), SIGNS - 1), (rest < 0) == (before < 0))
+            negative = (before < 0) == bool(same)
+        else:
+            negative = bool(bit(cells, SIGN, rest < 0))
+        length = size.bit_length()
+        count = 1
+        while bit(cells, at + (count if count < CLASSES else CLASSES), length > count):
+            count += 1
+            if count > MAX_CLASS:
+                raise WireError("a coded number is too long")
+        size = self._mantissa(coder, size, count)
+        return -size if negative else size
+
+    def _mantissa(self, coder: Coder, size: int, count: int) -> int:
+        """The `count` bits of a number whose highest is 1; the next two are modelled."""
+        if count == 1:
+            return 1
+        number = 2 | coder.bit(self.cells, MANTISSA + min(count, 4) - 2, size >> count - 2 & 1)
+        if count == 2:
+            return number
+        number = number << 1 | coder.bit(self.cells, MANTISSA + 1 + number, size >> count - 3 & 1)
+        left = count - 3
+        return number << left | coder.raw(size & (1 << left) - 1, left) if left else number
+
+    def _off_grid(self, coder: Coder, off: int, quarter: int) -> int:
+        """How far the value is from where its grid line rounds to: nearly always 0."""
+        cells, bit = self.cells, coder.bit
+        if not bit(cells, GRID + quarter, off != 0):
+            return 0
+        negative = bit(cells, GRID + 4, off < 0)
+        size = 1
+        while bit(cells, GRID + 5, abs(off) > size):
+            size += 1
+            if size > MAX_OFF_GRID:
+                raise WireError("a coded number is too far off its grid")
+        return -size if negative else size
+
+
+@functools.lru_cache(maxsize=1024)
+def _prior(raw: bytes) -> Prior:
+    return Prior.decode(raw)

@@ -1,0 +1,43 @@
+"""`fengsui run`: the daemon in the foreground; what the systemd service calls."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from pathlib import Path
+
+import click
+
+from edge.cli import EXIT_REFUSED, stop
+
+PORTS_GROUP = "fengsui.ports"  # the entry point that opens ports: edge itself imports no driver
+
+
+@click.command()
+@click.argument("site_file", type=click.Path(path_type=Path))
+def run(site_file: Path) -> None:
+    """Run the gateway of SITE_FILE until it is told to stop."""
+    from importlib.metadata import entry_points, version
+
+    from edge.config.load import load
+    from edge.daemon import AlreadyRunning, build
+
+    site = load(site_file)
+    ports = next(iter(entry_points(group=PORTS_GROUP)), None)
+    if ports is None:
+        stop(EXIT_REFUSED, f"nothing installed opens ports (entry point {PORTS_GROUP}): install fengsui again")
+    open_port = ports.load()
+
+    async def serve() -> None:
+        daemon = build(site, open_port, version=version("fengsui"))
+        # What is alive now stays alive: spares the collector from walking it again and again.
+        gc.collect()
+        gc.freeze()
+        await daemon.run()
+
+    try:
+        asyncio.run(serve())
+    except AlreadyRunning as error:
+        stop(EXIT_REFUSED, str(error))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        click.echo("stopped", err=True)
