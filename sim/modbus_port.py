@@ -1,4 +1,4 @@
-"""The slaves of `sim.modbus_slave` behind a port in memory: what a virtual-time world hands to the daemon as `open_port`.
+"""The slaves of `sim.modbus_slave` behind a port in memory: what a virtual-time world gives the daemon as `open_port`.
 
 Bytes travel by the event loop's timers, so all times hold in virtual time too. Unread input is bounded like a tty's.
 """

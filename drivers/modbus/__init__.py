@@ -20,4 +20,6 @@ def sensors(port: PortSettings, open_port: OpenPort, devices: Sequence[DeviceSpe
     return {device.id: ModbusSensor(device, bus) for device in devices}
 
 
+__all__ = ["DRIVER", "ModbusDevice", "ModbusPoint"]
+
 DRIVER = Driver(name="modbus", device=ModbusDevice, point=ModbusPoint, sensors=sensors, check=check)

@@ -5,9 +5,9 @@ from passing for the answer to the next question:
 
 1. Before each question the line has been silent for 3.5 characters, and whatever arrived before is thrown away.
 2. A unit that did not answer in time *owes* an answer. As long as it does, a question whose answer would have the same
-   shape is preceded by a probe, a read of another length; the probe's answer shows that the unit has got past the old
-   question, because a device answers in order. A probe that fails is the unit's silence; nothing is asked in its
-   place.
+   shape is preceded by a probe: a read of another length, or where that is refused, by the other read function. Its
+   reply shows that the unit has got past the old question, because a device answers in order. A probe that fails is
+   the unit's silence; nothing is asked in its place.
 3. A unit owes nothing any more OWES_AT_MOST_S after its last unanswered question.
 
 So a wrong value would need a unit that answers out of order, one later than OWES_AT_MOST_S, or one that answers twice
@@ -20,7 +20,7 @@ asks decides. Writes are never repeated; a write without confirmation is read ba
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from drivers.modbus import wire
@@ -32,6 +32,7 @@ SILENT_CHARACTERS = 3.5  # MODBUS over Serial Line V1.02, 2.5.1.1
 SILENT_FAST_S = 0.00175  # fixed above 19200 baud, same place
 FAST_BAUD = 19200
 OWES_AT_MOST_S = 10.0  # radio modems and converters deliver some seconds late; beyond this they have dropped it
+PROBES_MAX = 2  # before one question: one of another length, one of the other function
 REOPEN_PAUSE_S = 1.0  # a port that failed to open is not tried again for every device that waits for it
 
 
@@ -60,11 +61,11 @@ class Written:
 
 @dataclass(slots=True)
 class _Debt:
-    """Answers that a unit may still give: their shapes, since when, and whether probing it is of no use."""
+    """What a unit may still reply, since when, and whether it has refused a probe of another length."""
 
-    shapes: set[tuple[int, int]] = field(default_factory=set)
+    shapes: frozenset[wire.Shape] = frozenset()
     since_s: float = 0.0
-    probe_refused: bool = False
+    length_refused: bool = False
 
 
 class Bus:
@@ -159,7 +160,8 @@ class Bus:
         self._count(exchange)
         self._learn_echo(exchange)
         self.last_answer_ms = max(0.0, self._heard_at_s - sent_s) * 1000
-        if isinstance(reply, Answer) or not owed_before:
+        answered, refused = wire.shapes(request)
+        if (answered if isinstance(reply, Answer) else refused) not in owed_before:
             self._debts.pop(request.unit, None)
         return reply
 
@@ -226,13 +228,13 @@ class Bus:
 
     # ---- what units owe
 
-    def _owe(self, request: Request) -> bool:
-        """Notes the question as unanswered, before it is sent; whether the unit owed something before."""
+    def _owe(self, request: Request) -> frozenset[wire.Shape]:
+        """Notes the question as unanswered, before it is sent; what the unit owed before."""
         if not self._is_rtu:
-            return False
-        owed_before = request.unit in self._debts
+            return frozenset()
         debt = self._debts.setdefault(request.unit, _Debt())
-        debt.shapes.add(wire.shape(request))
+        owed_before = debt.shapes
+        debt.shapes = owed_before.union(wire.shapes(request))
         debt.since_s = _now_s()
         return owed_before
 
@@ -241,20 +243,22 @@ class Bus:
         debt = self._debts.get(request.unit)
         if debt is not None and _now_s() >= debt.since_s + OWES_AT_MOST_S:
             del self._debts[request.unit]
+        for _ in range(PROBES_MAX):
+            debt = self._debts.get(request.unit)
+            if debt is None or wire.shapes(request)[0] not in debt.shapes:
+                return None
+            probe = wire.probe_for(request, debt.shapes, debt.length_refused)
+            if probe is None:
+                break
+            self.probes += 1
+            reply = await self._exchange(probe, timeout_s)
+            if isinstance(reply, Silence):
+                return Silence(reply.why, reply.raw, asked=False)
+            debt.length_refused = isinstance(reply, Refusal)
+        if request.unit not in self._debts:
             return None
-        if debt is None or wire.shape(request) not in debt.shapes:
-            return None
-        probe = None if debt.probe_refused else wire.other_length(request, frozenset(debt.shapes))
-        if probe is None:
-            why = f"not asked: its late answer may still come, for {OWES_AT_MOST_S:g} s after the last question"
-            return Silence(why, asked=False)
-        self.probes += 1
-        reply = await self._exchange(probe, timeout_s)
-        if isinstance(reply, Answer):
-            return None
-        debt.probe_refused = isinstance(reply, Refusal)
-        why = reply.why if isinstance(reply, Silence) else f"a read of another length was refused: {reply}"
-        return Silence(why, reply.raw if isinstance(reply, Silence) else b"", asked=False)
+        why = f"not asked: its late answer may still come, for {OWES_AT_MOST_S:g} s after the last question"
+        return Silence(why, asked=False)
 
     # ---- writes
 

@@ -17,6 +17,8 @@ TIMEOUT_MIN_S = 0.01
 TIMEOUT_MAX_S = 30.0  # a device slower than this would hold up everything else on its wire
 LAST_ADDRESS = 65535
 
+Bit = Annotated[int, Meta(ge=0, le=15)]
+
 BIT_TABLES = ("coil", "discrete")
 _BITS_OF = {"u16": 16, "bool": 16}
 
@@ -59,7 +61,9 @@ class ModbusPoint(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     order: Annotated[
         Order, Meta(description="Where the bytes stand, A the most significant: CDAB has the low word first.")
     ] = "ABCD"
-    bit: Annotated[int | None, Meta(ge=0, le=15, description="One bit of a register, 0 the lowest.")] = None
+    bit: Annotated[
+        Annotated[int, Meta(ge=0, le=15)] | None, Meta(description="One bit of a register, 0 the lowest.")
+    ] = None
     scale: Annotated[float, Meta(description="value = raw * scale + offset, in the point's unit.")] = 1.0
     offset: Annotated[float, Meta(description="value = raw * scale + offset, in the point's unit.")] = 0.0
     invalid: Annotated[

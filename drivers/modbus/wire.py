@@ -53,6 +53,12 @@ _READS: dict[int, tuple[type[ModbusPDU], type[ModbusPDU]]] = {
     READ_HOLDING: (ReadHoldingRegistersRequest, ReadHoldingRegistersResponse),
     READ_INPUT: (ReadInputRegistersRequest, ReadInputRegistersResponse),
 }
+_OTHER_READ = {
+    READ_COILS: READ_DISCRETE,
+    READ_DISCRETE: READ_COILS,
+    READ_HOLDING: READ_INPUT,
+    READ_INPUT: READ_HOLDING,
+}
 _RTU = FramerRTU(DecodePDU(is_server=False))
 _TCP = FramerSocket(DecodePDU(is_server=False))
 
@@ -211,13 +217,13 @@ class Exchange:
         """The answer, as soon as all of it has arrived, wherever it begins; None: not yet."""
         self._heard += data
         self._skip_echo()
-        self._bound()
         start = self._heard.find(self._shapes[0][0][0])
         while start >= 0:
             verdict = self._judge(start)
             if verdict is not None:
                 return verdict
             start = self._heard.find(self._shapes[0][0][0], start + 1)
+        self._bound()
         return None
 
     def heard(self) -> bytes:
@@ -293,23 +299,29 @@ def explain(exchange: Exchange) -> str:
     return f"heard {len(raw)} bytes that are no answer: {exchange.doubt(raw)}"
 
 
-def other_length(request: Request, taken: frozenset[tuple[int, int]]) -> Request | None:
-    """A harmless read near `request` whose answer has a `shape` not in `taken`; None: there is none.
+Shape = tuple[int, int]  # all that RTU gives to tell one reply of a unit from another: (function code, PDU length)
 
-    It serves to find out whether a slow device has got past an older question: devices answer in order.
+
+def shapes(request: Request) -> tuple[Shape, Shape]:
+    """The shapes that the answer and the refusal of `request` have."""
+    return (request.function, answer_pdu_bytes(request)), (request.function | 0x80, 2)
+
+
+def probe_for(request: Request, taken: frozenset[Shape], length_refused: bool) -> Request | None:
+    """A harmless read near `request` whose answer has none of the shapes `taken`; None: there is none.
+
+    It serves to find out whether a slow device has got past an older question: devices answer in order. Another length
+    is tried first, as most devices have a register more or less; when they refuse that (`length_refused`), the other
+    read function, which even refused shows as another function.
     """
-    bits = request.function in BIT_FUNCTIONS
-    function = request.function if request.function in _READS else (READ_COILS if bits else READ_HOLDING)
-    unit_step, most = (8, MAX_BITS) if bits else (1, MAX_REGISTERS)
+    is_bits = request.function in BIT_FUNCTIONS
+    own = request.function if request.function in _READS else (READ_COILS if is_bits else READ_HOLDING)
+    function = _OTHER_READ[own] if length_refused else own
+    step, most = (8, MAX_BITS) if is_bits else (1, MAX_REGISTERS)
     for delta in (0, -1, 1, -2, 2):
-        quantity = request.quantity + delta * unit_step
+        quantity = request.quantity + delta * step
         probe = Request(request.unit, function, request.address, quantity)
         fits = 1 <= quantity <= most and request.address + quantity <= 65536
-        if fits and shape(probe) not in taken:
+        if fits and shapes(probe)[0] not in taken:
             return probe
     return None
-
-
-def shape(request: Request) -> tuple[int, int]:
-    """All that RTU gives to tell one answer of a unit from another: (function, PDU length)."""
-    return request.function, answer_pdu_bytes(request)
