@@ -21,6 +21,7 @@ from tests.config_sites import DRIVERS, FAKE, GOOD, OUT, FakeDevice, FakePoint, 
 def test_a_right_file_gives_its_settings(tmp_path: Path) -> None:
     site = load_text(tmp_path, GOOD)
     assert (site.gateway.id, site.gateway.name, site.gateway.key) == ("gw-1", "一号站", tmp_path / "gateway.key")
+    assert site.gateway.socket == Path("/run/fengsui/control.sock")
     assert (site.store.folder, site.store.quota_bytes, site.store.commit_every_s) == (
         tmp_path / "store",
         200_000_000,
@@ -88,7 +89,11 @@ MISTAKES = {
         "registr = 7",
         'device[0] "piezo" → point[0] "depth" → registr: .*`register`',
     ),
-    "unknown key, far": ('name = "一号站"', "colour = 3", "gateway → colour: no such key; allowed here: id, name, key"),
+    "unknown key, far": (
+        'name = "一号站"',
+        "colour = 3",
+        "gateway → colour: no such key; allowed here: id, name, key, socket",
+    ),
     "unknown table": ("[gateway]", "[gatewy]\n[gateway]", "^gatewy: no such key"),
     "unknown key of a limit": ('hold = "30s"', 'holt = "30s"', 'limit[0] "high" → holt: .*`hold`'),
     "unknown key of a port": ('id = "bus"', 'id = "bus"\nbaut = 1', 'port[0] "bus" → baut: .*`baud`'),
@@ -123,6 +128,12 @@ MISTAKES = {
     "single brackets": ('[[link]]\nid = "main"', '[link]\nid = "main"', r"^link: found one table.*\[\[\.\.\.\]\]"),
     # ids and references
     "Chinese id": ('id = "gw-1"', 'id = "一号"', "gateway → id: found “一号”; allowed: .*names go into `name`"),
+    "control characters": ('name = "一号站"', '"\\u001b[2J" = 1', r"gateway → \\x1b\[2J: no such key"),
+    "long socket": (
+        'id = "gw-1"',
+        f'id = "gw"\nsocket = "/{"x" * 107}"',
+        "gateway → socket: .* longer than the 107 bytes",
+    ),
     "long id": ('id = "gw-1"', f'id = "{"x" * 41}"', "gateway → id: .*at most 40"),
     "port twice": ('id = "net"', 'id = "bus"', 'port[1] "bus" → id: .*taken by port[0] "bus"'),
     "device twice": ('id = "radar"', 'id = "piezo"', 'device[1] "piezo" → id: .*taken by device[0]'),

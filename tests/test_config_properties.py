@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.config import duration_ms, size_bytes
@@ -58,7 +58,10 @@ def broken_trees(draw: st.DrawFn) -> dict[str, Any]:
         *path, last = draw(st.sampled_from(PLACES))
         node: Any = tree
         for key in path:
-            if (isinstance(node, dict) and key in node) or (isinstance(node, list) and key < len(node)):
+            if not isinstance(node, dict | list):
+                break
+            is_there = key in node if isinstance(node, dict) else isinstance(key, int) and key < len(node)
+            if is_there:
                 node = node[key]
         action = draw(st.sampled_from(["replace", "remove", "add"]))
         if not isinstance(node, dict):
@@ -72,17 +75,19 @@ def broken_trees(draw: st.DrawFn) -> dict[str, Any]:
     return tree
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(broken_trees())
 def test_a_broken_file_gives_a_site_or_sentences(tree: dict[str, Any]) -> None:
     reader = Reader(Path("/etc/fengsui"))
     site = Walk(reader, Drivers(DRIVERS)).site(Path("/etc/fengsui/site.toml"), tree)
     assert (site is None) == bool(reader.problems)
-    assert all(problem == problem.strip() and len(problem) < 1000 for problem in reader.problems)
+    assert all(problem.isprintable() and len(problem) < 1000 for problem in reader.problems)
 
 
 steps = st.decimals("0.0000001", "100", places=7).filter(lambda step: step > 0)
 
 
+@settings(deadline=None)
 @given(
     step=steps,
     threshold=st.floats(-1e6, 1e6, allow_nan=False),
@@ -107,6 +112,7 @@ def test_a_threshold_in_steps_decides_as_the_one_in_units(
         )
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**12))
 def test_durations_and_sizes_come_back_as_written(amount: int) -> None:
     assert duration_ms(show_ms(amount)) == amount
@@ -128,6 +134,7 @@ def test_sizes(text: str, amount_bytes: int) -> None:
     assert size_bytes(text) == amount_bytes
 
 
+@settings(deadline=None)
 @given(st.text(max_size=12))
 def test_what_is_no_duration_is_a_sentence(text: str) -> None:
     for parse in (duration_ms, size_bytes):

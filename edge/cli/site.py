@@ -188,7 +188,7 @@ def _as_text(site: Site) -> str:
     key, _ = _key_text(gateway.key)
     mark = f", fingerprint {fingerprint(key)}" if key else ""
     parts = [
-        f"gateway {gateway.id} {gateway.name}\n  key    {gateway.key}{mark}\n"
+        f"gateway {gateway.id} {gateway.name}\n  key    {gateway.key}{mark}\n  socket {gateway.socket}\n"
         f"  store  {store.folder}, at most {show_bytes(store.quota_bytes)}, "
         f"committed every {show_ms(round(store.commit_every_s * 1000))}",
         table("ports", ("id", "opens", "line"), [(port.id, port.open, _line(port)) for port in site.ports]),
@@ -229,7 +229,12 @@ def _as_text(site: Site) -> str:
 
 def _as_json(site: Site) -> dict[str, Any]:
     return {
-        "gateway": {"id": site.gateway.id, "name": site.gateway.name, "key": str(site.gateway.key)},
+        "gateway": {
+            "id": site.gateway.id,
+            "name": site.gateway.name,
+            "key": str(site.gateway.key),
+            "socket": str(site.gateway.socket),
+        },
         "store": {
             "folder": str(site.store.folder),
             "quota_bytes": site.store.quota_bytes,

@@ -39,8 +39,9 @@ class Reader:
         self.problems: list[str] = []
 
     def problem(self, where: Where, message: str) -> None:
-        """Notes one mistake."""
-        self.problems.append(f"{' → '.join(where)}: {message}" if where else message)
+        """Notes one mistake, on one line and without what would steer a terminal, whatever the file holds."""
+        sentence = f"{' → '.join(where)}: {message}" if where else message
+        self.problems.append("".join(char if char.isprintable() else ascii(char)[1:-1] for char in sentence))
 
     def struct(self, where: Where, table: Table, kind: type[T], missing_ok: Collection[str] = ()) -> T | None:
         """`kind` made of its own keys in `table`; None when one of them is wrong. Other keys are not looked at.

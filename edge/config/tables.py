@@ -36,7 +36,7 @@ class GatewayTable(Struct, kw_only=True):
     key: Annotated[str, Meta(min_length=1, description="Root key file (fengsui keygen), relative to this file")] = (
         "gateway.key"
     )
-    socket: Annotated[str, Meta(min_length=1, max_length=100, description="Where `fengsui status` and others ask")] = (
+    socket: Annotated[str, Meta(min_length=1, description="Where `fengsui status` and the others ask the gateway")] = (
         "/run/fengsui/control.sock"
     )
 

@@ -6,6 +6,7 @@ rest of its table is wrong, so that one mistake is told once. May not open anyth
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ MAX_QUOTA_BYTES = 10**12
 MIN_COMMIT_MS, MAX_COMMIT_MS = 10, 60_000  # below, the card wears for nothing; above, a power cut costs too much
 MAX_BATCH_MS = 3_600_000  # a reading an hour late is history
 MAX_TCP_PORT = 65535
+MAX_SOCKET_PATH_BYTES = 107  # sun_path of unix(7), without its closing NUL
 
 _SERIAL = re.compile(r"serial:/\S+")
 _TCP = re.compile(r"tcp:(?:\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):([0-9]{1,5})")
@@ -139,8 +141,11 @@ class Walk:
         table = self._table(("gateway",), raw, GatewayTable)
         if table is None:
             return None
-        folder = self.reader.folder
-        return Gateway(table.id, table.name, folder / table.key, folder / table.socket)
+        key, socket = self.reader.folder / table.key, self.reader.folder / table.socket
+        if len(os.fsencode(socket)) > MAX_SOCKET_PATH_BYTES:
+            problem = f"{socket} is longer than the {MAX_SOCKET_PATH_BYTES} bytes a socket's name may have"
+            self.reader.problem(("gateway", "socket"), problem)
+        return Gateway(table.id, table.name, key, socket)
 
     def _store(self, raw: Table) -> Store | None:
         table = self._table(("store",), raw, StoreTable)
