@@ -1,7 +1,7 @@
 """The outbox as the running daemon sees it: takes entries as they come, commits them together, survives its disk.
 
 Rounds wait for the next commit, `commit_every_s` at most; alarms are committed at once, with everything that waits.
-Receipts ride along with the next commit. All disk work is done by `run_blocking`, one call at a time.
+Receipts ride along. All disk work is done by `run_blocking`, one call at a time.
 
 When the disk can not be written, entries go to a store in memory (bounded, said once, status tells), and every
 RETRY_DISK_S the disk is tried again; what memory held is then brought home with its own epoch and seq, so nothing
@@ -11,8 +11,10 @@ arrives twice. Nothing that a commit has returned is ever handed to the memory s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -25,6 +27,9 @@ T = TypeVar("T")
 RunBlocking = Callable[[Callable[[], T]], Awaitable[T]]
 
 RETRY_DISK_S = 10.0
+RECEIPTS_WAIT_S = (
+    5.0  # a receipt lost with the power costs one repeat, which the province drops; a commit costs the card
+)
 PENDING_MOST = 20_000  # rounds waiting for a commit while the disk is slow or gone; beyond it the oldest are dropped
 
 
@@ -67,6 +72,8 @@ class Keeper:
         self._receipts: list[tuple[int, int, int]] = []
         self._standings: list[Standing] = []
         self._lock = asyncio.Lock()
+        self._woken = asyncio.Event()
+        self._last_flush_s = -inf
         self._outbox: Outbox | None = None
         self.sheet = SheetNow(0, 0, b"")
         self.broken: str | None = None  # why the disk is not used, while it is not
@@ -90,12 +97,23 @@ class Keeper:
             await self._fall_back(error)
 
     async def run(self) -> None:
-        """Commits what waits, each `commit_every_s`; tries the disk again while it is broken. Runs until cancelled."""
+        """Commits what waits; tries the disk again while it is broken. Runs until cancelled.
+
+        An entry is committed at once if the last commit is `commit_every_s` ago, else when it is: commits are that
+        far apart, and no entry waits longer. Receipts alone wait for company, RECEIPTS_WAIT_S at most.
+        """
         loop = asyncio.get_running_loop()
         retry_at_s = loop.time() + RETRY_DISK_S
         while True:
-            await asyncio.sleep(self._commit_every_s)
-            if self._pending or self._receipts:
+            due_s = self._last_flush_s + (self._commit_every_s if self._pending else RECEIPTS_WAIT_S)
+            if not self._pending and not self._receipts:
+                due_s = loop.time() + RETRY_DISK_S
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(max(due_s, loop.time())):
+                    await self._woken.wait()
+            self._woken.clear()
+            if self._pending or (self._receipts and loop.time() >= self._last_flush_s + RECEIPTS_WAIT_S):
+                await asyncio.sleep(max(0.0, self._last_flush_s + self._commit_every_s - loop.time()))
                 await self._flush()
             if self.broken is not None and loop.time() >= retry_at_s:
                 await self._come_home()
@@ -119,6 +137,7 @@ class Keeper:
             self.dropped += 1
             del self._pending[0]
         self._pending.append(entry)
+        self._woken.set()
 
     async def take_now(self, entries: Sequence[NewEntry], standings: Sequence[Standing] = ()) -> None:
         """Takes entries and returns when they are committed, with everything that waited."""
@@ -129,6 +148,7 @@ class Keeper:
     def settle(self, epoch: int, low: int, high: int) -> None:
         """The province has stored `low`..`high` of `epoch`: they leave with the next commit."""
         self._receipts.append((epoch, low, high))
+        self._woken.set()
 
     async def call(self, work: Callable[Concatenate[Outbox, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Does `work(outbox, ...)` on the store's thread. On StoreBroken falls back to memory, then raises it."""
@@ -148,6 +168,7 @@ class Keeper:
 
     async def _flush(self) -> None:
         async with self._lock:
+            self._last_flush_s = asyncio.get_running_loop().time()
             await self._write()
 
     async def _write(self) -> None:

@@ -1,0 +1,212 @@
+"""A whole site on this machine: broker, province, Modbus slaves and the real gateway, each a process of its own.
+
+For the demo, the tests and the benchmarks. Everything is on loopback and free ports, in one folder; leaving the `with`
+ends every process. The gateway is the installed `fengsui run`, and is killed like any process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from edge.control import NoDaemon, Refused, ask_once
+from sim import modbus
+from sim.broker import Broker, start_broker
+
+T = TypeVar("T")
+
+POLL_S = 0.02
+PATIENCE_S = 20.0
+PROVINCE_SCRIPT = "from sim.ground import command; command()"
+GATEWAY_SCRIPT = "from edge.cli import main; main()"
+
+
+class Rig:
+    """One site. `site` is the site file's text but for [gateway], [store] and [[link]], which the rig writes."""
+
+    def __init__(self, folder: Path, gateway: str = "rig-1") -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.gateway = gateway
+        self.site_file = folder / "site.toml"
+        self.key_file = folder / f"{gateway}.key"
+        self.socket = folder / "s"
+        self.store = folder / "store"
+        self.database = folder / "province.db"
+        self.broker: Broker | None = None
+        self.link_extra = ""
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._slaves: list[modbus.Running] = []
+        self.starts = 0
+
+    def __enter__(self) -> Rig:
+        self.key_file.write_text("5a" * 32 + "\n")
+        self.key_file.chmod(0o600)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in list(self._processes):
+            self.kill(name)
+        for slaves in self._slaves:
+            slaves.stop()
+        if self.broker is not None:
+            self.broker.close()
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def start_broker(self) -> Broker:
+        """A broker on a free port (Mosquitto, or the embedded one where there is none)."""
+        self.broker = start_broker()
+        self.broker.start()
+        return self.broker
+
+    def start_slaves(self, *options: str) -> modbus.Running:
+        """`fengsui-sim modbus` with these options; `.address` is what a port opens."""
+        slaves = modbus.start(*options)
+        self._slaves.append(slaves)
+        return slaves
+
+    def start_province(self) -> None:
+        assert self.broker is not None
+        options = ["--port", str(self.broker.port), "--mqtt", self.broker.version]
+        paths = ["--db", str(self.database), "--keys", str(self.folder)]
+        self._start("province", PROVINCE_SCRIPT, *options, *paths)
+
+    def write_site(self, body: str, *, commit_every: str = "1s", batch: str = "10s", quota: str = "200MB") -> None:
+        """Writes the site file: `body` holds ports, devices and limits."""
+        assert self.broker is not None
+        self.site_file.write_text(
+            f'[gateway]\nid = "{self.gateway}"\nkey = "{self.key_file.name}"\nsocket = "{self.socket}"\n'
+            f'[store]\npath = "{self.store.name}"\ncommit_every = "{commit_every}"\nquota = "{quota}"\n'
+            f'[[link]]\nid = "fibre"\ndriver = "mqtt"\nhost = "127.0.0.1"\nport = {self.broker.port}\n'
+            f'version = "{self.broker.version}"\nbatch = "{batch}"\n{self.link_extra}\n{body}'
+        )
+
+    def start_gateway(self, *, log: str = "gateway.log", environment: Mapping[str, str] | None = None) -> None:
+        self.starts += 1
+        self._start("gateway", GATEWAY_SCRIPT, "run", str(self.site_file), environment=environment)
+
+    def pid(self, name: str) -> int:
+        return self._processes[name].pid
+
+    def alive(self, name: str) -> bool:
+        return name in self._processes and self._processes[name].poll() is None
+
+    def kill(self, name: str) -> None:
+        """-9."""
+        process = self._processes.pop(name, None)
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def stop(self, name: str) -> int:
+        """SIGTERM; returns the exit code."""
+        process = self._processes.pop(name)
+        process.send_signal(signal.SIGTERM)
+        return process.wait(timeout=PATIENCE_S)
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text("utf-8", "replace")
+
+    def _start(self, name: str, script: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, "-c", script, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+            )
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    def ask(self, what: str, **more: Any) -> Any:
+        """Asks the gateway at its socket. Raises NoDaemon."""
+        return ask_once(self.socket, {"ask": what, **more})
+
+    def asked(self, what: str) -> Any | None:
+        """The same; None while nobody answers."""
+        try:
+            return self.ask(what)
+        except (NoDaemon, Refused):
+            return None
+
+    def province(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Rows of the province's database; none while it has no such table yet."""
+        if not self.database.exists():
+            return []
+        with contextlib.closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=5)) as db:
+            try:
+                return db.execute(query, values).fetchall()
+            except sqlite3.OperationalError:
+                return []
+
+    def one(self, query: str, *values: object) -> Any:
+        """The first column of the first row, or 0."""
+        rows = self.province(query, *values)
+        return rows[0][0] if rows and rows[0][0] is not None else 0
+
+    def account(self) -> dict[str, Any]:
+        """The gateway's account, counted in its store. Raises NoDaemon."""
+        account: dict[str, Any] = self.ask("outbox")["account"]
+        return account
+
+    def settled(self) -> bool:
+        """Whether the gateway holds nothing any more."""
+        answer = self.asked("outbox")
+        return answer is not None and answer["account"]["entries"]["held"] == 0
+
+
+def until(what: str, holds: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
+    """Waits until `holds()` is true and returns it; fails with `what` in words when it takes too long."""
+    give_up_s = time.monotonic() + patience_s
+    while True:
+        found = holds()
+        if found:
+            return found
+        if time.monotonic() > give_up_s:
+            raise TimeoutError(f"not within {patience_s} s: {what}")
+        time.sleep(POLL_S)
+
+
+@contextlib.contextmanager
+def cut(broker: Broker) -> Iterator[None]:
+    """The network is gone: the broker is killed, and is back on the same port afterwards."""
+    broker.kill()
+    try:
+        yield
+    finally:
+        broker.start()
+
+
+def point_table(device: str, port: str, count: int, every: str, *, first: int = 0, unit: int = 1) -> str:
+    """Site file text of a Modbus device with `count` u16 registers from `first`, all read each `every`."""
+    head = f'[[device]]\nid = "{device}"\ndriver = "modbus"\nport = "{port}"\nunit = {unit}\n'
+    points = "".join(
+        f'[[device.point]]\nid = "{device}.{i}"\nunit = ""\nstep = 1\nrange = [0, 65535]\nevery = "{every}"\n'
+        f"register = {first + i}\n"
+        for i in range(count)
+    )
+    return head + points
+
+
+def port_table(name: str, address: str, **line: object) -> str:
+    """Site file text of a port."""
+    extra = "".join(f"{key} = {json.dumps(value)}\n" for key, value in line.items())
+    return f'[[port]]\nid = "{name}"\nopen = "{address}"\n{extra}'
+
+
+def loopback_is_free(port: int) -> bool:
+    """Whether nobody listens on a TCP port of the loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
