@@ -3,7 +3,8 @@
 `Splitter` cuts a stream at CR, LF or CR LF and holds at most one line. What is not a whole line comes out as Noise, so
 nothing is lost without a word. Above it three ways to read a line: NMEA 0183 (with its checksum), fields between
 separators, and a regular expression with named groups.
-Facts: NMEA 0183 sentence form, checksum and status fields as in gpsd's "NMEA Revealed" (gpsd.gitlab.io/gpsd/NMEA.html).
+Facts: NMEA 0183 sentence form, checksum and status as in gpsd's "NMEA Revealed" (gpsd.gitlab.io/gpsd/NMEA.html) and
+Vaisala's M211095EN-K (docs.vaisala.com), which also says that missing wind is status V with empty fields.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ MAX_LINE_BYTES = 512  # NMEA allows 82; loggers print up to some 300. Also what 
 _ENDS = re.compile(rb"[\r\n]")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # all but tab: no instrument's text has them, bad lines do
 _NUMBER = re.compile(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?", re.ASCII)
+
+# Talker and formatter, or P and a maker's own. Without this a comma damaged into "$" makes a new sentence of the rest,
+# which one checksum in 256 confirms.
+_SENTENCE_ID = re.compile(rb"[A-Z][A-Z0-9]{2,15}(,|$)")
 
 # Field that says whether a sentence is valid ("A") or not ("V"), the sentence id being field 0.
 _STATUS_FIELD = {"MWV": 5, "RMC": 2, "GLL": 6}
@@ -115,7 +120,7 @@ def read_nmea(raw: bytes) -> Sentence | Noise:
     """
     start = max(raw.rfind(b"$"), raw.rfind(b"!"))
     body, star, end = raw[start + 1 :].partition(b"*")
-    if start < 0:
+    if start < 0 or not _SENTENCE_ID.match(body):
         return Noise(raw, "no NMEA sentence")
     if not star:
         return Noise(raw, "no checksum")
