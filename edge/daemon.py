@@ -192,10 +192,10 @@ class Daemon:
         while True:
             now = self.clock.now()
             if loop.time() >= status_s:
-                self.keeper.take(map_entry(Kind.STATUS, now.at_ms, now.quality, self.answers.short_status()))
+                self.keeper.ride(map_entry(Kind.STATUS, now.at_ms, now.quality, self.answers.short_status()))
                 status_s += STATUS_EVERY_S
             if loop.time() >= account_s:
-                self.keeper.take(map_entry(Kind.ACCOUNT, now.at_ms, now.quality, await self.answers.account()))
+                self.keeper.ride(map_entry(Kind.ACCOUNT, now.at_ms, now.quality, await self.answers.account()))
                 account_s += ACCOUNT_EVERY_S
             await asyncio.sleep(max(0.0, min(status_s, account_s) - loop.time()))
 

@@ -27,9 +27,7 @@ T = TypeVar("T")
 RunBlocking = Callable[[Callable[[], T]], Awaitable[T]]
 
 RETRY_DISK_S = 10.0
-RECEIPTS_WAIT_S = (
-    5.0  # a receipt lost with the power costs one repeat, which the province drops; a commit costs the card
-)
+RIDE_WAIT_S = 5.0  # a receipt lost with the power costs one repeat, which is dropped; a commit wears the card
 PENDING_MOST = 20_000  # rounds waiting for a commit while the disk is slow or gone; beyond it the oldest are dropped
 
 
@@ -74,6 +72,8 @@ class Keeper:
         self._lock = asyncio.Lock()
         self._woken = asyncio.Event()
         self._last_flush_s = -inf
+        self._riding: list[NewEntry] = []
+        self._riding_since_s = inf
         self._outbox: Outbox | None = None
         self.sheet = SheetNow(0, 0, b"")
         self.broken: str | None = None  # why the disk is not used, while it is not
@@ -100,29 +100,30 @@ class Keeper:
         """Commits what waits; tries the disk again while it is broken. Runs until cancelled.
 
         An entry is committed at once if the last commit is `commit_every_s` ago, else when it is: commits are that
-        far apart, and no entry waits longer. Receipts alone wait for company, RECEIPTS_WAIT_S at most.
+        far apart, and no entry waits longer. What can wait for company (receipts, status) does so for RIDE_WAIT_S.
         """
         loop = asyncio.get_running_loop()
         retry_at_s = loop.time() + RETRY_DISK_S
         while True:
-            due_s = self._last_flush_s + (self._commit_every_s if self._pending else RECEIPTS_WAIT_S)
-            if not self._pending and not self._receipts:
-                due_s = loop.time() + RETRY_DISK_S
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(max(due_s, loop.time())):
+                async with asyncio.timeout_at(min(self._due_s(), retry_at_s)):
                     await self._woken.wait()
             self._woken.clear()
-            if self._pending or (self._receipts and loop.time() >= self._last_flush_s + RECEIPTS_WAIT_S):
-                await asyncio.sleep(max(0.0, self._last_flush_s + self._commit_every_s - loop.time()))
+            if loop.time() >= self._due_s():
                 await self._flush()
-            if self.broken is not None and loop.time() >= retry_at_s:
-                await self._come_home()
+            if loop.time() >= retry_at_s:
+                if self.broken is not None:
+                    await self._come_home()
                 retry_at_s = loop.time() + RETRY_DISK_S
+
+    def _due_s(self) -> float:
+        """When the next commit is due."""
+        next_s = self._last_flush_s + self._commit_every_s
+        return next_s if self._pending else max(next_s, self._riding_since_s + RIDE_WAIT_S)
 
     async def stop(self) -> None:
         """Commits what waits and closes the file."""
-        if self._pending or self._receipts:
-            await self._flush()
+        await self._flush()
         async with self._lock:
             if self._outbox is not None:
                 await self._blocking(self._outbox.close)
@@ -145,10 +146,20 @@ class Keeper:
         self._standings.extend(standings)
         await self._flush()
 
+    def ride(self, entry: NewEntry) -> None:
+        """Takes an entry that has time: it goes with the next commit, or after RIDE_WAIT_S."""
+        self._riding.append(entry)
+        self._ride()
+
     def settle(self, epoch: int, low: int, high: int) -> None:
-        """The province has stored `low`..`high` of `epoch`: they leave with the next commit."""
+        """The province has stored `low`..`high` of `epoch`: they leave with the next commit, or after RIDE_WAIT_S."""
         self._receipts.append((epoch, low, high))
-        self._woken.set()
+        self._ride()
+
+    def _ride(self) -> None:
+        if self._riding_since_s == inf:
+            self._riding_since_s = asyncio.get_running_loop().time()
+            self._woken.set()
 
     async def call(self, work: Callable[Concatenate[Outbox, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Does `work(outbox, ...)` on the store's thread. On StoreBroken falls back to memory, then raises it."""
@@ -169,7 +180,11 @@ class Keeper:
     async def _flush(self) -> None:
         async with self._lock:
             self._last_flush_s = asyncio.get_running_loop().time()
-            await self._write()
+            self._riding_since_s = inf
+            self._pending += self._riding
+            self._riding = []
+            if self._pending or self._receipts:
+                await self._write()
 
     async def _write(self) -> None:
         entries, receipts, standings = self._pending, self._receipts, self._standings
