@@ -23,7 +23,7 @@ from edge.wire.prior import (
     STRIDE,
     Prior,
 )
-from edge.wire.rangecoder import Coder, cell
+from edge.wire.rangecoder import BitCoder, cell
 from edge.wire.sheet import SheetPoint
 
 MAX_CLASS = 64  # bit length of a coded number: seqs have 63 bits, residuals of values 55
@@ -36,7 +36,7 @@ def signed_cells(small: int = 40000, more: int = 40000) -> list[int]:
     return [cell(small), cell(32768)] + [cell(more)] * (MAX_CLASS + 1)
 
 
-def code_signed(coder: Coder, cells: list[int], at: int, value: int) -> int:
+def code_signed(coder: BitCoder, cells: list[int], at: int, value: int) -> int:
     """Zero?, sign, bit length in unary, then the bits below the highest as they are (exp-Golomb, adaptive)."""
     if coder.bit(cells, at, value == 0):
         return 0
@@ -55,9 +55,9 @@ class Columns:
     """Codes the values of rows, one after the other; both ways."""
 
     def __init__(self, points: Sequence[SheetPoint]) -> None:
-        self.points = [_Point(_prior(point.prior)) for point in points]
+        self.points = [PointModel(_prior(point.prior)) for point in points]
 
-    def code(self, coder: Coder, index: int, value: int) -> int:
+    def code(self, coder: BitCoder, index: int, value: int) -> int:
         """The value of point `index` in this row: given (encoding) or found (decoding; then `value` is ignored)."""
         value = self.points[index].code(coder, value)
         if not -MAX_STEPS <= value <= MAX_STEPS:
@@ -65,7 +65,7 @@ class Columns:
         return value
 
 
-class _Point:
+class PointModel:
     """One point's past in this packet: last value, last two changes, last residual, activity (1/16 step a row)."""
 
     __slots__ = ("activity", "before", "cells", "change", "last", "prior", "rest", "slopes")
@@ -78,16 +78,15 @@ class _Point:
         self.last: int | None = None
         self.change = self.before = self.rest = 0
 
-    def code(self, coder: Coder, value: int) -> int:
+    def code(self, coder: BitCoder, value: int) -> int:
         pitch = self.prior.pitch
         if not pitch:
             return self._code(coder, value)
-        phase = self.prior.phase
-        index = self._code(coder, (value * GRID_UNIT - phase + pitch // 2) // pitch)
-        place = index * pitch + phase + GRID_UNIT // 2
+        index = self._code(coder, self.prior.place(value))
+        place = index * pitch + self.prior.phase + GRID_UNIT // 2
         return place // GRID_UNIT + self._off_grid(coder, value - place // GRID_UNIT, place % GRID_UNIT // QUARTER)
 
-    def _code(self, coder: Coder, value: int) -> int:
+    def _code(self, coder: BitCoder, value: int) -> int:
         last = self.last
         if last is None:
             value = self.prior.centre + code_signed(coder, self.cells, FIRST, value - self.prior.centre)
@@ -101,7 +100,7 @@ class _Point:
         self.last = value
         return value
 
-    def _residual(self, coder: Coder, rest: int) -> int:
+    def _residual(self, coder: BitCoder, rest: int) -> int:
         """Zero?, same sign as the residual before?, bit length in unary, then the bits below the highest."""
         cells, bit = self.cells, coder.bit
         at = min((self.activity >> 2).bit_length(), ACTIVITIES - 1) * STRIDE
@@ -123,7 +122,7 @@ class _Point:
         size = self._mantissa(coder, size, count)
         return -size if negative else size
 
-    def _mantissa(self, coder: Coder, size: int, count: int) -> int:
+    def _mantissa(self, coder: BitCoder, size: int, count: int) -> int:
         """The `count` bits of a number whose highest is 1; the next two are modelled."""
         if count == 1:
             return 1
@@ -134,7 +133,7 @@ class _Point:
         left = count - 3
         return number << left | coder.raw(size & (1 << left) - 1, left) if left else number
 
-    def _off_grid(self, coder: Coder, off: int, quarter: int) -> int:
+    def _off_grid(self, coder: BitCoder, off: int, quarter: int) -> int:
         """How far the value is from where its grid line rounds to: nearly always 0."""
         cells, bit = self.cells, coder.bit
         if not bit(cells, GRID + quarter, off != 0):

@@ -9,6 +9,8 @@ A cell is one int: probability of a 1 in 1/65536 times 32, plus how often it was
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from edge.wire.basics import WireError
 
 TOP = 1 << 24  # below this the range is widened by one byte
@@ -28,12 +30,20 @@ def cell(probability: int, uses: int = 0) -> int:
     return min(max(probability, P_MIN), P_MAX) << USES_BITS | uses
 
 
-def _learn(state: int, bit: int) -> int:
+def learn(state: int, bit: int) -> int:
+    """The cell after `bit`."""
     uses = state & USES_MASK
     p = state >> USES_BITS
     p += ((65536 - p if bit else -p) * RATE[uses]) >> 16
     p = P_MIN if p < P_MIN else P_MAX if p > P_MAX else p
     return p << USES_BITS | (uses + 1 if uses < LIMIT else uses)
+
+
+class BitCoder(Protocol):
+    """What model code needs: Encoder, Decoder, and the meters of `fit`."""
+
+    def bit(self, cells: list[int], index: int, bit: int | bool, /) -> int: ...
+    def raw(self, value: int, bits: int, /) -> int: ...
 
 
 class Encoder:
@@ -50,7 +60,7 @@ class Encoder:
     def bit(self, cells: list[int], index: int, bit: int | bool) -> int:
         state = cells[index]
         self.todo.append((state >> USES_BITS) << 1 | bit)
-        cells[index] = _learn(state, bit)
+        cells[index] = learn(state, bit)
         return bit
 
     def raw(self, value: int, bits: int) -> int:
@@ -145,7 +155,7 @@ class Decoder:
             self.code -= bound
             self.range -= bound
             bit = 0
-        cells[index] = _learn(state, bit)
+        cells[index] = learn(state, bit)
         if self.range < TOP:
             self._widen()
         return bit
@@ -176,6 +186,3 @@ class Decoder:
         """Raises WireError when bytes are left that nothing has read."""
         if self.at < self.end:
             raise WireError(f"{self.end - self.at} bytes too many after the coded rounds")
-
-
-Coder = Encoder | Decoder

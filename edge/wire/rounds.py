@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from edge.contract import MAX_STEPS
 from edge.wire.basics import Reader, WireError, varint
 from edge.wire.columns import Columns, code_signed, signed_cells
-from edge.wire.rangecoder import Coder, Decoder, Encoder, cell
+from edge.wire.rangecoder import BitCoder, Decoder, Encoder, cell
 from edge.wire.sheet import MAX_SEQ, MAX_TIME_MS, Sheet
 
 KIND_ROUNDS = 0
@@ -60,7 +60,7 @@ class _Rows:
         self.clock = 0
         self.states = [0] * self.width
 
-    def code(self, coder: Coder, row: RoundRow) -> RoundRow:
+    def code(self, coder: BitCoder, row: RoundRow) -> RoundRow:
         at_ms = self._time(coder, row.at_ms)
         seq = self._seq(coder, row.seq, at_ms)
         if not coder.bit(self.flags, SAME_CLOCK, row.clock == self.clock):
@@ -76,7 +76,7 @@ class _Rows:
         qualities = bytes(state & NO_VALUE - 1 for state in self.states)
         return RoundRow(seq, at_ms, found, qualities if any(qualities) else b"", self.clock)
 
-    def _time(self, coder: Coder, at_ms: int) -> int:
+    def _time(self, coder: BitCoder, at_ms: int) -> int:
         every = self.every_ms
         if self.at_ms is None:
             if coder.bit(self.flags, ALIGNED, at_ms % every == 0):
@@ -95,14 +95,14 @@ class _Rows:
         self.at_ms = at_ms
         return at_ms
 
-    def _long(self, coder: Coder, value: int, base: int) -> int:
+    def _long(self, coder: BitCoder, value: int, base: int) -> int:
         value -= base
         earlier = coder.bit(self.flags, EARLIER, value < 0)
         size = coder.raw(abs(value).bit_length(), LENGTH_BITS)
         value = coder.raw(abs(value), size)
         return base - value if earlier else base + value
 
-    def _seq(self, coder: Coder, seq: int, at_ms: int) -> int:
+    def _seq(self, coder: BitCoder, seq: int, at_ms: int) -> int:
         due = _expected(self.sheet, self.group, at_ms)
         cells = self.seq_cells if self.seq else self.seq_first
         seq = due + self.seq + code_signed(coder, cells, 0, seq - due - self.seq)
@@ -111,7 +111,7 @@ class _Rows:
             raise WireError(f"seq {seq} out of range")
         return seq
 
-    def _states(self, coder: Coder, row: RoundRow) -> None:
+    def _states(self, coder: BitCoder, row: RoundRow) -> None:
         states = _row_states(row)
         if coder.bit(self.flags, SAME_STATES, states == self.states):
             return

@@ -19,7 +19,7 @@ from edge.wire.basics import WireError, read_cbor, write_cbor
 SHEET_VERSION = 1
 DIGEST_BYTES = 16
 MAX_SHEET_BYTES = 1 << 18  # inflated: 1000 points with full priors take about 100 kB
-MAX_PRIOR_BYTES = 64  # for each point, so that 100 points still fit one 16 kB packet
+MAX_PRIOR_BYTES = 80  # for each point, so that 100 points still fit one 16 kB packet
 MAX_EPOCH = 2**32 - 1
 MAX_SEQ = 2**63 - 1  # SQLite's AUTOINCREMENT ends there
 MAX_TIME_MS = 2**53 - 1
