@@ -1,0 +1,90 @@
+"""The clock: cold boots, steps, and whom to believe."""
+
+from __future__ import annotations
+
+from edge.clock import BUILT_MS, TRUST_LASTS_S, Clock
+from edge.contract import ClockQuality
+
+NOON_MS = BUILT_MS + 200 * 86_400_000
+
+
+class World:
+    """A wall clock and a monotonic one, moved by the test."""
+
+    def __init__(self, wall_ms: int, synchronised: bool = False) -> None:
+        self.wall_ms = wall_ms
+        self.mono_s = 50.0
+        self.synchronised = synchronised
+
+    def clock(self) -> Clock:
+        return Clock(lambda: self.wall_ms, lambda: self.mono_s, lambda: self.synchronised, boot=7)
+
+    def passes(self, seconds: float) -> None:
+        self.mono_s += seconds
+        self.wall_ms += int(seconds * 1000)
+
+
+def test_a_plausible_wall_clock_is_free_a_synchronised_one_trusted() -> None:
+    assert World(NOON_MS).clock().now().quality is ClockQuality.FREE
+    stamp = World(NOON_MS, synchronised=True).clock().now()
+    assert (stamp.at_ms, stamp.quality) == (NOON_MS, ClockQuality.TRUSTED)
+
+
+def test_1970_is_not_believed_and_time_since_boot_is_given() -> None:
+    clock = World(3_600_000).clock()
+    assert (clock.now().at_ms, clock.now().quality) == (50_000, ClockQuality.UNKNOWN)
+
+
+def test_a_clock_before_the_newest_record_is_not_believed() -> None:
+    clock = World(NOON_MS - 1000).clock()
+    assert clock.now().quality is ClockQuality.FREE
+    clock.set_floor(NOON_MS)
+    assert clock.now().quality is ClockQuality.UNKNOWN
+
+
+def test_the_provinces_time_ends_not_knowing_and_gives_the_offset() -> None:
+    world = World(0)
+    clock = world.clock()
+    assert clock.learn(NOON_MS, 40, "the province") == NOON_MS - 50_000
+    world.passes(10)
+    assert (clock.now().at_ms, clock.now().quality) == (NOON_MS + 10_000, ClockQuality.TRUSTED)
+    assert clock.learn(NOON_MS + 10_000, 40, "the province") is None
+
+
+def test_a_wall_clock_set_by_hand_ends_not_knowing_too() -> None:
+    world = World(0)
+    clock = world.clock()
+    world.wall_ms = NOON_MS
+    assert clock.update() == NOON_MS - 50_000
+    assert clock.quality is ClockQuality.FREE
+
+
+def test_an_unconfirmed_step_does_not_move_a_trusted_time() -> None:
+    world = World(NOON_MS)
+    clock = world.clock()
+    clock.learn(NOON_MS, 40, "the province")
+    world.wall_ms += 10 * 365 * 86_400_000
+    clock.update()
+    assert clock.now().at_ms == NOON_MS
+
+
+def test_a_slow_or_absurd_answer_tells_no_time() -> None:
+    clock = World(0).clock()
+    assert clock.learn(NOON_MS, 6_000, "a slow receipt") is None
+    assert clock.learn(1000, 10, "a province in 1970") is None
+    assert clock.quality is ClockQuality.UNKNOWN
+
+
+def test_the_kernel_knows_better_than_a_receipt() -> None:
+    clock = World(NOON_MS, synchronised=True).clock()
+    clock.learn(NOON_MS + 60_000, 100, "a province that is a minute off")
+    assert clock.now().at_ms == NOON_MS
+
+
+def test_trust_wears_off() -> None:
+    world = World(NOON_MS)
+    clock = world.clock()
+    clock.learn(NOON_MS, 40, "the province")
+    world.passes(TRUST_LASTS_S + 1)
+    clock.update()
+    assert clock.quality is ClockQuality.FREE
