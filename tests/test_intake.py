@@ -1,0 +1,200 @@
+"""Intake in virtual time: rounds, the ladder, and what is said of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+from edge.clock import BUILT_MS, Clock
+from edge.contract import ClockQuality, Point, Quality, Reading, Round, Sensor
+from edge.errors import DeviceSilent, PortLost
+from edge.intake import Intake
+from sim.virtual import run
+
+START_MS = BUILT_MS + 86_400_000
+
+
+class Polled:
+    """A device whose answers a test scripts: `answer(now_s)` returns a value, or raises."""
+
+    def __init__(self, answer: Callable[[float], float | None], takes_s: float = 0.01) -> None:
+        self.answer = answer
+        self.takes_s = takes_s
+        self.asked_s: list[float] = []
+
+    async def read(self, points: Sequence[str]) -> list[Reading]:
+        self.asked_s.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(self.takes_s)
+        value = self.answer(self.asked_s[-1])
+        return [Reading(point, value, Quality.GOOD if value is not None else Quality.REFUSED) for point in points]
+
+    def health(self) -> dict[str, Any]:
+        return {}
+
+
+class Speaking:
+    """A device that says its value every `every_s` until `until_s`, then its port is lost for good."""
+
+    def __init__(self, every_s: float, until_s: float) -> None:
+        self.every_s = every_s
+        self.until_s = until_s
+
+    async def listen(self) -> AsyncIterator[list[Reading]]:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self.every_s)
+            if loop.time() > self.until_s:
+                raise PortLost("com", "unplugged")
+            yield [Reading("s.1", loop.time())]
+
+    def health(self) -> dict[str, Any]:
+        return {}
+
+
+class Site:
+    """Runs an intake over scripted devices; keeps what it gives."""
+
+    def __init__(self, *, every_ms: int = 10_000, ports: dict[str, str] | None = None, **devices: Sensor) -> None:
+        self.devices = devices
+        self.ports = ports or dict.fromkeys(devices, "com")
+        self.every_ms = every_ms
+        self.rounds: list[Round] = []
+        self.said: list[str] = []
+        self.judged: list[tuple[str, int | None, Quality, float]] = []
+        self.wall_offset_ms = START_MS
+
+    def play(self, seconds: float, meanwhile: Callable[[Site], None] | None = None, at_s: float = 0.0) -> Intake:
+        return run(self._play(seconds, meanwhile, at_s))
+
+    async def _play(self, seconds: float, meanwhile: Callable[[Site], None] | None, at_s: float) -> Intake:
+        loop = asyncio.get_running_loop()
+        self.clock = Clock(lambda: self.wall_offset_ms + round(loop.time() * 1000), loop.time, lambda: False, 1)
+        points = [Point(f"{d}.1", "m", Decimal("0.01"), None, Decimal(100), self.every_ms, d) for d in self.devices]
+        intake = Intake(
+            *({self.every_ms: points}, self.devices, self.ports, self.clock),
+            judge=lambda *reading: self.judged.append(reading),
+            keep=self.rounds.append,
+            say=lambda about, text: self.said.append(f"{about}: {text}"),
+        )
+        task = asyncio.ensure_future(intake.run())
+        await asyncio.sleep(at_s)
+        if meanwhile:
+            meanwhile(self)
+            self.clock.update()
+        await asyncio.sleep(seconds - at_s)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return intake
+
+
+def raising(error: Exception) -> Callable[[float], float]:
+    def answer(_now_s: float) -> float:
+        raise error
+
+    return answer
+
+
+def test_the_first_round_is_at_once_the_others_on_the_grid() -> None:
+    site = Site(a=Polled(lambda _: 12.34), b=Polled(lambda _: 5))
+    site.wall_offset_ms = START_MS + 3_300
+    site.play(25)
+    assert [(r.at_ms - START_MS, r.values, r.qualities) for r in site.rounds] == [
+        (3_300, (1234, 500), b""),
+        (10_000, (1234, 500), b""),
+        (20_000, (1234, 500), b""),
+    ]
+
+
+def test_values_become_whole_steps_and_are_checked() -> None:
+    for value, expected in [
+        (0.29, (29, Quality.GOOD)),
+        (100.01, (10001, Quality.OVER_RANGE)),
+        (float("nan"), (None, Quality.SUSPECT)),
+        (float("inf"), (None, Quality.SUSPECT)),
+        (1e300, (None, Quality.SUSPECT)),
+        (None, (None, Quality.REFUSED)),
+    ]:
+        site = Site(a=Polled(lambda _, value=value: value))  # type: ignore[misc]
+        site.play(1)
+        assert site.judged[0][1:3] == expected
+
+
+def test_a_silent_device_costs_its_neighbours_nothing_and_is_said_once() -> None:
+    dead = Polled(raising(DeviceSilent("a", "no answer in 0.5 s")), takes_s=0.5)
+    site = Site(every_ms=1000, a=dead, b=Polled(lambda _: 1))
+    site.play(600.5)
+    assert len(site.rounds) == 601
+    assert all(r.values == (None, 100) and r.qualities == bytes([Quality.NO_ANSWER, 0]) for r in site.rounds)
+    assert 9 < len(dead.asked_s) < 30
+    assert len(dead.asked_s) * dead.takes_s < 0.05 * 600
+    assert len(site.said) == 1
+    assert "device a: does not answer" in site.said[0]
+
+
+def test_a_device_that_answers_again_is_back_within_a_minute() -> None:
+    def answer(now_s: float) -> float:
+        if now_s < 1000:
+            raise DeviceSilent("a", "no answer")
+        return 1
+
+    site = Site(every_ms=1000, a=Polled(answer))
+    site.play(1100)
+    assert next(r.at_ms for r in site.rounds if r.values[0] is not None) - START_MS <= 1_061_000
+    assert [text.split(":")[1].strip() for text in site.said] == ["does not answer", "answers again"]
+
+
+def test_one_lost_answer_is_no_quarantine() -> None:
+    def answer(now_s: float) -> float:
+        if 4.5 < now_s < 5.5:
+            raise DeviceSilent("a", "no answer")
+        return 1
+
+    site = Site(every_ms=1000, a=Polled(answer))
+    site.play(10.5)
+    assert [r.values[0] for r in site.rounds].count(None) == 1
+    assert site.said == []
+
+
+def test_a_lost_port_is_said_once_for_all_its_devices_and_comes_back_in_seconds() -> None:
+    def answer(now_s: float) -> float:
+        if 10 <= now_s < 100:
+            raise PortLost("com", "the adapter was pulled")
+        return 1
+
+    site = Site(every_ms=1000, a=Polled(answer), b=Polled(answer))
+    site.play(120)
+    assert site.said == ["port com: lost: the adapter was pulled", "port com: is back"]
+    back = next(r.at_ms for r in site.rounds if r.at_ms > START_MS + 100_000 and None not in r.values)
+    assert back - START_MS <= 107_000
+
+
+def test_a_slow_device_does_not_hold_back_a_round_for_longer_than_a_period() -> None:
+    site = Site(every_ms=1000, slow=Polled(lambda _: 1, takes_s=2.5), quick=Polled(lambda _: 2))
+    site.play(10)
+    instants = [r.at_ms - START_MS for r in site.rounds]
+    assert instants == list(range(0, 9000, 1000))
+    assert all(r.values[1] == 200 for r in site.rounds)
+
+
+def test_a_device_that_speaks_by_itself_gives_its_last_word_or_none() -> None:
+    site = Site(every_ms=10_000, s=Speaking(every_s=3, until_s=25))
+    site.play(51)
+    assert [r.values[0] for r in site.rounds] == [None, 900, 1800, 2400, None, None]
+    assert [Quality(r.qualities[0]) for r in site.rounds if r.values[0] is None] == [Quality.NO_ANSWER] * 3
+    assert site.said == ["port com: lost: unplugged"]
+
+
+def test_readings_taken_before_the_time_was_known_say_so() -> None:
+    site = Site(every_ms=10_000, a=Polled(lambda _: 1))
+    site.wall_offset_ms = 0
+
+    def set_clock(site: Site) -> None:
+        site.wall_offset_ms = START_MS
+
+    site.play(65, meanwhile=set_clock, at_s=25)
+    unknown = [r for r in site.rounds if r.clock is ClockQuality.UNKNOWN]
+    assert [r.at_ms for r in unknown] == [0, 10_000, 20_000]
+    known = [r.at_ms - START_MS for r in site.rounds if r.clock is not ClockQuality.UNKNOWN]
+    assert known == [30_000, 40_000, 50_000, 60_000]
