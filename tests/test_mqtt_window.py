@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from drivers.mqtt.window import FLOOR_AGE_S, QUEUE_HIGH_S, START, Flight, Window
+from drivers.mqtt.window import FLOOR_AGE_S, QUEUE_FAR_S, QUEUE_HIGH_S, START, Flight, Window
 
 
 def drive(window: Window, packets: int, latency_s: float, now_s: float = 0.0, *, full: bool = True) -> float:
@@ -32,7 +32,8 @@ def test_does_not_grow_while_it_is_not_the_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("latency_s", "size"), [(0.7, 9), (0.6 + QUEUE_HIGH_S - 0.01, 8), (0.6 + QUEUE_HIGH_S + 0.01, 4)]
+    ("latency_s", "size"),
+    [(0.7, 9), (0.6 + QUEUE_HIGH_S - 0.01, 8), (0.6 + QUEUE_HIGH_S + 0.01, 6), (0.6 + QUEUE_FAR_S + 0.01, 4)],
 )
 def test_queueing_decides(latency_s: float, size: int) -> None:
     window = Window(16)
@@ -42,13 +43,13 @@ def test_queueing_decides(latency_s: float, size: int) -> None:
     assert window.size == size
 
 
-def test_halves_once_for_one_queue_not_once_for_each_packet_in_it() -> None:
+def test_shrinks_once_for_one_queue_not_once_for_each_packet_in_it() -> None:
     window = Window(16)
     now_s = drive(window, 14, 0.1)
     flights = [window.sent(now_s + n / 1000) for n in range(16)]
     for n, flight in enumerate(flights):
         window.acknowledged(flight, now_s + 2.0 + n / 10)
-    assert window.size == 8
+    assert window.size == 12
     assert window.in_flight == 0
 
 
