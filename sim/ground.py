@@ -22,6 +22,7 @@ from sim.province import KeyFolder, Province
 
 if TYPE_CHECKING:
     import aiomqtt
+    from paho.mqtt.properties import Properties
 
 __all__ = ["KeyFolder", "Province", "command", "serve"]
 
@@ -29,6 +30,7 @@ CLIENT_ID = "fengsui-province"
 UPLINK = "fengsui/+/up"
 BATCH_PACKETS = 64  # of one commit: 1 MB at 16 kB each, some 100 ms of decoding
 RETRY_S = 1.0
+RECEIPT_EXPIRY_S = 600  # later its gateway has sent again, and has a newer one: a link must not wake up to old receipts
 NO_DELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)  # else a receipt waits 40 ms for the broker's delayed ACK
 SESSION_S = 86_400  # uplink packets the broker keeps while the province is away
 
@@ -44,7 +46,7 @@ async def serve(province: Province, host: str, port: int, version: str, say: Cal
                 await client.subscribe(UPLINK, qos=1)
                 say(f"listening on {host}:{port}, MQTT {version}")
                 was = ""
-                await _receive(client, province)
+                await _receive(client, province, _expiry() if version == "5" else None)
         except aiomqtt.MqttError as error:
             if str(error) != was:
                 was = str(error)
@@ -67,7 +69,16 @@ def _client(host: str, port: int, version: str) -> aiomqtt.Client:
     return client
 
 
-async def _receive(client: aiomqtt.Client, province: Province) -> None:
+def _expiry() -> Properties:
+    from paho.mqtt.packettypes import PacketTypes
+    from paho.mqtt.properties import Properties
+
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.MessageExpiryInterval = RECEIPT_EXPIRY_S
+    return properties
+
+
+async def _receive(client: aiomqtt.Client, province: Province, properties: Properties | None) -> None:
     messages = client.messages
     async for first in messages:
         batch = [first]
@@ -77,7 +88,8 @@ async def _receive(client: aiomqtt.Client, province: Province) -> None:
         answers = province.receive_batch(arrivals, time.time_ns() // 1_000_000)
         async with asyncio.TaskGroup() as sending:
             for gateway, packet in answers:
-                sending.create_task(client.publish(f"fengsui/{gateway}/down", packet, qos=1))
+                topic = f"fengsui/{gateway}/down"
+                sending.create_task(client.publish(topic, packet, qos=1, properties=properties))
 
 
 @click.command("ground")

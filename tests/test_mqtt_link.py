@@ -15,7 +15,7 @@ import aiomqtt
 import msgspec
 import pytest
 
-from drivers.mqtt import MqttLink, open_link
+from drivers.mqtt import DRIVER, MqttLink, open_link
 from drivers.mqtt import connect as connecting
 from drivers.mqtt import link as linking
 from drivers.mqtt import session as sessions
@@ -38,7 +38,7 @@ def broker() -> Iterator[Broker]:
 
 
 def make_settings(**keys: Any) -> MqttLink:
-    return msgspec.convert({"host": HOST} | keys, MqttLink)
+    return msgspec.convert({"host": HOST} | keys, MqttLink, dec_hook=lambda kind, value: kind(value))
 
 
 def settings_for(broker: Broker, **keys: Any) -> MqttLink:
@@ -378,7 +378,7 @@ def test_cancelling_a_run_says_disconnect_and_leaves_no_socket(broker: Broker) -
             assert near.link.state().up
         assert asyncio.all_tasks() == {asyncio.current_task()}
         broker.stop()  # Mosquitto writes its log when it ends
-        assert "Client gw-1 disconnected" in broker.log
+        assert "Client gw-1.fibre disconnected" in broker.log
 
     asyncio.run(scenario())
 
@@ -401,3 +401,42 @@ def test_idle_costs_next_to_nothing(broker: Broker) -> None:
             assert wakes <= 3
 
     asyncio.run(scenario())
+
+
+def test_two_links_of_a_gateway_to_one_broker_do_not_throw_each_other_out(broker: Broker) -> None:
+    async def scenario() -> None:
+        links = [open_link(name, "gw-1", settings_for(broker)) for name in ("fibre", "satellite")]
+        received: list[bytes] = []
+        tasks = [asyncio.create_task(link.run(received.append, lambda: None)) for link in links]
+        await until(lambda: all(link.state().up for link in links))
+        await asyncio.sleep(0.2)
+        assert [await link.send(b"x") for link in links] == [Sent.SENT, Sent.SENT]
+        assert [link.health()["connects"] for link in links] == [1, 1]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("keys", "part"),
+    [
+        ({"keepalive": "soon"}, "keepalive: "),
+        ({"keepalive": "2h"}, "allowed are 5 s to 3600 s"),
+        ({"session_expiry": "x"}, "session_expiry: "),
+        ({"ca": "ca.pem"}, "only used with tls"),
+        ({"tls": True, "cert": "a.pem"}, "give both or neither"),
+        ({"password_file": "p"}, "without username"),
+        ({"client_id": "a/b"}, "must not hold"),
+    ],
+)
+def test_settings_that_are_wrong_together_are_said(keys: dict[str, Any], part: str) -> None:
+    problems = DRIVER.check_link(make_settings(**keys))
+    assert len(problems) == 1
+    assert part in problems[0]
+
+
+def test_right_settings_have_no_problem_and_a_file_that_is_missing_is_none() -> None:
+    keys = {"tls": True, "ca": "/none/ca.pem", "username": "a", "password_file": "/none/p", "keepalive": "300s"}
+    assert list(DRIVER.check_link(make_settings(**keys))) == []

@@ -36,13 +36,19 @@ class MqttLink(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=
     version: Annotated[
         Literal["5", "3.1.1"], Meta(description='MQTT version; "3.1.1" for old brokers, which refuse silently')
     ] = "5"
-    client_id: Annotated[str, Meta(max_length=256, description="MQTT client id; the gateway's id when empty")] = ""
+    client_id: Annotated[
+        str,
+        Meta(max_length=256, description="MQTT client id, ours alone at the broker; <gateway id>.<link id> when empty"),
+    ] = ""
     username: Annotated[str, Meta(description="user name at the broker; empty for none")] = ""
-    password_file: Annotated[str, Meta(description="file with the password, readable by its owner only")] = ""
+    password_file: Annotated[Path, Meta(description="file with the password, readable by its owner only")] | None = None
     tls: Annotated[bool, Meta(description="encrypt, and check the broker's certificate and name")] = False
-    ca: Annotated[str, Meta(description="PEM file of the authority that signed the broker; the system's if empty")] = ""
-    cert: Annotated[str, Meta(description="PEM file of our own certificate, if the broker asks for one")] = ""
-    key: Annotated[str, Meta(description="PEM file of the private key that belongs to `cert`")] = ""
+    ca: (
+        Annotated[Path, Meta(description="PEM file of the authority that signed the broker; the system's if left out")]
+        | None
+    ) = None
+    cert: Annotated[Path, Meta(description="PEM file of our own certificate, if the broker asks for one")] | None = None
+    key: Annotated[Path, Meta(description="PEM file of the private key that belongs to `cert`")] | None = None
     interface: Annotated[str, Meta(max_length=15, description='network interface to leave by, as "eth1"')] = ""
     source: Annotated[str, Meta(description="local IP address to leave from")] = ""
     keepalive: Annotated[
@@ -78,21 +84,9 @@ def _duration_problems(settings: MqttLink) -> list[str]:
     return problems
 
 
-def _file_problems(settings: MqttLink) -> list[str]:
-    problems = []
-    for key in ("ca", "cert", "key", "password_file"):
-        path = Path(getattr(settings, key))
-        if getattr(settings, key) and not path.is_file():
-            problems.append(f"{key} = {str(path)!r}: no such file")
-    password = Path(settings.password_file)
-    if settings.password_file and password.is_file() and password.stat().st_mode & OTHERS_MAY_READ:
-        problems.append(f"password_file: others may read {password}; type: chmod 600 {password}")
-    return problems
-
-
 def check_link(settings: MqttLink) -> Sequence[str]:
-    """Sentences about keys that are wrong together, or name files that are not there."""
-    problems = _duration_problems(settings) + _file_problems(settings)
+    """Sentences about keys that are wrong together; a missing file is none: the gateway starts, and the link says so."""
+    problems = _duration_problems(settings)
     if not settings.tls and (settings.ca or settings.cert or settings.key):
         problems.append("ca, cert and key are only used with tls = true: add that, or take them out")
     if bool(settings.cert) != bool(settings.key):

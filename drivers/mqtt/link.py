@@ -1,15 +1,15 @@
 """Packets out to a broker and back: one `run` is one connection, the relay's ladder decides when to try again.
 
 Uplink `fengsui/<gateway id>/up`, downlink `fengsui/<gateway id>/down`, one sealed packet a message, QoS 1. A PUBACK is
-the broker's word, not the province's: nothing is settled here. The client id is fixed and the session kept by the
-broker, so downlink packets published while we were away arrive on return.
+the broker's word, not the province's: nothing is settled here. The client id is fixed, one for each link (two links to
+one broker would else throw each other out), and the session kept by the broker: downlink packets published while we
+were away arrive on return.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NoReturn
 
 from paho.mqtt.reasoncodes import ReasonCode
@@ -31,7 +31,7 @@ class PacketsOverMqtt:
 
     def __init__(self, link_id: str, gateway_id: str, settings: MqttLink) -> None:
         self._id = link_id
-        self._client_id = settings.client_id or gateway_id
+        self._client_id = settings.client_id or f"{gateway_id}.{link_id}"
         self._up, self._down = f"fengsui/{gateway_id}/up", f"fengsui/{gateway_id}/down"
         self._settings = settings
         self._broker = f"{settings.host}:{tcp_port(settings)}"
@@ -159,9 +159,9 @@ class PacketsOverMqtt:
         raise LinkLost(self._id, why)
 
     def _password(self) -> str | None:
-        if not self._settings.password_file:
+        path = self._settings.password_file
+        if path is None:
             return None
-        path = Path(self._settings.password_file)
         try:
             if path.stat().st_mode & OTHERS_MAY_READ:
                 raise NoConnection(f"others may read {path}; type: chmod 600 {path}")
