@@ -67,7 +67,6 @@ class Rig:
     def start_broker(self) -> Broker:
         """A broker on a free port (Mosquitto, or the embedded one where there is none)."""
         self.broker = start_broker()
-        self.broker.start()
         return self.broker
 
     def start_slaves(self, *options: str) -> modbus.Running:
