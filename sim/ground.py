@@ -28,7 +28,8 @@ __all__ = ["KeyFolder", "Province", "command", "serve"]
 
 CLIENT_ID = "fengsui-province"
 UPLINK = "fengsui/+/up"
-BATCH_PACKETS = 64  # of one commit: 1 MB at 16 kB each, some 100 ms of decoding
+BATCH_BYTES = 32_768  # of one commit: some 0.2 s of decoding, which an alarm may have to wait
+MOST_PENDING = 1_000  # aiomqtt warns of more publishes at once; the receipts of a batch go out together
 RETRY_S = 1.0
 RECEIPT_EXPIRY_S = 600  # later its gateway has sent again, and has a newer one: a link must not wake up to old receipts
 NO_DELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)  # else a receipt waits 40 ms for the broker's delayed ACK
@@ -65,7 +66,7 @@ def _client(host: str, port: int, version: str) -> aiomqtt.Client:
         properties.SessionExpiryInterval = SESSION_S
         keep = {"protocol": aiomqtt.ProtocolVersion.V5, "clean_start": False, "properties": properties}
     client = aiomqtt.Client(host, port, identifier=CLIENT_ID, socket_options=NO_DELAY, **keep)
-    client.pending_calls_threshold = BATCH_PACKETS  # a warning of aiomqtt's; the receipts of a batch go out together
+    client.pending_calls_threshold = MOST_PENDING
     return client
 
 
@@ -81,15 +82,19 @@ def _expiry() -> Properties:
 async def _receive(client: aiomqtt.Client, province: Province, properties: Properties | None) -> None:
     messages = client.messages
     async for first in messages:
-        batch = [first]
-        while len(messages) and len(batch) < BATCH_PACKETS:
-            batch.append(await anext(messages))
-        arrivals = [(str(m.topic).split("/")[1], m.payload) for m in batch if isinstance(m.payload, bytes)]
+        arrivals = [_arrival(first)]
+        while len(messages) and sum(len(packet) for _, packet in arrivals) < BATCH_BYTES:
+            arrivals.append(_arrival(await anext(messages)))
         answers = province.receive_batch(arrivals, time.time_ns() // 1_000_000)
         async with asyncio.TaskGroup() as sending:
             for gateway, packet in answers:
                 topic = f"fengsui/{gateway}/down"
                 sending.create_task(client.publish(topic, packet, qos=1, properties=properties))
+
+
+def _arrival(message: aiomqtt.Message) -> tuple[str, bytes]:
+    payload = message.payload if isinstance(message.payload, bytes) else b""
+    return message.topic.value.split("/")[1], payload
 
 
 @click.command("ground")

@@ -383,6 +383,17 @@ def test_cancelling_a_run_says_disconnect_and_leaves_no_socket(broker: Broker) -
     asyncio.run(scenario())
 
 
+def test_a_broker_gone_mute_is_noticed_without_anything_to_send(broker: Broker) -> None:
+    """TCP still acknowledges, as it does behind a satellite terminal: only the ping that stays unanswered tells."""
+
+    async def scenario() -> None:
+        async with run(settings_for(broker, keepalive="5s")) as near:
+            broker.freeze()
+            assert "lost" in await near.lost(20)
+
+    asyncio.run(scenario())
+
+
 def test_idle_costs_next_to_nothing(broker: Broker) -> None:
     async def scenario() -> None:
         loop = asyncio.get_running_loop()

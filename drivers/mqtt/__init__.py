@@ -85,7 +85,7 @@ def _duration_problems(settings: MqttLink) -> list[str]:
 
 
 def check_link(settings: MqttLink) -> Sequence[str]:
-    """Sentences about keys that are wrong together; a missing file is none: the gateway starts, and the link says so."""
+    """Sentences about keys that are wrong together. A missing file is not: the gateway starts, the link says so."""
     problems = _duration_problems(settings)
     if not settings.tls and (settings.ca or settings.cert or settings.key):
         problems.append("ca, cert and key are only used with tls = true: add that, or take them out")

@@ -114,8 +114,11 @@ class PacketsOverMqtt:
             return self._count("unknown", Sent.UNKNOWN)
         self._window.acknowledged(flight, now_s)
         self._last_puback_ms = round((now_s - flight.at_s) * 1000)
+        good = f"connected to {self._broker}"
+        bad = f"{self._broker} refuses our packets ({reason}): check its access list for {self._up}"
+        if self._session is session:  # not if it ended while its last PUBACK was on the way to us
+            self._say(True, bad if reason.is_failure else good)
         if reason.is_failure:
-            self._say(True, f"{self._broker} refuses our packets ({reason}): check its access list for {self._up}")
             return self._count("refused", Sent.NOT_SENT)
         return self._count("sent", Sent.SENT)
 
