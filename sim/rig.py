@@ -45,6 +45,7 @@ class Rig:
         self.database = folder / "province.db"
         self.broker: Broker | None = None
         self.link_extra = ""
+        self.link_port = 0  # where the gateway finds the broker, if not at the broker's own port
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._slaves: list[modbus.Running] = []
         self.starts = 0
@@ -87,7 +88,7 @@ class Rig:
         self.site_file.write_text(
             f'[gateway]\nid = "{self.gateway}"\nkey = "{self.key_file.name}"\nsocket = "{self.socket}"\n'
             f'[store]\npath = "{self.store.name}"\ncommit_every = "{commit_every}"\nquota = "{quota}"\n'
-            f'[[link]]\nid = "fibre"\ndriver = "mqtt"\nhost = "127.0.0.1"\nport = {self.broker.port}\n'
+            f'[[link]]\nid = "fibre"\ndriver = "mqtt"\nhost = "127.0.0.1"\nport = {self.link_port or self.broker.port}\n'
             f'version = "{self.broker.version}"\nbatch = "{batch}"\n{self.link_extra}\n{body}'
         )
 

@@ -1,0 +1,87 @@
+"""What the watcher of the demonstration sees: one line an event, seconds since the start, who, what.
+
+Plain text for any terminal and any log; colour only where the output is a terminal. Knows nothing of processes.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+CHINESE = {"none": "解除", "blue": "蓝", "yellow": "黄", "orange": "橙", "red": "红"}
+COLOURS = {"blue": "blue", "yellow": "yellow", "orange": "bright_red", "red": "red", "none": "green"}
+WIDTH = 112
+WHO_WIDTH = 9
+GAUGE_CELLS = 24
+GAUGE_LOW_M, GAUGE_HIGH_M = 418.6, 421.0
+GAUGE_MARKS = {"Y": 419.5, "O": 420.0, "R": 420.5}  # as in pond.toml
+LINE_START = 20  # columns before the text of a line
+
+
+def level_words(level: str) -> str:
+    """`RED 红`, in its colour."""
+    words = f"{'cleared' if level == 'none' else level.upper()} {CHINESE[level]}"
+    return click.style(words, fg=COLOURS[level], bold=True)
+
+
+def gauge(level_m: float) -> str:
+    """The pond as a bar with its thresholds: `[======Y==  O    R    ]`."""
+    share = (level_m - GAUGE_LOW_M) / (GAUGE_HIGH_M - GAUGE_LOW_M)
+    filled = round(min(1.0, max(0.0, share)) * GAUGE_CELLS)
+    cells = ["="] * filled + [" "] * (GAUGE_CELLS - filled)
+    for mark, at_m in GAUGE_MARKS.items():
+        cells[round((at_m - GAUGE_LOW_M) / (GAUGE_HIGH_M - GAUGE_LOW_M) * GAUGE_CELLS)] = mark
+    return f"[{''.join(cells)}]"
+
+
+class Screen:
+    """Prints. `start` is when this was made."""
+
+    def __init__(self) -> None:
+        self._start_s = time.monotonic()
+        self._acts = 0
+        reconfigure = getattr(sys.stdout, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")  # a terminal without Chinese shows question marks rather than end the story
+
+    def title(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            click.echo(line)
+
+    def act(self, english: str, chinese: str, *text: str) -> None:
+        """The heading of an act, with what is going to happen."""
+        self._acts += 1
+        head = f"--- {self._acts}. {english} · {chinese} "
+        wide = sum(1 for letter in head if letter > "⺀")  # a Chinese character takes two columns
+        click.echo("\n" + click.style(head + "-" * (WIDTH - len(head) - wide), bold=True))
+        for line in text:
+            click.echo(" " * LINE_START + click.style(line, dim=True))
+
+    def line(self, who: str, text: str) -> None:
+        """One event."""
+        click.echo(f"{self._seconds()}  {who:<{WHO_WIDTH}} {text}")
+
+    def alarm(self, who: str, level: str, text: str) -> None:
+        """One event of an alarm."""
+        self.line(who, f"{level_words(level)}  {text}")
+
+    def status(self, values: Mapping[str, str], state: Mapping[str, Any] | None) -> None:
+        """Where everything stands, on one line; `state` is the gateway's own status, None while it is dead."""
+        click.echo(click.style(f"{self._seconds()}  {'':{WHO_WIDTH}} {self._standing(values, state)}", dim=True))
+
+    def _standing(self, values: Mapping[str, str], state: Mapping[str, Any] | None) -> str:
+        if state is None:
+            return "gateway off: nobody measures, nobody judges"
+        level = values.get("pond-level", "-")
+        drawn = gauge(float(level)) if level != "-" else ""
+        shown = f"rain {values.get('rain-24h', '-')} mm  pond {level} m {drawn}  pore {values.get('pore-2', '-')} kPa"
+        account = state["store"]["account"]
+        up = all(link["up"] for link in state["links"].values()) and bool(state["links"])
+        return f"{shown}  held {account['held']}, settled {account['settled']}  network {'up' if up else 'DOWN'}"
+
+    def _seconds(self) -> str:
+        return f"{time.monotonic() - self._start_s:6.1f} s"

@@ -1,0 +1,164 @@
+"""What runs behind the story: the rig's processes, the world, the witness; and waiting, during which all of it is shown.
+
+Everything happens in `_turn`, some ten times a second, whatever the story waits for: the water moves, what the gateway
+and the province say is printed. The story waits for what happens, never only for time, so a slow machine makes it
+longer and not wrong.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sim.demo.ledger import LEVELS
+from sim.demo.road import Road
+from sim.demo.screen import Screen
+from sim.demo.witness import Witness
+from sim.demo.world import SITE_FILE, SLAVES_FILE, World
+from sim.rig import Rig
+
+T = TypeVar("T")
+
+TURN_S = 0.08
+STATUS_EVERY_S = 4.0
+PATIENCE_S = 60.0  # for anything the story waits for: ten times what it takes on two cores
+GATEWAY = "dashugou-1"
+BATCH = "2s"  # rounds travel together; alarms never wait
+
+
+class NotSoFar(Exception):
+    """The story cannot go on; `str()` says what did not happen."""
+
+
+class Stage:
+    """Everything behind the story, as a context manager: leaving it ends every process. `pace` scales all times."""
+
+    def __init__(self, folder: Path, pace: float) -> None:
+        self.pace = pace
+        self.screen = Screen()
+        self.rig = Rig(folder, GATEWAY)
+        self.broken_ms = 0  # UTC when the gateway was killed
+        self.mended_ms = 0  # UTC when the network came back
+        self._arrived: set[tuple[int, int]] = set()
+        self._status_s = 0.0
+
+    def __enter__(self) -> Stage:
+        self.rig.__enter__()
+        try:
+            self._start()
+        except BaseException:
+            self.rig.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.witness.close()
+        self.road.close()
+        self.rig.__exit__()
+
+    def _start(self) -> None:
+        rig = self.rig
+        self.broker = rig.start_broker()
+        self.road = Road(self.broker.port)
+        rig.link_port = self.road.port
+        rig.start_province()
+        slaves = rig.start_slaves(str(SLAVES_FILE))
+        self.world = World(slaves)
+        self._site = SITE_FILE.read_text("utf-8").replace("@PORT@", slaves.address)
+        rig.write_site(self._site, batch=BATCH)
+        self.witness = Witness(rig.socket)
+
+    # -- waiting -------------------------------------------------------------------------------------------------
+
+    def until(self, what: str, holds: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
+        """Goes on until `holds()`; returns what it gave. Raises NotSoFar with `what` in words."""
+        give_up_s = time.monotonic() + patience_s
+        while not (found := holds()):
+            if time.monotonic() > give_up_s:
+                raise NotSoFar(f"not within {patience_s:.0f} s: {what}")
+            self._turn()
+        self._turn()
+        return found
+
+    def dwell(self, seconds: float) -> None:
+        """Goes on for so long, at pace 1."""
+        end_s = time.monotonic() + seconds * self.pace
+        while time.monotonic() < end_s:
+            self._turn()
+
+    def go(self, rate: float, until_hours: float) -> None:
+        """The water's time from now on, at pace 1."""
+        self.world.go(rate / self.pace, until_hours)
+
+    def _turn(self) -> None:
+        self.world.tick()
+        for item in self.witness.news():
+            self._show(item)
+        self._show_arrivals()
+        if time.monotonic() - self._status_s > STATUS_EVERY_S * self.pace and self.witness.values:
+            self._status_s = time.monotonic()
+            self.screen.status(self.witness.values, self.rig.asked("status"))
+        time.sleep(TURN_S)
+
+    # -- showing -------------------------------------------------------------------------------------------------
+
+    def _show(self, item: dict[str, Any]) -> None:
+        if "alarm" in item:
+            alarm = item["alarm"]
+            self.screen.alarm("gateway", alarm["level"], alarm["text"].partition(": ")[2])
+        elif not item["event"]["about"].startswith("limit "):
+            self.screen.line("gateway", f"{item['event']['about']}: {item['event']['text']}")
+
+    def _show_arrivals(self) -> None:
+        for epoch, seq, limit, level, at_ms, received_ms in self.rig.province(
+            "SELECT epoch, seq, limit_id, level, at_ms, received_at_ms FROM alarms ORDER BY received_at_ms, seq"
+        ):
+            if (epoch, seq) not in self._arrived:
+                self._arrived.add((epoch, seq))
+                late_s = (received_ms - at_ms) / 1000
+                since = f"here {late_s:.2f} s after it was raised"
+                if at_ms < self.mended_ms <= received_ms:
+                    back_s = (received_ms - self.mended_ms) / 1000
+                    since = f"raised in the dark {late_s:.0f} s ago, here {back_s:.1f} s after the network came back"
+                self.screen.alarm("province", LEVELS[level], f"{limit}: {since}")
+
+    # -- what the story looks for --------------------------------------------------------------------------------
+
+    def raised(self, limit: str, level: str, since_ms: int = 0) -> bool:
+        """Whether the gateway has raised this (or, level none, cleared it)."""
+        return any(key[:2] == (limit, level) and key[3] >= since_ms for key in self.witness.alarms)
+
+    def at_province(self, limit: str, level: str) -> bool:
+        number = LEVELS.index(level)
+        return bool(self.rig.one("SELECT COUNT(*) FROM alarms WHERE limit_id = ? AND level = ?", limit, number))
+
+    def link_up(self) -> bool | None:
+        """Whether the gateway takes its link for usable; None while it is dead."""
+        links = self.rig.asked("links")
+        return None if links is None else bool(links) and all(link["up"] for link in links.values())
+
+    def held(self) -> int:
+        """Readings the gateway holds; a very large number while it is dead."""
+        answer = self.rig.asked("outbox")
+        return 1 << 60 if answer is None else int(answer["account"]["held"])
+
+    # -- what the story does -------------------------------------------------------------------------------------
+
+    def kill_gateway(self) -> None:
+        """kill -9, as a power cut would."""
+        self.rig.kill("gateway")
+        self.broken_ms = time.time_ns() // 1_000_000
+
+    def mend_network(self) -> None:
+        self.mended_ms = time.time_ns() // 1_000_000
+        self.road.mend()
+
+    def quieten(self) -> None:
+        """Ends the gateway in order and starts it with a site file that reads everything once an hour."""
+        self.rig.stop("gateway")
+        site = self._site.replace('"1s"', '"1h"').replace('"10s"', '"1h"')
+        site = site.replace('"4s"', '"3h"').replace('"30s"', '"3h"')
+        self.rig.write_site(site, batch=BATCH)
+        self.rig.start_gateway()
