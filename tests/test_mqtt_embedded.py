@@ -12,8 +12,8 @@ from edge.contract import Sent
 from sim.broker import HOST, start_broker
 from sim.ground import serve
 from sim.province import Province
+from tests.mqtt_running import make_settings, run, until
 from tests.test_ground_province import GATEWAY, ROOT, Gateway
-from tests.test_mqtt_link import make_settings, run, until
 
 pytest.importorskip("amqtt", reason="NOT TESTED: amqtt is missing (pip install amqtt)")
 
