@@ -76,17 +76,22 @@ class Broker:
 
     @property
     def log(self) -> str:
-        """What the broker printed so far."""
-        path = self.folder / "log"
-        return path.read_text("utf-8", "replace") if path.exists() else ""
+        """What the broker has said so far."""
+        paths = (self.folder / "printed", self.folder / "log")
+        return "".join(path.read_text("utf-8", "replace") for path in paths if path.exists())
 
     def start(self) -> None:
-        """Starts it (again, on the same port) and waits until it accepts. Raises BrokerMissing, BrokerFailed."""
+        """Starts it (again, on the same port) unless it runs, and waits until it accepts.
+
+        Raises BrokerMissing, BrokerFailed.
+        """
+        if self._process is not None and self._process.poll() is None:
+            return
         command = self._command()
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        with (self.folder / "printed").open("ab") as out:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         give_up_s = time.monotonic() + START_TIMEOUT_S
-        while not self._accepts():
+        while not self._accepts() or self._process.poll() is not None:
             if self._process.poll() is not None or time.monotonic() > give_up_s:
                 raise BrokerFailed(f"{self.name} did not start on port {self.port}: {self.log[-500:]}")
             time.sleep(0.01)
@@ -125,7 +130,8 @@ class Broker:
         return [program, "-c", str(config)]
 
     def _config_lines(self) -> list[str]:
-        lines = [f"listener {self.port} {HOST}", "log_dest stdout", "set_tcp_nodelay true"]
+        log = self.folder / "log"  # a file of its own is written line by line, what is printed only at the end
+        lines = [f"listener {self.port} {HOST}", f"log_dest file {log}", "set_tcp_nodelay true"]
         if os.geteuid() == 0:
             lines.append("user root")  # else it changes to a user who may not read this folder
         if not any(line.startswith("allow_anonymous") for line in self._extra):

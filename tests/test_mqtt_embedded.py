@@ -52,3 +52,12 @@ def test_the_preferred_broker_is_the_one_that_is_there() -> None:
     finally:
         broker.close()
     assert not broker.folder.exists()
+
+
+def test_starting_a_running_broker_again_starts_no_second_one() -> None:
+    broker = start_broker()
+    process = broker._process
+    with broker:
+        assert broker._process is process
+    assert process is not None
+    assert process.poll() is not None
