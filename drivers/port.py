@@ -159,7 +159,9 @@ def _wake(future: asyncio.Future[None]) -> None:
 
 
 def _open_serial(settings: PortSettings, device: str) -> Port:
-    import serial  # type: ignore[import-untyped]  # here, because only a site with a serial port pays for it
+    import termios  # both here, because only a site with a serial port pays for them
+
+    import serial  # type: ignore[import-untyped]
 
     try:
         line = serial.Serial(
@@ -171,9 +173,9 @@ def _open_serial(settings: PortSettings, device: str) -> Port:
             timeout=0,
             exclusive=True,
         )
-    except (OSError, ValueError) as error:  # pyserial's own exception is an OSError
+        _tune(line)
+    except (OSError, ValueError, termios.error) as error:  # pyserial's own exception is an OSError
         raise PortLost(settings.id, _why_not_open(device, error)) from error
-    _tune(line)
     gone = f"is {device} still plugged in? Look for a pulled plug or a loose USB hub, then `dmesg | tail`"
     return _FdPort(settings.id, line.fileno(), gone, lambda: _close_serial(line))
 
@@ -208,7 +210,7 @@ def _why_not_open(device: str, error: Exception) -> str:
         return f"no permission for {device}: put this user into the group dialout (sudo usermod -aG dialout $USER)"
     if number in (errno.EBUSY, errno.EAGAIN):
         return f"{device} is in use by {_holders(device) or 'another program'}: stop that one first"
-    if number in (errno.ENOTTY, errno.EINVAL):
+    if number is None:  # so far it was opened: pyserial and termios fail without a number only while setting it up
         return f"{device} is not a serial port, or cannot do these line settings ({error})"
     return f"{device} could not be opened ({error})"
 

@@ -93,6 +93,7 @@ class Slave:
     live: list[Live] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     work_s: float = 0.0  # between the end of a request and the reply, beyond the 3.5 characters
+    busy_until_s: float = 0.0  # it answers in order: a late reply holds up the next
     requests: int = 0
     writes: int = 0
 
@@ -233,7 +234,7 @@ class Line:
             slave = self.slaves.get(unit)
             if slave is not None:
                 slave.refresh(now_s)
-                out += self._answer(slave, head, pdu, sent_s)
+                out += self._answer(slave, head, pdu, now_s, sent_s)
         return out
 
     def _requests(self) -> Iterable[tuple[bytes, int, bytes]]:
@@ -250,7 +251,7 @@ class Line:
             else:
                 self._held = b""  # out of step: wait for the next silence
 
-    def _answer(self, slave: Slave, head: bytes, pdu: bytes, sent_s: float) -> list[tuple[float, bytes]]:
+    def _answer(self, slave: Slave, head: bytes, pdu: bytes, now_s: float, sent_s: float) -> list[tuple[float, bytes]]:
         active = {fault.kind: fault for fault in slave.faults if self._strikes(fault)}
         slave.faults = [fault for fault in slave.faults if fault.times != 0]
         reply = bytes([pdu[0] | 0x80, int(active["exception"].value)]) if "exception" in active else slave.reply(pdu)
@@ -261,7 +262,9 @@ class Line:
         start_s = sent_s + SILENT_CHARACTERS * self._character_s + slave.work_s
         if "late" in active:
             start_s += active["late"].value
-        return self._paced(frame, start_s, 0.002 if "split" in active else 0.0)
+        out = self._paced(frame, max(start_s, slave.busy_until_s - now_s), 0.002 if "split" in active else 0.0)
+        slave.busy_until_s = now_s + out[-1][0]
+        return out
 
     def _strikes(self, fault: Fault) -> bool:
         if self._random.random() >= fault.probability:

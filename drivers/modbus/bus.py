@@ -4,11 +4,11 @@ RTU gives no transaction id: an answer is known by unit, function and length onl
 from passing for the answer to the next question:
 
 1. Before each question the line has been silent for 3.5 characters, and whatever arrived before is thrown away.
-2. A unit that did not answer in time *owes* an answer. As long as it does, a question whose answer would have the same
-   shape is preceded by a probe: a read of another length, or where that is refused, by the other read function. Its
-   reply shows that the unit has got past the old question, because a device answers in order. A probe that fails is
-   the unit's silence; nothing is asked in its place.
-3. A unit owes nothing any more OWES_AT_MOST_S after its last unanswered question.
+2. A question without an answer is *owed* one. A device answers in order: a reply settles the oldest question it may
+   stem from and all before it. While a unit owes a reply of the same shape as the one a question would get, a probe
+   goes first, a read of another length: its reply, be it a refusal, shows that the unit has got past the old question.
+   A probe that fails is the unit's silence; nothing is asked in its place.
+3. A question is owed nothing any more OWES_AT_MOST_S after it was sent.
 
 So a wrong value would need a unit that answers out of order, one later than OWES_AT_MOST_S, or one that answers twice
 with more than 3.5 characters in between. On Modbus TCP the transaction id settles all of this.
@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from drivers.modbus import wire
 from drivers.modbus.wire import Answer, Exchange, Refusal, Request
@@ -32,7 +33,7 @@ SILENT_CHARACTERS = 3.5  # MODBUS over Serial Line V1.02, 2.5.1.1
 SILENT_FAST_S = 0.00175  # fixed above 19200 baud, same place
 FAST_BAUD = 19200
 OWES_AT_MOST_S = 10.0  # radio modems and converters deliver some seconds late; beyond this they have dropped it
-PROBES_MAX = 2  # before one question: one of another length, one of the other function
+PROBES_MAX = 2  # before one question; a refusal settles one old question at a time
 REOPEN_PAUSE_S = 1.0  # a port that failed to open is not tried again for every device that waits for it
 
 
@@ -59,13 +60,11 @@ class Written:
     why: str = ""
 
 
-@dataclass(slots=True)
-class _Debt:
-    """What a unit may still reply, since when, and whether it has refused a probe of another length."""
+class _Question(NamedTuple):
+    """An unanswered question: when it was sent, and the shapes its reply may have."""
 
-    shapes: frozenset[wire.Shape] = frozenset()
-    since_s: float = 0.0
-    length_refused: bool = False
+    sent_s: float
+    shapes: tuple[wire.Shape, wire.Shape]
 
 
 class Bus:
@@ -85,7 +84,7 @@ class Bus:
         self._echo: bool | None = None
         self._transaction = 0
         self._sent = 0
-        self._debts: dict[int, _Debt] = {}
+        self._owed: dict[int, list[_Question]] = {}  # by unit; bounded, as no question is owed for long
         self._heard_at_s = -1.0
         self._failed: tuple[float, PortLost] | None = None
         self._character_s = _character_bits(settings) / settings.baud if is_rtu else 0.0
@@ -95,7 +94,7 @@ class Bus:
         """Asks once. `timeout_s` is for the device alone: the time on the wire is added. Raises PortLost."""
         async with self._lock:
             try:
-                return await self._owe_nothing(request, timeout_s) or await self._exchange(request, timeout_s)
+                return await self._clear_way(request, timeout_s) or await self._exchange(request, timeout_s)
             except PortLost:
                 self._drop()
                 raise
@@ -136,14 +135,14 @@ class Bus:
 
     # ---- one exchange
 
-    async def _exchange(self, request: Request, timeout_s: float) -> Answer | Refusal | Silence:
+    async def _exchange(self, request: Request, timeout_s: float, is_probe: bool = False) -> Answer | Refusal | Silence:
         port = await self._quiet_port()
         if port is None:
             return Silence(
                 "the line never falls silent: another master or a stuck transmitter talks on it", asked=False
             )
         exchange = Exchange(request, None if self._is_rtu else self._next_transaction(), self._echo)
-        owed_before = self._owe(request)
+        self._owe(request)
         self._sent += 1
         await port.write(exchange.frame)
         sent_s = self._heard_at_s = _now_s() + len(exchange.frame) * self._character_s
@@ -152,27 +151,32 @@ class Bus:
         try:
             async with asyncio.timeout_at(sent_s + timeout_s + answer_s):
                 while reply is None:
-                    reply = exchange.feed(await port.read())
+                    data = await port.read()
                     self._heard_at_s = _now_s()
+                    reply = self._reply(exchange, data, is_probe)
         except TimeoutError:
             self._count(exchange)
             return Silence(wire.explain(exchange), exchange.heard())
         self._count(exchange)
         self._learn_echo(exchange)
         self.last_answer_ms = max(0.0, self._heard_at_s - sent_s) * 1000
-        answered, refused = wire.shapes(request)
-        if (answered if isinstance(reply, Answer) else refused) not in owed_before:
-            self._debts.pop(request.unit, None)
+        return reply
+
+    def _reply(self, exchange: Exchange, data: bytes, is_probe: bool) -> Answer | Refusal | None:
+        """The reply to this question; a refusal that an older one may have caused is none, except to a probe."""
+        reply = exchange.feed(data)
+        while reply is not None and not (self._settle(exchange.request, reply) or is_probe):
+            reply = exchange.feed(b"")
         return reply
 
     def _count(self, exchange: Exchange) -> None:
-        self.noise_bytes += exchange.noise_bytes
+        self.noise_bytes += exchange.noise_bytes + len(exchange.heard())
         if exchange.echo_heard:
             self._echo = True
 
     def _learn_echo(self, exchange: Exchange) -> None:
-        """A first answer without an echo before it: this adapter gives none."""
-        if self._echo is None and exchange.request.function not in wire.SINGLE_WRITES:
+        """A first answer with nothing at all before it: this adapter gives no echo."""
+        if self._echo is None and not exchange.noise_bytes and exchange.request.function not in wire.SINGLE_WRITES:
             self._echo = exchange.echo_heard
 
     def _next_transaction(self) -> int:
@@ -228,37 +232,45 @@ class Bus:
 
     # ---- what units owe
 
-    def _owe(self, request: Request) -> frozenset[wire.Shape]:
-        """Notes the question as unanswered, before it is sent; what the unit owed before."""
-        if not self._is_rtu:
-            return frozenset()
-        debt = self._debts.setdefault(request.unit, _Debt())
-        owed_before = debt.shapes
-        debt.shapes = owed_before.union(wire.shapes(request))
-        debt.since_s = _now_s()
-        return owed_before
+    def _owe(self, request: Request) -> None:
+        """Notes the question as unanswered, before it is sent: whatever happens then, a reply may come."""
+        if self._is_rtu:
+            self._owed.setdefault(request.unit, []).append(_Question(_now_s(), wire.shapes(request)))
 
-    async def _owe_nothing(self, request: Request, timeout_s: float) -> Silence | None:
-        """Makes sure that no answer of the shape of `request`'s is still due from its unit; Silence: it could not."""
-        debt = self._debts.get(request.unit)
-        if debt is not None and _now_s() >= debt.since_s + OWES_AT_MOST_S:
-            del self._debts[request.unit]
+    def _settle(self, request: Request, reply: Answer | Refusal) -> bool:
+        """Settles the oldest question that `reply` may stem from, and all before; whether that was `request`."""
+        if not self._is_rtu:
+            return True
+        shape = wire.shapes(request)[isinstance(reply, Refusal)]
+        owed = self._owed[request.unit]
+        oldest = next(i for i, question in enumerate(owed) if shape in question.shapes)
+        del owed[: oldest + 1]
+        return not owed
+
+    def _in_the_way(self, request: Request) -> frozenset[wire.Shape]:
+        """The shapes of what `request`'s unit may still reply until no late reply can be taken for the answer."""
+        since_s = _now_s() - OWES_AT_MOST_S
+        owed = self._owed[request.unit] = [q for q in self._owed.get(request.unit, []) if q.sent_s > since_s]
+        answer = wire.shapes(request)[0]
+        last = max((i for i, question in enumerate(owed) if answer in question.shapes), default=-1)
+        return frozenset(shape for question in owed[: last + 1] for shape in question.shapes)
+
+    async def _clear_way(self, request: Request, timeout_s: float) -> Silence | None:
+        """Makes sure that no late reply can be taken for the answer to `request`; Silence: it could not."""
         for _ in range(PROBES_MAX):
-            debt = self._debts.get(request.unit)
-            if debt is None or wire.shapes(request)[0] not in debt.shapes:
+            taken = self._in_the_way(request)
+            if not taken:
                 return None
-            probe = wire.probe_for(request, debt.shapes, debt.length_refused)
+            probe = wire.probe_for(request, taken)
             if probe is None:
                 break
             self.probes += 1
-            reply = await self._exchange(probe, timeout_s)
+            reply = await self._exchange(probe, timeout_s, is_probe=True)
             if isinstance(reply, Silence):
                 return Silence(reply.why, reply.raw, asked=False)
-            debt.length_refused = isinstance(reply, Refusal)
-        if request.unit not in self._debts:
+        if not self._in_the_way(request):
             return None
-        why = f"not asked: its late answer may still come, for {OWES_AT_MOST_S:g} s after the last question"
-        return Silence(why, asked=False)
+        return Silence(f"not asked: a late answer may still come, {OWES_AT_MOST_S:g} s long", asked=False)
 
     # ---- writes
 

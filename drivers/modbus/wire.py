@@ -45,6 +45,7 @@ SINGLE_WRITES = frozenset({WRITE_COIL, WRITE_REGISTER})  # their answer is the q
 MAX_REGISTERS = 125
 MAX_BITS = 2000
 MAX_FRAME_BYTES = 256  # RTU
+PROBE_REACH = 8  # registers (of bits, bytes) a probe may ask more or fewer; each unanswered one uses up a length
 HELD_BYTES = 2 * MAX_FRAME_BYTES  # the longest answer, behind as much noise
 
 _READS: dict[int, tuple[type[ModbusPDU], type[ModbusPDU]]] = {
@@ -52,12 +53,6 @@ _READS: dict[int, tuple[type[ModbusPDU], type[ModbusPDU]]] = {
     READ_DISCRETE: (ReadDiscreteInputsRequest, ReadDiscreteInputsResponse),
     READ_HOLDING: (ReadHoldingRegistersRequest, ReadHoldingRegistersResponse),
     READ_INPUT: (ReadInputRegistersRequest, ReadInputRegistersResponse),
-}
-_OTHER_READ = {
-    READ_COILS: READ_DISCRETE,
-    READ_DISCRETE: READ_COILS,
-    READ_HOLDING: READ_INPUT,
-    READ_INPUT: READ_HOLDING,
 }
 _RTU = FramerRTU(DecodePDU(is_server=False))
 _TCP = FramerSocket(DecodePDU(is_server=False))
@@ -214,7 +209,7 @@ class Exchange:
         self._shapes = self._answer_shapes(transaction)
 
     def feed(self, data: bytes) -> Answer | Refusal | None:
-        """The answer, as soon as all of it has arrived, wherever it begins; None: not yet."""
+        """The next reply, as soon as all of it has arrived, wherever it begins; None: not yet."""
         self._heard += data
         self._skip_echo()
         start = self._heard.find(self._shapes[0][0][0])
@@ -227,7 +222,7 @@ class Exchange:
         return None
 
     def heard(self) -> bytes:
-        """What arrived and was no answer (the newest HELD_BYTES of it): evidence."""
+        """What arrived and was no reply (the newest HELD_BYTES of it): evidence."""
         return bytes(self._heard)
 
     def doubt(self, raw: bytes) -> str:
@@ -263,7 +258,8 @@ class Exchange:
                 continue
             verdict = decode_pdu(self.request, frame[1:-2] if self._rtu else frame[7:])
             if not isinstance(verdict, Noise):
-                self.noise_bytes += len(self._heard) - size
+                self.noise_bytes += start
+                del self._heard[: start + size]
                 return verdict
         return None
 
@@ -307,18 +303,15 @@ def shapes(request: Request) -> tuple[Shape, Shape]:
     return (request.function, answer_pdu_bytes(request)), (request.function | 0x80, 2)
 
 
-def probe_for(request: Request, taken: frozenset[Shape], length_refused: bool) -> Request | None:
-    """A harmless read near `request` whose answer has none of the shapes `taken`; None: there is none.
+def probe_for(request: Request, taken: frozenset[Shape]) -> Request | None:
+    """A harmless read of another length: its answer has none of the shapes `taken`; None: there is none.
 
-    It serves to find out whether a slow device has got past an older question: devices answer in order. Another length
-    is tried first, as most devices have a register more or less; when they refuse that (`length_refused`), the other
-    read function, which even refused shows as another function.
+    It serves to find out whether a slow device has got past an older question: devices answer in order.
     """
     is_bits = request.function in BIT_FUNCTIONS
-    own = request.function if request.function in _READS else (READ_COILS if is_bits else READ_HOLDING)
-    function = _OTHER_READ[own] if length_refused else own
+    function = request.function if request.function in _READS else (READ_COILS if is_bits else READ_HOLDING)
     step, most = (8, MAX_BITS) if is_bits else (1, MAX_REGISTERS)
-    for delta in (0, -1, 1, -2, 2):
+    for delta in sorted(range(-PROBE_REACH, PROBE_REACH + 1), key=abs):
         quantity = request.quantity + delta * step
         probe = Request(request.unit, function, request.address, quantity)
         fits = 1 <= quantity <= most and request.address + quantity <= 65536
