@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import pytest
 
 from drivers.modbus import ModbusPoint
-from drivers.modbus.bus import OWES_AT_MOST_S, REOPEN_PAUSE_S, Bus, Outcome, Silence
+from drivers.modbus.bus import OWES_AT_MOST_S, REOPEN_PAUSE_S, Bus, Silence
 from drivers.modbus.wire import Answer, Refusal, Request
 from edge.contract import Port, Quality, Reading
 from edge.contract import PortSettings as AnyPort
@@ -220,69 +220,6 @@ def test_an_echoing_adapter_is_recognised() -> None:
         assert bus.health()["echo"] is True
 
     run_virtual(main())
-
-
-@pytest.mark.parametrize("echo", [True, False])
-@pytest.mark.parametrize("warm", [True, False])
-@pytest.mark.parametrize("write", [Request(1, 6, 3, 1, (42,)), Request(1, 16, 3, 2, (4, 5)), Request(1, 5, 3, 1, (1,))])
-def test_a_write_is_done_once_whatever_the_adapter_echoes(echo: bool, warm: bool, write: Request) -> None:
-    slave = plain_slaves([1], 10)[0]
-    slave.put("coil", 0, [0] * 10)
-
-    async def main() -> Outcome:
-        bus = bus_on(line_of([slave], echo))
-        if warm:
-            await bus.ask(Request(1, 3, 0, 1), TIMEOUT_S)
-        return (await bus.write(write, TIMEOUT_S)).outcome
-
-    assert run_virtual(main()) is Outcome.DONE
-    assert slave.writes == 1
-
-
-@pytest.mark.parametrize("echo", [True, False])
-@pytest.mark.parametrize("warm", [True, False])
-def test_an_echo_alone_confirms_no_write(echo: bool, warm: bool) -> None:
-    slave = plain_slaves([1], 10)[0]
-
-    async def main() -> Outcome:
-        bus = bus_on(line_of([slave], echo))
-        if warm:
-            await bus.ask(Request(1, 3, 0, 1), TIMEOUT_S)
-        slave.unit = 2
-        slave.faults.append(Fault("silence"))
-        return (await bus.write(Request(1, 6, 3, 1, (42,)), TIMEOUT_S)).outcome
-
-    assert run_virtual(main()) is Outcome.UNKNOWN
-
-
-def test_a_write_without_confirmation_is_read_back_and_never_repeated() -> None:
-    slave = plain_slaves([1], 10)[0]
-
-    async def main(fault: Fault, number: int) -> Outcome:
-        bus = bus_on(line_of([slave]))
-        await bus.ask(Request(1, 3, 0, 1), TIMEOUT_S)
-        slave.faults = [fault]
-        return (await bus.write(Request(1, 6, 3, 1, (number,)), TIMEOUT_S)).outcome
-
-    assert run_virtual(main(Fault("crc", times=1), 77)) is Outcome.DONE
-    assert run_virtual(main(Fault("late", value=0.8, times=1), 78)) is Outcome.DONE
-    assert run_virtual(main(Fault("exception", value=4, times=1), 79)) is Outcome.NOT_DONE
-    assert run_virtual(main(Fault("silence"), 80)) is Outcome.UNKNOWN
-    assert slave.writes == 3
-    assert slave.holding[3] == 80  # the last was done, though nobody could know
-
-
-def test_a_write_that_did_not_take_is_said() -> None:
-    slave = plain_slaves([1], 10)[0]
-
-    async def main() -> Outcome:
-        bus = bus_on(line_of([slave]))
-        await bus.ask(Request(1, 3, 0, 1), TIMEOUT_S)
-        slave.faults = [Fault("crc", times=1)]
-        asyncio.get_running_loop().call_later(0.3, slave.put, "holding", 3, [1003])  # it falls back by itself
-        return (await bus.write(Request(1, 6, 3, 1, (77,)), TIMEOUT_S)).outcome
-
-    assert run_virtual(main()) is Outcome.NOT_DONE
 
 
 def test_one_question_at_a_time_whoever_asks() -> None:
