@@ -85,10 +85,11 @@ class Rig:
     def write_site(self, body: str, *, commit_every: str = "1s", batch: str = "10s", quota: str = "200MB") -> None:
         """Writes the site file: `body` holds ports, devices and limits."""
         assert self.broker is not None
+        link_port = self.link_port or self.broker.port
         self.site_file.write_text(
             f'[gateway]\nid = "{self.gateway}"\nkey = "{self.key_file.name}"\nsocket = "{self.socket}"\n'
             f'[store]\npath = "{self.store.name}"\ncommit_every = "{commit_every}"\nquota = "{quota}"\n'
-            f'[[link]]\nid = "fibre"\ndriver = "mqtt"\nhost = "127.0.0.1"\nport = {self.link_port or self.broker.port}\n'
+            f'[[link]]\nid = "fibre"\ndriver = "mqtt"\nhost = "127.0.0.1"\nport = {link_port}\n'
             f'version = "{self.broker.version}"\nbatch = "{batch}"\n{self.link_extra}\n{body}'
         )
 
@@ -101,6 +102,10 @@ class Rig:
 
     def alive(self, name: str) -> bool:
         return name in self._processes and self._processes[name].poll() is None
+
+    def ended(self) -> list[str]:
+        """The processes that nobody has ended and that do not run any more."""
+        return [name for name, process in self._processes.items() if process.poll() is not None]
 
     def kill(self, name: str) -> None:
         """-9."""
@@ -134,7 +139,7 @@ class Rig:
         """Asks the gateway at its socket. Raises NoDaemon."""
         return ask_once(self.socket, {"ask": what, **more})
 
-    def asked(self, what: str) -> Any | None:
+    def asked(self, what: str) -> Any:
         """The same; None while nobody answers."""
         try:
             return self.ask(what)

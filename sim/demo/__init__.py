@@ -45,7 +45,7 @@ def command(keep: Path | None) -> None:
 
 
 def play(folder: Path, *, pace: float = 1.0, kept: bool = False) -> int:
-    """Plays the story in `folder`: 0 when every book balanced at the end, else 1. `pace` 0.3 is about three times as fast."""
+    """Plays the story in `folder`; 0 when all books agreed at the end, else 1. `pace` scales the story's pauses."""
     from sim.demo.story import tell
 
     return tell(folder, pace=pace, kept=kept)

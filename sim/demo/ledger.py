@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edge.contract import Kind
+from sim.demo.screen import took_words
 from sim.demo.witness import AlarmKey, ReadingKey
 from sim.rig import Rig
 
@@ -110,15 +111,15 @@ def _sums(ledger: Ledger, lost: int, repeated: int) -> list[str]:
     if ledger.taken != ledger.settled + ledger.held + ledger.evicted:
         problems.append("the gateway's own account does not balance")
     if ledger.held:
-        problems.append(f"{ledger.held} readings are still held by the gateway")
+        problems.append(f"{_readings(ledger.held)} still held by the gateway")
     if ledger.evicted:
-        problems.append(f"{ledger.evicted} readings were given up by the gateway")
+        problems.append(f"{_readings(ledger.evicted)} given up by the gateway")
     if lost:
-        problems.append(f"{lost} readings are lost: taken by the gateway, not at the province")
+        problems.append(f"{_readings(lost)} lost: taken by the gateway, not at the province")
     if ledger.stored > ledger.taken:
-        problems.append(f"the province has {ledger.stored - ledger.taken} readings more than were taken")
+        problems.append(f"{_readings(ledger.stored - ledger.taken)} at the province that nobody took")
     if repeated:
-        problems.append(f"{repeated} readings are at the province twice")
+        problems.append(f"{_readings(repeated)} at the province twice")
     if not ledger.seen:
         problems.append("the witness saw no reading, so nothing was proven")
     return problems
@@ -144,28 +145,28 @@ def _alarms(ledger: Ledger) -> list[str]:
 
 
 def _order(ledger: Ledger) -> list[str]:
-    kinds = list(ledger.order)
-    if Kind.ALARM in kinds and Kind.ROUNDS in kinds and kinds.index(Kind.ROUNDS) < kinds.index(Kind.ALARM):
+    first = next((kind for kind in ledger.order if kind in (Kind.ALARM, Kind.ROUNDS)), Kind.ALARM)
+    if first != Kind.ALARM:
         return ["readings overtook the alarm when the network came back"]
     return []
 
 
-def reds(ledger: Ledger) -> tuple[list[float], list[float]]:
-    """How long red alarms took to the province in seconds: raised with a network; and raised without, since it was back."""
-    direct, waited = [], []
-    for (_, level, _, at_ms), received_at_ms in sorted(ledger.alarms.items(), key=lambda item: item[1]):
-        if level == "red":
-            in_the_dark = at_ms < ledger.back_at_ms <= received_at_ms
-            (waited if in_the_dark else direct).append(
-                (received_at_ms - (ledger.back_at_ms if in_the_dark else at_ms)) / 1000
-            )
+def reds(ledger: Ledger) -> tuple[list[int], list[int]]:
+    """How many ms red alarms took to the province: raised with a network, since then; without, since it was back."""
+    direct: list[int] = []
+    waited: list[int] = []
+    for (_, level, _, at_ms), received_at_ms in ledger.alarms.items():
+        if level == "red" and at_ms < ledger.back_at_ms <= received_at_ms:
+            waited.append(received_at_ms - ledger.back_at_ms)
+        elif level == "red":
+            direct.append(received_at_ms - at_ms)
     return direct, waited
 
 
 def _red_words(ledger: Ledger) -> str:
     direct, waited = reds(ledger)
-    words = [f"after {max(direct):.2f} s"] if direct else []
-    words += [f"{max(waited):.1f} s after the network came back"] if waited else []
+    words = [f"after {took_words(max(direct))}"] if direct else []
+    words += [f"{took_words(max(waited))} after the network came back"] if waited else []
     return f"red alarm at the province {', and '.join(words)}" if words else "no red alarm at the province"
 
 
@@ -183,6 +184,10 @@ def _notes(ledger: Ledger, uncommitted: int) -> tuple[str, ...]:
 def _alarm_words(key: AlarmKey) -> str:
     limit, level, change, at_ms = key
     return f"{limit} {level} {change} at {at_ms}"
+
+
+def _readings(count: int) -> str:
+    return "1 reading is" if count == 1 else f"{_number(count)} readings are"
 
 
 def _number(count: int) -> str:

@@ -1,7 +1,7 @@
 """The road between the gateway and the province's broker: a TCP relay on loopback that can be cut and mended.
 
-Cut, it refuses every connection and what was on the way is gone, while the broker and the province at the other end live
-on, as when a landslide takes the fibre. One thread of its own; real time only.
+Cut, it refuses every connection and what was on the way is gone, while the broker and the province at its far end
+live on, as when a landslide takes the fibre. One thread of its own; real time only.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ class Road:
                     continue
                 ready = [key.fileobj for key, _ in selector.select(LOOK_S)]
             with self._lock:
-                for end in ready:
-                    if isinstance(end, socket.socket) and end.fileno() >= 0:
-                        self._serve(end)
+                for found in ready:
+                    if isinstance(found, socket.socket) and found.fileno() >= 0:
+                        self._serve(found)
 
     def _serve(self, end: socket.socket) -> None:
         if end is self._listener:

@@ -6,6 +6,7 @@ Plain text for any terminal and any log; colour only where the output is a termi
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ WHO_WIDTH = 9
 GAUGE_CELLS = 24
 GAUGE_LOW_M, GAUGE_HIGH_M = 418.6, 421.0
 GAUGE_MARKS = {"Y": 419.5, "O": 420.0, "R": 420.5}  # as in pond.toml
+CLOCKS_AGREE_MS = 10  # the gateway sets its clock by the province's receipts: within half a round trip
 LINE_START = 20  # columns before the text of a line
 
 
@@ -26,6 +28,13 @@ def level_words(level: str) -> str:
     """`RED 红`, in its colour."""
     words = f"{'cleared' if level == 'none' else level.upper()} {CHINESE[level]}"
     return click.style(words, fg=COLOURS[level], bold=True)
+
+
+def took_words(milliseconds: int) -> str:
+    """A duration between two clocks as people say it: `under 10 ms`, `80 ms`, `2.3 s`."""
+    if milliseconds < CLOCKS_AGREE_MS:
+        return f"under {CLOCKS_AGREE_MS} ms"
+    return f"{milliseconds} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
 
 
 def gauge(level_m: float) -> str:
@@ -62,12 +71,20 @@ class Screen:
             click.echo(" " * LINE_START + click.style(line, dim=True))
 
     def line(self, who: str, text: str) -> None:
-        """One event."""
-        click.echo(f"{self._seconds()}  {who:<{WHO_WIDTH}} {text}")
+        """One event. A long one goes on below itself."""
+        first, *more = textwrap.wrap(click.unstyle(text), WIDTH - LINE_START) or [""]
+        click.echo(f"{self._seconds()}  {who:<{WHO_WIDTH}} {first if more else text}")
+        for part in more:
+            click.echo(" " * LINE_START + part)
 
     def alarm(self, who: str, level: str, text: str) -> None:
         """One event of an alarm."""
         self.line(who, f"{level_words(level)}  {text}")
+
+    def paragraph(self, text: str, colour: str | None = None) -> None:
+        """Text outside the timeline."""
+        for part in textwrap.wrap(text, WIDTH - 2):
+            click.echo("  " + (click.style(part, fg=colour, bold=True) if colour else part))
 
     def status(self, values: Mapping[str, str], state: Mapping[str, Any] | None) -> None:
         """Where everything stands, on one line; `state` is the gateway's own status, None while it is dead."""
@@ -78,10 +95,11 @@ class Screen:
             return "gateway off: nobody measures, nobody judges"
         level = values.get("pond-level", "-")
         drawn = gauge(float(level)) if level != "-" else ""
-        shown = f"rain {values.get('rain-24h', '-')} mm  pond {level} m {drawn}  pore {values.get('pore-2', '-')} kPa"
+        rain, pore = values.get("rain-24h", "-"), values.get("pore-2", "-")
+        shown = f"rain {rain:>5} mm  pond {level} m {drawn}  pore {pore} kPa"
         account = state["store"]["account"]
         up = all(link["up"] for link in state["links"].values()) and bool(state["links"])
-        return f"{shown}  held {account['held']}, settled {account['settled']}  network {'up' if up else 'DOWN'}"
+        return f"{shown}  held {account['held']:>3} settled {account['settled']:>3}  network {'up' if up else 'DOWN'}"
 
     def _seconds(self) -> str:
         return f"{time.monotonic() - self._start_s:6.1f} s"

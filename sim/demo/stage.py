@@ -1,4 +1,4 @@
-"""What runs behind the story: the rig's processes, the world, the witness; and waiting, during which all of it is shown.
+"""What runs behind the story: the rig's processes, the world, the witness; and waiting, with all of it shown.
 
 Everything happens in `_turn`, some ten times a second, whatever the story waits for: the water moves, what the gateway
 and the province say is printed. The story waits for what happens, never only for time, so a slow machine makes it
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from sim.demo.ledger import LEVELS
 from sim.demo.road import Road
-from sim.demo.screen import Screen
+from sim.demo.screen import Screen, took_words
 from sim.demo.witness import Witness
 from sim.demo.world import SITE_FILE, SLAVES_FILE, World
 from sim.rig import Rig
@@ -39,9 +39,10 @@ class Stage:
         self.pace = pace
         self.screen = Screen()
         self.rig = Rig(folder, GATEWAY)
-        self.broken_ms = 0  # UTC when the gateway was killed
+        self.killed_ms = 0  # UTC when the gateway was killed
         self.mended_ms = 0  # UTC when the network came back
         self._arrived: set[tuple[int, int]] = set()
+        self._levels: dict[str, str] = {}
         self._status_s = 0.0
 
     def __enter__(self) -> Stage:
@@ -76,6 +77,8 @@ class Stage:
         """Goes on until `holds()`; returns what it gave. Raises NotSoFar with `what` in words."""
         give_up_s = time.monotonic() + patience_s
         while not (found := holds()):
+            if ended := self.rig.ended():
+                raise NotSoFar(f"{' and '.join(ended)} ended by itself")
             if time.monotonic() > give_up_s:
                 raise NotSoFar(f"not within {patience_s:.0f} s: {what}")
             self._turn()
@@ -97,7 +100,7 @@ class Stage:
         for item in self.witness.news():
             self._show(item)
         self._show_arrivals()
-        if time.monotonic() - self._status_s > STATUS_EVERY_S * self.pace and self.witness.values:
+        if time.monotonic() - self._status_s > STATUS_EVERY_S * self.pace and "pond-level" in self.witness.values:
             self._status_s = time.monotonic()
             self.screen.status(self.witness.values, self.rig.asked("status"))
         time.sleep(TURN_S)
@@ -107,7 +110,11 @@ class Stage:
     def _show(self, item: dict[str, Any]) -> None:
         if "alarm" in item:
             alarm = item["alarm"]
-            self.screen.alarm("gateway", alarm["level"], alarm["text"].partition(": ")[2])
+            before = self._levels.get(alarm["limit"], "none")
+            self._levels[alarm["limit"]] = alarm["level"]
+            eased = LEVELS.index(alarm["level"]) < LEVELS.index(before) and alarm["level"] != "none"
+            text = alarm["text"].partition(": ")[2] + (f": eased from {before.upper()}" if eased else "")
+            self.screen.alarm("gateway", alarm["level"], text)
         elif not item["event"]["about"].startswith("limit "):
             self.screen.line("gateway", f"{item['event']['about']}: {item['event']['text']}")
 
@@ -117,11 +124,10 @@ class Stage:
         ):
             if (epoch, seq) not in self._arrived:
                 self._arrived.add((epoch, seq))
-                late_s = (received_ms - at_ms) / 1000
-                since = f"here {late_s:.2f} s after it was raised"
+                since = f"here {took_words(received_ms - at_ms)} after it was raised"
                 if at_ms < self.mended_ms <= received_ms:
-                    back_s = (received_ms - self.mended_ms) / 1000
-                    since = f"raised in the dark {late_s:.0f} s ago, here {back_s:.1f} s after the network came back"
+                    late, back = took_words(received_ms - at_ms), took_words(received_ms - self.mended_ms)
+                    since = f"raised in the dark {late} ago, here {back} after the network came back"
                 self.screen.alarm("province", LEVELS[level], f"{limit}: {since}")
 
     # -- what the story looks for --------------------------------------------------------------------------------
@@ -149,7 +155,7 @@ class Stage:
     def kill_gateway(self) -> None:
         """kill -9, as a power cut would."""
         self.rig.kill("gateway")
-        self.broken_ms = time.time_ns() // 1_000_000
+        self.killed_ms = time.time_ns() // 1_000_000
 
     def mend_network(self) -> None:
         self.mended_ms = time.time_ns() // 1_000_000

@@ -15,12 +15,13 @@ from sim.broker import BrokerFailed, BrokerMissing
 from sim.demo.ledger import collect, verdict
 from sim.demo.stage import GATEWAY, NotSoFar, Stage
 
-BEFORE_STORM_HOURS = 9.0  # of the record: what Pond gives at each hour is in its docstring's terms, and fixed
+BEFORE_STORM_HOURS = 9.0  # of the record; what the water does at each hour is fixed: see Pond
 POND_RED_HOURS = 26.0  # the pond is red by then, the dam has not noticed
 DARK_HOURS = 27.2
 PORE_RED_HOURS = 34.0
 END_HOURS = 48.0
 DRAINED_READINGS = 60  # what is left when the backlog is gone: the readings of the last seconds
+SETTLE_S = 2.5  # two rounds with still water: no alarm is raised in the instant the gateway is told to end
 LOG_LINES = 8
 WEATHER_UNIT = 4
 RED_LIMITS = ("pond-level-high", "pore-2-high")
@@ -48,9 +49,9 @@ def _opening(stage: Stage) -> None:
     stage.screen.title(
         [
             click.style("Fengsui 烽燧 · a tailings pond, guarded   尾矿库值守演示", bold=True),
-            "Five instruments on one RS-485 wire at 9600 baud (a pseudo-terminal with the wire's own time) play recorded",
-            "series, an hour of the record each second; the storm is a recorded one, three times as heavy. The gateway is",
-            "the real one. The province's end opens, checks and stores what arrives, and signs for it. Nothing is faked.",
+            "Five instruments on one RS-485 wire of 9600 baud (a pseudo-terminal with a wire's timing) play recorded",
+            "series, an hour of the record each second; the storm is a recorded one, three times as heavy. The gateway",
+            "is the real one, reading each second. The province opens, checks and stores what comes, and signs for it.",
             f"MQTT {stage.broker.version} broker: {broker}",
             f"meanwhile, in another terminal:  {_fengsui()} status --socket {stage.rig.socket}",
         ]
@@ -141,9 +142,9 @@ def _back(stage: Stage) -> None:
     stage.screen.line("network", click.style("MENDED", fg="green", bold=True) + f", {held} readings wait")
     stage.until("the red alarm of the dam is at the province", lambda: stage.at_province("pore-2-high", "red"))
     stage.until("the backlog is gone", lambda: stage.held() <= DRAINED_READINGS)
-    packets = stage.rig.province("SELECT kind, entries, bytes FROM packets WHERE id > ? ORDER BY id LIMIT 4", before)
-    words = ", ".join(f"{Kind(kind).name.lower()} ({entries} in {size} bytes)" for kind, entries, size in packets)
-    stage.screen.line("province", f"the first packets were: {words}")
+    packets = stage.rig.province("SELECT kind, entries, bytes FROM packets WHERE id > ? ORDER BY id LIMIT 5", before)
+    words = ", ".join(f"{entries} {Kind(kind).name.lower()} ({size} B)" for kind, entries, size in packets)
+    stage.screen.line("province", f"first came: {words}")
     stage.dwell(2)
 
 
@@ -151,10 +152,10 @@ def _spillway(stage: Stage) -> None:
     stage.screen.act("Because they knew", "泄洪", "The bureau has the spillway opened.")
     since_ms = stage.mended_ms
     stage.world.spillway_open = True
-    stage.go(1.0, END_HOURS)
+    stage.go(0.8, END_HOURS)
     stage.until("the pond falls below red", lambda: stage.raised("pond-level-high", "orange", since_ms))
-    stage.dwell(1)
     stage.go(0.0, END_HOURS)
+    stage.dwell(SETTLE_S / stage.pace)
 
 
 ACTS: tuple[Callable[[Stage], None], ...] = (_morning, _cable, _storm, _cut, _power, _back, _spillway)
@@ -167,13 +168,13 @@ def _account(stage: Stage, kept: bool) -> int:
     stage.quieten()
     stage.until("the province has signed for everything", stage.rig.settled)
     witness = stage.witness
-    found = verdict(collect(stage.rig, witness.readings, witness.alarms, stage.broken_ms, stage.mended_ms, RED_LIMITS))
-    colour = "red" if found.problems else "green"
-    click.echo("\n  " + click.style(found.line, fg=colour, bold=True))
+    found = verdict(collect(stage.rig, witness.readings, witness.alarms, stage.killed_ms, stage.mended_ms, RED_LIMITS))
+    click.echo("")
+    stage.screen.paragraph(found.line, "red" if found.problems else "green")
     for note in found.notes:
-        click.echo(f"  {note}")
+        stage.screen.paragraph(note)
     for problem in found.problems:
-        click.echo(click.style(f"  WRONG: {problem}", fg="red", bold=True))
+        stage.screen.paragraph(f"WRONG: {problem}", "red")
     _farewell(stage, kept)
     return 1 if found.problems else 0
 

@@ -36,7 +36,7 @@ class Witness:
 
     def news(self) -> list[dict[str, Any]]:
         """New alarms and events, oldest first; rounds are only written down."""
-        items = []
+        items: list[dict[str, Any]] = []
         while True:
             try:
                 item = self._queue.get_nowait()

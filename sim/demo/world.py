@@ -1,9 +1,9 @@
 """The pond of the demonstration: recorded rain, and what the water does because of it, hour by hour of the record.
 
-Rain is a recorded storm of 39 mm in 24 h, RAIN_FACTOR times as heavy. The catchment gives it to the pond with a delay, and
-the water in the pond soaks into the dam with a longer one; `pore-2` is a recorded piezometer plus that. Everything else
-on the wire is played by `sim.modbus` from slaves.toml as it was recorded. `Pond` is pure; `World` lets time pass and sets
-the registers of the running slaves. No chance anywhere: the same hour has the same water.
+Rain is a recorded storm of 39 mm in 24 h, RAIN_FACTOR times as heavy. The catchment gives it to the pond with a delay,
+and the water in the pond soaks into the dam with a longer one; `pore-2` is a recorded piezometer plus that. Everything
+else on the wire is played by `sim.modbus` from slaves.toml as it was recorded. `Pond` is pure; `World` lets time pass
+and sets the registers of the running slaves. No chance anywhere: the same hour has the same water.
 """
 
 from __future__ import annotations

@@ -1,0 +1,205 @@
+"""The demonstration runs from beginning to end, with both brokers; and its verdict can not be talked into a yes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge.contract import Kind
+from sim.broker import mosquitto_path
+from sim.demo.ledger import UNCOMMITTED_MS, Ledger, verdict
+from sim.demo.road import Road
+from sim.demo.screen import gauge, took_words
+from sim.demo.world import Pond
+
+PACE = 0.3  # of the story's pauses; what the gateway itself needs (a silent instrument, a lost link) stays as long
+PLAY = "import sys, pathlib; from sim.demo import play; sys.exit(play(pathlib.Path(sys.argv[1]), pace={pace}))"
+WITHOUT_MOSQUITTO = "import sim.broker; sim.broker.mosquitto_path = lambda: None; " + PLAY
+PATIENCE_S = 240.0  # it takes some 35 s
+
+RED = ("pond-level-high", "red", "changed", 5_000)
+DARK = ("pore-2-high", "red", "raised", 20_500)
+BALANCED = Ledger(
+    *(4210, 4210, 0, 0, 4210, 4210, 4210),
+    seen={(1_000, "pond-level"): 418.6, (2_000, "pond-level"): None},
+    arrived={(1_000, "pond-level"): 418.6, (2_000, "pond-level"): None, (3_000, "pond-level"): 418.7},
+    raised=frozenset({RED, DARK}),
+    alarms={RED: 5_300, DARK: 31_500},
+    killed_at_ms=20_000,
+    back_at_ms=30_000,
+    order=(Kind.ALARM, Kind.ROUNDS),
+    expected=("pond-level-high", "pore-2-high"),
+)
+
+# ---- the whole story
+
+
+@pytest.fixture
+def stories(tmp_path: Path) -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """The story with each broker there is, at the same time."""
+    scripts = {"amqtt": WITHOUT_MOSQUITTO} | ({"Mosquitto": PLAY} if mosquitto_path() else {})
+    running = {name: start(script.format(pace=PACE), str(tmp_path / name)) for name, script in scripts.items()}
+    yield running
+    for process in running.values():
+        end(process)
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+    return subprocess.Popen(
+        [sys.executable, "-c", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+def test_the_whole_story(stories: dict[str, subprocess.Popen[str]]) -> None:
+    for broker, process in stories.items():
+        text, _ = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0, text
+        assert f"broker: {broker}" in text
+        account = re.search(r"taken ([\d ]+) = settled ([\d ]+); lost 0; repeated 0; red alarm at the province", text)
+        assert account is not None, text
+        assert account[1] == account[2]
+        assert int(account[1].replace(" ", "")) > 200
+        assert "RED 红  pore-2-high: raised in the dark" in text
+        assert re.search(r"first came: \d+ alarm", text)
+        assert "WRONG" not in text
+
+
+def test_an_interrupted_story_leaves_no_process(tmp_path: Path) -> None:
+    script = f"import sys; from sim.demo import command; command(['--keep', {str(tmp_path / 'kept')!r}])"
+    process = start(script)
+    try:
+        assert process.stdout is not None
+        while "the first readings are here" not in (line := process.stdout.readline()):
+            assert line, "it ended by itself"
+        process.send_signal(signal.SIGINT)
+        text, _ = process.communicate(timeout=30)
+    finally:
+        end(process)
+    assert process.returncode == 130
+    assert "every process of the demonstration has been ended" in text
+    assert_no_process_of(str(tmp_path))
+
+
+def assert_no_process_of(word: str) -> None:
+    """No command line on this machine holds `word`."""
+    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert not [line for line in lines if word.encode() in line]
+
+
+def test_keep_refuses_a_folder_that_is_in_use(tmp_path: Path) -> None:
+    (tmp_path / "something").touch()
+    script = f"from sim.demo import command; command(['--keep', {str(tmp_path)!r}])"
+    process = start(script)
+    text, _ = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "is not empty" in text
+
+
+# ---- the verdict
+
+
+def test_a_balanced_account_in_plain_words() -> None:
+    found = verdict(BALANCED)
+    assert found.problems == ()
+    assert found.line == (
+        "taken 4 210 = settled 4 210; lost 0; repeated 0; "
+        "red alarm at the province after 300 ms, and 1.5 s after the network came back"
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"stored": 4209, "keys": 4209, "instants": 4209}, "1 reading is lost"),
+        ({"seen": {**BALANCED.seen, (9_000, "pore-2"): 1.0}}, "1 reading is lost"),
+        ({"stored": 4211, "keys": 4210, "instants": 4210}, "1 reading is at the province twice"),
+        ({"stored": 4211, "keys": 4211, "instants": 4210}, "1 reading is at the province twice"),
+        ({"stored": 4211, "keys": 4211, "instants": 4211}, "1 reading is at the province that nobody took"),
+        ({"arrived": {**BALANCED.arrived, (2_000, "pond-level"): 0.0}}, "was None and arrived as 0.0"),
+        ({"alarms": {RED: 5_300}}, "an alarm is lost: pore-2-high red raised at 20500"),
+        ({"alarms": {DARK: 31_500}, "raised": frozenset({DARK})}, "no red alarm of pond-level-high reached"),
+        ({"raised": frozenset({RED})}, "an alarm nobody saw raised: pore-2-high"),
+        ({"settled": 4200, "held": 10}, "10 readings are still held"),
+        ({"settled": 4200, "evicted": 10}, "10 readings are given up"),
+        ({"taken": 4211}, "own account does not balance"),
+        ({"order": (Kind.ROUNDS, Kind.ALARM)}, "readings overtook the alarm"),
+        ({"order": (Kind.ROUNDS,)}, "readings overtook the alarm"),
+        ({"seen": {}}, "nothing was proven"),
+    ],
+)
+def test_what_is_wrong_is_said(wrong: dict[str, object], words: str) -> None:
+    problems = verdict(replace(BALANCED, **wrong)).problems  # type: ignore[arg-type]
+    assert any(words in problem for problem in problems), problems
+
+
+def test_only_readings_just_before_the_kill_may_be_uncommitted() -> None:
+    killed_ms = BALANCED.killed_at_ms
+    for at_ms, may in [(killed_ms - 500, True), (killed_ms - UNCOMMITTED_MS - 1, False), (killed_ms + 1, False)]:
+        found = verdict(replace(BALANCED, seen={**BALANCED.seen, (at_ms, "pore-2"): 130.0}))
+        assert (found.problems == ()) is may, at_ms
+        assert any("not committed yet" in note for note in found.notes) is may
+
+
+# ---- the parts
+
+
+def test_the_water_makes_the_story_possible() -> None:
+    """Each limit is crossed in the act that speaks of it."""
+    from sim.demo import story
+
+    pond = Pond()
+    assert pond.level_m(story.BEFORE_STORM_HOURS) < 419.0
+    assert pond.level_m(story.POND_RED_HOURS) > 420.5
+    assert pond.pore_kpa(story.DARK_HOURS) < 137.0
+    assert pond.pore_kpa(story.PORE_RED_HOURS) > 139.0
+    assert pond.rain_24h_mm(story.POND_RED_HOURS) > 100.0
+    assert pond.beach_m(story.PORE_RED_HOURS) > 0.0
+
+
+def test_a_cut_road_refuses_and_a_mended_one_carries() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as far:
+        far.settimeout(10)
+        road = Road(far.getsockname()[1])
+        try:
+            near = socket.create_connection(("127.0.0.1", road.port), timeout=10)
+            end_ = far.accept()[0]
+            near.sendall(b"up")
+            assert end_.recv(10) == b"up"
+            end_.sendall(b"down")
+            assert near.recv(10) == b"down"
+            road.cut()
+            assert near.recv(10) == b""
+            assert end_.recv(10) == b""
+            with pytest.raises(OSError):
+                socket.create_connection(("127.0.0.1", road.port), timeout=1).recv(1)
+            road.mend()
+            with socket.create_connection(("127.0.0.1", road.port), timeout=10) as again:
+                again.sendall(b"again")
+                assert far.accept()[0].recv(10) == b"again"
+        finally:
+            road.close()
+
+
+def test_the_screens_words() -> None:
+    assert took_words(-3) == took_words(8) == "under 10 ms"
+    assert took_words(80) == "80 ms"
+    assert took_words(2345) == "2.3 s"
+    assert gauge(418.0) == "[         Y    O    R    ]"
+    assert gauge(420.6).count("=") == 17
+    assert len(gauge(500.0)) == len(gauge(0.0))
