@@ -1,4 +1,4 @@
-"""What a process and its children have cost, read from /proc (Linux, proc(5)). A process that is gone counts nothing."""
+"""What a process and its children have cost, from /proc (Linux, proc(5)). A process that is gone counts nothing."""
 
 from __future__ import annotations
 

@@ -88,10 +88,6 @@ def site_text(address: str, every: str = "1s") -> str:
         lines += [f"scale = {register.step}"]
         if register.address in LIMITS:
             never = U16_MOST * float(register.step)
-            limits += [
-                "[[limit]]",
-                f'id = "high.{register.name}"',
-                f'point = "{register.name}"',
-                f"above = {{ red = {never:.0f} }}",
-            ]
+            limits += ["[[limit]]", f'id = "high.{register.name}"', f'point = "{register.name}"']
+            limits += [f"above = {{ red = {never:.0f} }}"]
     return "\n".join([*lines, *limits]) + "\n"
