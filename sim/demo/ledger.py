@@ -165,7 +165,7 @@ def reds(ledger: Ledger) -> tuple[list[int], list[int]]:
 
 def _red_words(ledger: Ledger) -> str:
     direct, waited = reds(ledger)
-    words = [f"after {took_words(max(direct))}"] if direct else []
+    words = [f"in {took_words(max(direct))}"] if direct else []
     words += [f"{took_words(max(waited))} after the network came back"] if waited else []
     return f"red alarm at the province {', and '.join(words)}" if words else "no red alarm at the province"
 

@@ -88,7 +88,7 @@ class Screen:
 
     def status(self, values: Mapping[str, str], state: Mapping[str, Any] | None) -> None:
         """Where everything stands, on one line; `state` is the gateway's own status, None while it is dead."""
-        click.echo(click.style(f"{self._seconds()}  {'':{WHO_WIDTH}} {self._standing(values, state)}", dim=True))
+        click.echo(click.style(f"{self._seconds()}  · {self._standing(values, state)}", dim=True))
 
     def _standing(self, values: Mapping[str, str], state: Mapping[str, Any] | None) -> str:
         if state is None:

@@ -68,7 +68,9 @@ def _morning(stage: Stage) -> None:
     stage.screen.line("gateway", "runs, 13 points of 5 instruments, 5 limits")
     stage.until("readings at the province", lambda: stage.rig.one("SELECT COUNT(*) FROM readings"))
     size = stage.rig.one("SELECT SUM(bytes) FROM packets")
-    stage.screen.line("province", f"the first readings are here, each packet sealed ({size} bytes so far)")
+    stage.screen.line(
+        "province", f"the first readings are here, each packet sealed ({size} bytes, with the site's description)"
+    )
     stage.dwell(5)
 
 
@@ -143,7 +145,7 @@ def _back(stage: Stage) -> None:
     stage.until("the red alarm of the dam is at the province", lambda: stage.at_province("pore-2-high", "red"))
     stage.until("the backlog is gone", lambda: stage.held() <= DRAINED_READINGS)
     packets = stage.rig.province("SELECT kind, entries, bytes FROM packets WHERE id > ? ORDER BY id LIMIT 5", before)
-    words = ", ".join(f"{entries} {Kind(kind).name.lower()} ({size} B)" for kind, entries, size in packets)
+    words = ", ".join(f"{Kind(kind).name.lower()} ×{entries} ({size} B)" for kind, entries, size in packets)
     stage.screen.line("province", f"first came: {words}")
     stage.dwell(2)
 
@@ -186,7 +188,7 @@ def _farewell(stage: Stage, kept: bool) -> None:
         click.echo(f"  site file   {stage.rig.site_file}")
         click.echo(f"  province    {stage.rig.database}   (sqlite3: entries, readings, alarms, packets)")
         click.echo(f"  logs        {folder}/gateway.log, province.log")
-        click.echo(f"  run it      {_fengsui()} check {stage.rig.site_file}")
+        click.echo(f"  check it    {_fengsui()} check {stage.rig.site_file}")
     else:
         click.echo("  next: keep the files with  fengsui-sim demo --keep FOLDER,  or begin your own site:")
         click.echo(f"        {_fengsui()} check deploy/sites/tailings_pond.toml   (gateway {GATEWAY} was one like it)")
