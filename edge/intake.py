@@ -218,7 +218,7 @@ class Intake:
             ready = [every for every, instant in due.items() if instant <= at_ms]
             now_ms = self._clock.now().at_ms
             if abs(now_ms - at_ms) > CLOCK_JUMP_MS and at_ms != start_ms:
-                at_ms = now_ms // 1000 * 1000
+                at_ms = (now_ms + 500) // 1000 * 1000
             yield at_ms, ready
             now_ms = self._clock.now().at_ms
             following = {every: (now_ms // every + 1) * every for every in device.groups}

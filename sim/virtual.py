@@ -14,6 +14,10 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+QUANTUM_S = 1e-6  # every turn of the loop takes some time, as on a real machine: asyncio fires timers a hair early,
+# and who then waits for the rest of that hair must not wait for ever
+
+
 class Deadlock(Exception):
     """Everything waits, and nothing is left that could wake it."""
 
@@ -31,7 +35,7 @@ class _Selector(selectors.BaseSelector):
             return ready
         if timeout is None:
             raise Deadlock("everything waits, and no timer is armed")
-        self.now_s += max(0.0, timeout)
+        self.now_s += max(timeout, QUANTUM_S)
         return []
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:

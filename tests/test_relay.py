@@ -1,0 +1,416 @@
+"""Gateway and province face to face in virtual time, over a link that loses, repeats, delays and breaks.
+
+Real are the store (a file), the packets, the relay and the province's core; the network is a few lines here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.clock import BUILT_MS
+from edge.contract import Alarm, Change, ClockQuality, Level, LinkState, Round, Rule, Sent
+from edge.errors import LinkLost
+from edge.keeper import Keeper
+from edge.packing import alarm_entry, round_entry
+from edge.relay import Relay
+from edge.wire.sheet import Sheet, SheetGroup, SheetLimit, SheetPoint
+from sim.province import Province
+from sim.virtual import run
+
+ROOT = bytes(range(32))
+START_MS = BUILT_MS + 86_400_000
+POINTS = tuple(SheetPoint(f"p{i}", "m", Decimal("0.01"), None, None) for i in range(3))
+
+
+class Network:
+    """Carries packets to a province and its receipts back. Each fault is a chance; all from one seed."""
+
+    def __init__(self, province: Province, *, seed: int = 1, lost: float = 0.0, repeated: float = 0.0) -> None:
+        self.province = province
+        self.up = True
+        self.delay_s = 0.05
+        self.lost = lost
+        self.repeated = repeated
+        self.refusing = False
+        self.receipts_reach_us = True
+        self.random = random.Random(seed)
+        self.links: list[MemoryLink] = []
+        self.sent: list[tuple[float, str, bytes]] = []
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def link(self, name: str, mtu_bytes: int = 4096) -> MemoryLink:
+        link = MemoryLink(self, name, mtu_bytes)
+        self.links.append(link)
+        return link
+
+    def carry(self, work: Callable[[], None]) -> None:
+        async def later() -> None:
+            await asyncio.sleep(self.delay_s * self.random.uniform(0.5, 2))
+            work()
+
+        copies = 2 if self.random.random() < self.repeated else 1
+        for _ in range(0 if self.random.random() < self.lost else copies):
+            task = asyncio.ensure_future(later())
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    def arrive(self, packet: bytes) -> None:
+        now_ms = START_MS + round(asyncio.get_running_loop().time() * 1000)
+        for answer in self.province.receive("g-1", packet, now_ms):
+            if self.receipts_reach_us:
+                self.carry(partial(self.links[0].receive, answer))
+
+
+class MemoryLink:
+    window = 8
+
+    def __init__(self, network: Network, name: str, mtu_bytes: int) -> None:
+        self.network = network
+        self.name = name
+        self.mtu_bytes = mtu_bytes
+        self.is_up = False
+        self.receive: Callable[[bytes], None] = lambda _packet: None
+
+    def state(self) -> LinkState:
+        return LinkState(self.is_up, "" if self.is_up else "cut", self.mtu_bytes)
+
+    async def run(self, receive: Callable[[bytes], None], changed: Callable[[], None]) -> None:
+        self.receive = receive
+        try:
+            while True:
+                if not self.network.up:
+                    raise LinkLost(self.name, "cut")
+                if not self.is_up:
+                    self.is_up = True
+                    changed()
+                await asyncio.sleep(0.2)
+        finally:
+            self.is_up = False
+
+    async def send(self, packet: bytes) -> Sent:
+        loop = asyncio.get_running_loop()
+        if self.network.refusing:
+            return Sent.NOT_SENT
+        self.network.sent.append((loop.time(), self.name, packet))
+        await asyncio.sleep(0.02)
+        if not self.network.up:
+            return Sent.UNKNOWN
+        self.network.carry(lambda: self.network.arrive(packet))
+        return Sent.SENT
+
+    def health(self) -> dict[str, Any]:
+        return {}
+
+
+class Gateway:
+    """Keeper and relay on a folder, without sensors."""
+
+    def __init__(self, folder: Path, network: Network, links: int = 1, batch_s: float = 10.0) -> None:
+        self.said: list[str] = []
+        self.times: list[tuple[float, float]] = []
+        say = lambda about, text: self.said.append(f"{about}: {text}")  # noqa: E731
+        self.keeper = Keeper(folder, 50_000_000, 1.0, call_at_once, make_sheet, say, lambda: "now", 1)
+        ways = {f"link{i}": (network.link(f"link{i}"), batch_s) for i in range(links)}
+        self.relay = Relay("g-1", ROOT, ways, self.keeper, say, lambda *time: self.times.append(time))
+        self.taken = 0
+
+    async def start(self) -> None:
+        await self.keeper.start()
+        self.tasks = [asyncio.ensure_future(self.keeper.run()), asyncio.ensure_future(self.relay.run())]
+
+    async def die(self) -> None:
+        """As with kill -9: nothing is flushed."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        if self.keeper._outbox is not None:
+            self.keeper._outbox.close()
+
+    def round(self) -> None:
+        at_ms = START_MS + round(asyncio.get_running_loop().time() * 1000)
+        self.taken += 1
+        values = (self.taken, self.taken * 2, None)
+        self.keeper.take(round_entry(Round(0, at_ms, values, b"\0\0\4", ClockQuality.TRUSTED)))
+
+    async def alarm(self, level: Level = Level.RED) -> None:
+        at_ms = START_MS + round(asyncio.get_running_loop().time() * 1000)
+        alarm = Alarm("high", "p0", level, Change.RAISED, Rule.ABOVE, 500, 400, at_ms, ClockQuality.TRUSTED)
+        await self.keeper.take_now([alarm_entry(alarm)])
+
+    def held(self) -> int:
+        return self.keeper.account().held_entries
+
+
+async def call_at_once(work: Callable[[], Any]) -> Any:
+    return work()
+
+
+def make_sheet(epoch: int, next_seq: int, bodies: list[bytes]) -> tuple[bytes, bytes]:
+    if bodies:
+        return Sheet.decode(bodies[0]).digest, bodies[0]
+    limits = (SheetLimit("high", "p0", 0, ((4, 400),)),)
+    sheet = Sheet("g-1", epoch, next_seq, START_MS, (SheetGroup(1000, POINTS),), limits)
+    return sheet.digest, sheet.encode()
+
+
+def world(folder: Path, story: Callable[[Network, Gateway], Awaitable[None]], links: int = 1, **faults: float) -> None:
+    province = Province(folder / "province.db", lambda _gateway: ROOT, durable=False)
+
+    async def play() -> None:
+        network = Network(province, **faults)  # type: ignore[arg-type]
+        gateway = Gateway(folder / "store", network, links)
+        await gateway.start()
+        await story(network, gateway)
+        await gateway.die()
+
+    try:
+        run(play())
+    finally:
+        province.close()
+
+
+def stored(network: Network) -> list[tuple[int, Any]]:
+    """(seq, first value) of each round at the province; a repeat would show as two."""
+    return network.province._store._db.execute(
+        "SELECT seq, steps FROM readings WHERE point = 'p0' ORDER BY seq"
+    ).fetchall()
+
+
+def alarms(network: Network) -> list[tuple[int, int]]:
+    """(taken, received) of each alarm, ms."""
+    return network.province._store._db.execute("SELECT at_ms, received_at_ms FROM alarms ORDER BY seq").fetchall()
+
+
+async def rounds(gateway: Gateway, count: int) -> None:
+    for _ in range(count):
+        gateway.round()
+        await asyncio.sleep(1)
+
+
+async def drained(gateway: Gateway, within_s: float = 900.0) -> None:
+    for _ in range(int(within_s)):
+        if not gateway.held():
+            return
+        await asyncio.sleep(1)
+    raise AssertionError(f"{gateway.held()} entries are still held after {within_s} s")
+
+
+def values(network: Network) -> list[Any]:
+    return sorted(value for _, value in stored(network))
+
+
+def test_on_a_good_link_everything_arrives_once_and_is_settled(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        await rounds(gateway, 60)
+        await drained(gateway, 30)
+        assert values(network) == list(range(1, 61))
+        assert network.province.counts["repeated"] == 0
+        assert len(network.sent) < 15, "rounds are packed together"
+        assert gateway.times, "the province's time was learnt"
+
+    world(tmp_path, story)
+
+
+def test_over_a_link_that_loses_and_repeats_nothing_is_lost_and_nothing_arrives_twice(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        await rounds(gateway, 200)
+        await drained(gateway)
+        assert values(network) == list(range(1, 201))
+        assert gateway.keeper.account().balanced
+
+    world(tmp_path, story, lost=0.3, repeated=0.3)
+
+
+def test_an_alarm_overtakes_any_backlog(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        network.up = False
+        for _ in range(3000):
+            gateway.round()
+        await asyncio.sleep(60)
+        network.up = True
+        await asyncio.sleep(10)
+        await gateway.alarm()
+        await drained(gateway)
+        taken_ms, received_ms = alarms(network)[0]
+        assert received_ms - taken_ms < 300
+        assert values(network) == list(range(1, 3001))
+
+    world(tmp_path, story)
+
+
+def test_an_alarm_raised_in_the_dark_is_the_first_thing_after_the_sheet(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        await rounds(gateway, 20)
+        network.up = False
+        await asyncio.sleep(5)
+        await rounds(gateway, 100)
+        await gateway.alarm()
+        back_ms = START_MS + round(asyncio.get_running_loop().time() * 1000)
+        network.up = True
+        await drained(gateway)
+        assert alarms(network)[0][1] - back_ms < 10_000, "a link that is back is used within 10 s"
+        first = network.province._store._db.execute(
+            "SELECT kind FROM packets WHERE received_at_ms >= ? ORDER BY id LIMIT 1", (back_ms,)
+        ).fetchone()
+        assert first == (1,)
+
+    world(tmp_path, story)
+
+
+def test_an_alarm_goes_out_on_every_link_and_is_stored_once(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        await asyncio.sleep(5)
+        before = len(network.sent)
+        await gateway.alarm()
+        await asyncio.sleep(0.04)
+        assert sorted(name for _, name, _ in network.sent[before:]) == ["link0", "link1"]
+        await drained(gateway, 30)
+        assert len(alarms(network)) == 1
+
+    world(tmp_path, story, links=2)
+
+
+def test_two_links_share_the_backlog_without_sending_it_twice(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        network.up = False
+        for _ in range(3000):
+            gateway.round()
+        await asyncio.sleep(30)
+        network.up = True
+        await drained(gateway)
+        assert values(network) == list(range(1, 3001))
+        assert network.province.counts["repeated"] <= 1
+
+    world(tmp_path, story, links=2)
+
+
+def test_without_receipts_nothing_leaves_the_store_and_repeats_slow_down(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        network.receipts_reach_us = False
+        await rounds(gateway, 30)
+        await gateway.alarm()
+        held = gateway.held()
+        await asyncio.sleep(3600)
+        assert gateway.held() == held
+        assert len([1 for at_s, _, _ in network.sent if at_s > 2000]) < 150
+        network.receipts_reach_us = True
+        await drained(gateway)
+        assert values(network) == list(range(1, 31))
+        assert len(alarms(network)) == 1
+
+    world(tmp_path, story)
+
+
+def test_a_link_that_refuses_is_not_hammered(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        await asyncio.sleep(5)
+        tries = 0
+        network.refusing = True
+        link = network.links[0]
+        send = link.send
+
+        async def counting(packet: bytes) -> Sent:
+            nonlocal tries
+            tries += 1
+            return await send(packet)
+
+        link.send = counting  # type: ignore[method-assign]
+        await rounds(gateway, 100)
+        assert tries < 40
+        network.refusing = False
+        await drained(gateway)
+        assert values(network) == list(range(1, 101))
+
+    world(tmp_path, story)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_killed_again_and_again_over_a_bad_link_nothing_committed_is_lost(tmp_path: Path, seed: int) -> None:
+    province = Province(tmp_path / "province.db", lambda _gateway: ROOT, durable=False)
+    chance = random.Random(seed)
+
+    async def play() -> None:
+        network = Network(province, seed=seed, lost=0.2, repeated=0.2)
+        committed: list[int] = []
+        for life in range(10):
+            network.links.clear()
+            gateway = Gateway(tmp_path / "store", network, links=2)
+            first = gateway.taken = life * 1000
+            await gateway.start()
+            for _ in range(chance.randrange(5, 60)):
+                network.up = chance.random() > 0.4 if chance.random() < 0.1 else network.up
+                gateway.round()
+                await asyncio.sleep(1)
+            gateway.round()
+            await asyncio.sleep(chance.random())
+            # What waits for its commit now is lost with the process: that is the one second of commit_every.
+            committed += range(first + 1, gateway.taken + 1 - len(gateway.keeper._pending))
+            await gateway.die()
+        network.up = True
+        network.links.clear()
+        gateway = Gateway(tmp_path / "store", network)
+        await gateway.start()
+        await drained(gateway)
+        assert values(network) == committed
+        assert gateway.keeper.outbox.account(count_rows=True).balanced
+        await gateway.die()
+
+    try:
+        run(play())
+    finally:
+        province.close()
+
+
+def test_a_province_that_forgot_the_sheet_gets_it_again(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        await rounds(gateway, 20)
+        await drained(gateway, 30)
+        network.province.close()
+        (tmp_path / "province.db").unlink()
+        network.province = Province(tmp_path / "province.db", lambda _gateway: ROOT, durable=False)
+        await rounds(gateway, 20)
+        await drained(gateway)
+        assert values(network) == list(range(21, 41))
+        network.province.close()
+
+    world(tmp_path, story)
+
+
+def test_forged_and_replayed_downlink_settles_nothing_and_sets_no_clock(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        heard: list[bytes] = []
+        link = network.links[0]
+        await asyncio.sleep(1)
+        real = link.receive
+
+        def listening(packet: bytes) -> None:
+            heard.append(packet)
+            real(packet)
+
+        link.receive = listening
+        await rounds(gateway, 12)
+        await drained(gateway, 30)
+        learnt = len(gateway.times)
+        network.receipts_reach_us = False
+        await rounds(gateway, 12)
+        held = gateway.held()
+        for packet in heard:
+            real(packet)
+            for place in range(len(packet)):
+                real(packet[:place] + bytes([packet[place] ^ 1]) + packet[place + 1 :])
+            real(packet[:-1])
+        await asyncio.sleep(20)
+        assert gateway.held() == held
+        assert len(gateway.times) == learnt
+        assert gateway.relay.noise > 100
+        assert sum("was refused" in text for text in gateway.said) == 1
+
+    world(tmp_path, story)
