@@ -1,4 +1,6 @@
-"""Alarms, status, sheets and receipts come back; sealed packets open for the right key only, and no flipped bit passes."""
+"""Alarms, status, sheets and receipts come back; sealed packets open for the right key only, and no flipped bit
+passes.
+"""
 
 from __future__ import annotations
 

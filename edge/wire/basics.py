@@ -1,7 +1,8 @@
 """What every part of the wire shares: the one error, variable-length whole numbers, and a strict reader of CBOR.
 
-The CBOR read here is a small subset of RFC 8949 (definite lengths, no tags, no undefined), read with bounds on depth and
-size, so that no bytes from outside can cost unbounded time or memory. Writing is cbor2's. Imports nothing of ours.
+The CBOR read here is a small subset of RFC 8949 (definite lengths, no tags, no undefined), read with bounds on depth
+and size, so that no bytes from outside can cost unbounded time or memory. Writing is cbor2's. Imports nothing of
+ours.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from edge.wire.prior import (
     SIGN,
     SIGNS,
     STRIDE,
+    UNKNOWN,
     Prior,
 )
 from edge.wire.rangecoder import BitCoder, cell
@@ -28,12 +29,13 @@ from edge.wire.sheet import SheetPoint
 
 MAX_CLASS = 64  # bit length of a coded number: seqs have 63 bits, residuals of values 55
 MAX_OFF_GRID = 256  # steps: half the widest grid pitch, and to spare
+HALF = GRID_UNIT // 2
 QUARTER = GRID_UNIT // 4
 
 
-def signed_cells(small: int = 40000, more: int = 40000) -> list[int]:
-    """Cells for `code_signed`: zero, sign, then one for each class."""
-    return [cell(small), cell(32768)] + [cell(more)] * (MAX_CLASS + 1)
+def signed_cells(zero: int, more: int, negative: int = 32768) -> list[int]:
+    """Cells for `code_signed`, probabilities in 1/65536: zero, negative, then longer than 1, 2 ... bits."""
+    return [cell(zero), cell(negative)] + [cell(more)] * (MAX_CLASS + 1)
 
 
 def code_signed(coder: BitCoder, cells: list[int], at: int, value: int) -> int:
@@ -68,23 +70,29 @@ class Columns:
 class PointModel:
     """One point's past in this packet: last value, last two changes, last residual, activity (1/16 step a row)."""
 
-    __slots__ = ("activity", "before", "cells", "change", "last", "prior", "rest", "slopes")
+    __slots__ = ("activity", "before", "cells", "change", "known", "last", "phase", "pitch", "prior", "rest", "slopes")
 
     def __init__(self, prior: Prior) -> None:
         self.prior = prior
         self.cells = prior.cells()
+        self.pitch, self.phase = prior.pitch, prior.phase
         self.slopes = prior.slopes
         self.activity = prior.start_activity()
+        self.known = False  # how much it moves
         self.last: int | None = None
         self.change = self.before = self.rest = 0
 
     def code(self, coder: BitCoder, value: int) -> int:
-        pitch = self.prior.pitch
+        pitch = self.pitch
         if not pitch:
             return self._code(coder, value)
-        index = self._code(coder, self.prior.place(value))
-        place = index * pitch + self.prior.phase + GRID_UNIT // 2
-        return place // GRID_UNIT + self._off_grid(coder, value - place // GRID_UNIT, place % GRID_UNIT // QUARTER)
+        index = self._code(coder, (value * GRID_UNIT - self.phase + pitch // 2) // pitch)
+        place = index * pitch + self.phase + HALF
+        grid = place // GRID_UNIT
+        off = self._off_grid(coder, value - grid, place % GRID_UNIT // QUARTER)
+        if off:  # the grid has drifted: shift it just so far that this line rounds to what it was
+            self.phase += (grid + off) * GRID_UNIT - place + (GRID_UNIT - 1 if off < 0 else 0)
+        return grid + off
 
     def _code(self, coder: BitCoder, value: int) -> int:
         last = self.last
@@ -103,7 +111,8 @@ class PointModel:
     def _residual(self, coder: BitCoder, rest: int) -> int:
         """Zero?, same sign as the residual before?, bit length in unary, then the bits below the highest."""
         cells, bit = self.cells, coder.bit
-        at = min((self.activity >> 2).bit_length(), ACTIVITIES - 1) * STRIDE
+        at = min((self.activity >> 2).bit_length(), ACTIVITIES - 1) * STRIDE if self.known else UNKNOWN
+        self.known = True
         if bit(cells, at, rest == 0):
             return 0
         size = abs(rest)

@@ -1,15 +1,17 @@
-"""Fits the priors of a group's points to rows of its history (pure Python, well under a minute for 6000 rows of 10 points).
+"""Fits the priors of a group's points to rows of its history (pure Python, well under a minute for 6000 rows of 10
+points).
 
-For each point: the prediction whose residuals cost least, the probabilities the coder would have met (counted by running
-the coder's own model over the history), centre and spread of the values, the grid of the instrument if it has one coarser
-than the step. What is fitted only changes sizes: any prior decodes any values. Floats are used here, the result is bytes.
+For each point: the prediction whose residuals cost least, the probabilities the coder would have met (counted by
+running the coder's own model over the history), centre and spread of the values, the grid of the instrument if it has
+one coarser than the step. What is fitted only changes sizes: any prior decodes any values. Floats are used here, the
+result is bytes.
 """
 
 from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from edge.wire import grid
@@ -19,6 +21,7 @@ from edge.wire.prior import (
     CELLS,
     DEFAULT,
     FIRST_LONGER,
+    GRID,
     LENGTHS,
     MANTISSA,
     MANTISSAS,
@@ -30,7 +33,7 @@ from edge.wire.prior import (
     length_places,
     probability,
 )
-from edge.wire.rangecoder import USES_BITS, learn
+from edge.wire.rangecoder import USES_BITS, BitCoder, learn
 
 PACKET_ROWS = 60  # history is cut into packets of this many rows, as an hour of minutes would be
 MIN_VALUES = 30  # with fewer, a point keeps the default
@@ -38,11 +41,16 @@ SEARCH_VALUES = 2400  # of the newest history: enough to choose a prediction by
 SLOPES = range(-8, 36, 4)
 SLOPES_BEFORE = range(-16, 20, 4)
 USES = (6, 12, 20, 30)
+MAX_START = 40  # half octaves above a sixteenth of a step: up to some 50 000 steps a row
+START_ROWS = 12  # the start matters in short packets: it is chosen on packets of a Beidou message
 GAIN = 0.995  # a choice must save half a percent, or the simpler one stays
-TAIL = 0.01  # of the history is added to each side of a first value's lengths: tomorrow may lie outside
+TAIL = 0.02  # of the history is added to each side of a first value's lengths: tomorrow may lie outside
+RECENT_PART = 3  # the newest third of the history says best where values will be,
+RECENT_WEIGHT = 4  # and counts so much more than the rest
 TRUST = 3.0  # bits of the default that stand beside what was counted
 
 ASCENTS = 30  # rounds over lengths and shifts; it has settled after some ten
+HOLD = 0.02  # bits that pull a length or a shift towards none: holds those that were never met
 STEPS = 16  # of a prior's byte to a unit of logit
 
 COSTS = tuple(-math.log2(max(p, 1) / 65536) for p in range(65537))
@@ -52,7 +60,9 @@ Counts = list[list[float]]
 
 
 def fit(width: int, rows: Sequence[Sequence[int | None]]) -> tuple[bytes, ...]:
-    """Priors for `SheetPoint.prior`, one for each of `width` points, from rows of values in whole steps, oldest first."""
+    """Priors for `SheetPoint.prior`, one for each of `width` points, from rows of values in whole steps, oldest
+    first.
+    """
     return tuple(_fit_point([row[i] for row in rows]) for i in range(width))
 
 
@@ -71,7 +81,8 @@ def _fit_point(column: Sequence[int | None]) -> bytes:
     prior = _cheapest([prior, *(_fitted(replace(prior, slopes=(a, b)), recent) for b in SLOPES_BEFORE)], recent)
     prior = _fitted(prior, values)
     prior = _cheapest([replace(prior, uses=uses) for uses in USES], values)
-    return _cheapest([prior, *(replace(prior, start=s) for s in range(36))], recent).encode()
+    starts = (replace(prior, start=start) for start in range(MAX_START))
+    return min(starts, key=lambda p: _cost(p, recent, START_ROWS)).encode()
 
 
 def _cheapest(priors: Iterable[Prior], values: Sequence[int]) -> Prior:
@@ -117,16 +128,16 @@ class _Counter:
         return value
 
 
-def _cost(prior: Prior, values: Sequence[int]) -> float:
+def _cost(prior: Prior, values: Sequence[int], packet_rows: int = PACKET_ROWS) -> float:
     meter = _Meter()
-    _run(prior, values, meter)
+    _run(prior, values, meter, packet_rows)
     return meter.bits
 
 
-def _run(prior: Prior, values: Sequence[int], coder: _Meter | _Counter) -> None:
-    for start in range(0, len(values), PACKET_ROWS):
+def _run(prior: Prior, values: Sequence[int], coder: BitCoder, packet_rows: int = PACKET_ROWS) -> None:
+    for start in range(0, len(values), packet_rows):
         model = PointModel(prior)
-        for value in values[start : start + PACKET_ROWS]:
+        for value in values[start : start + packet_rows]:
             model.code(coder, value)
 
 
@@ -137,10 +148,11 @@ def _fitted(prior: Prior, values: Sequence[int]) -> Prior:
     counts = counter.counts
     places = [prior.place(value) for value in values]
     zero = _sums((min(a, ZEROS - 1), counts[a * STRIDE]) for a in range(ACTIVITIES))
-    prior = _lengths(prior, counts)
+    prior = _unknown(_lengths(prior, counts), counts)
     return replace(
         _first(prior, places),
         uses=30,
+        off=_bytes({0: _total(counts[GRID : GRID + 4])}, bytes([DEFAULT.off]))[0],
         zero=_bytes(zero, DEFAULT.zero),
         sign=_bytes(dict(enumerate(counts[SIGN : SIGN + SIGNS])), DEFAULT.sign),
         mantissa=_bytes(dict(enumerate(counts[MANTISSA : MANTISSA + MANTISSAS])), DEFAULT.mantissa),
@@ -148,27 +160,40 @@ def _fitted(prior: Prior, values: Sequence[int]) -> Prior:
 
 
 def _lengths(prior: Prior, counts: Counts) -> Prior:
-    """Bytes for the lengths and their shifts that make the counted lengths likely: ascent on the logistic scale, in turn."""
+    """Bytes for the lengths and their shifts that make the counted lengths likely: ascent on the logistic scale, in
+    turn.
+    """
     used = [k for k in range(1, STRIDE) if any(sum(counts[a * STRIDE + k]) for a in range(ACTIVITIES))]
     prior = replace(prior, first_length=max(1, max(used, default=1) - LENGTHS + 1))
     length, shift = [0.0] * LENGTHS, [(byte - 128) / STEPS for byte in DEFAULT.shift]
     cells = [
-        (i, j, zeros, ones)
+        ((i, j), zeros, ones)
         for a in range(ACTIVITIES)
         for (i, j), (zeros, ones) in zip(length_places(prior, a), counts[a * STRIDE + 1 :], strict=False)
         if zeros + ones
     ]
     for _ in range(ASCENTS):
         for values, which in ((length, 0), (shift, 1)):
-            slope, bend = [0.0] * len(values), [0.02] * len(values)
-            for entry in cells:
-                i, j, zeros, ones = entry
+            slope, bend = [0.0] * len(values), [HOLD] * len(values)
+            for places, zeros, ones in cells:
+                i, j = places
                 p = 1 / (1 + math.exp(-length[i] - shift[j]))
-                slope[entry[which]] += ones - (zeros + ones) * p
-                bend[entry[which]] += (zeros + ones) * p * (1 - p)
+                slope[places[which]] += ones - (zeros + ones) * p
+                bend[places[which]] += (zeros + ones) * p * (1 - p)
             for at in range(len(values)):
-                values[at] += max(-1.0, min(1.0, (slope[at] - 0.02 * values[at]) / bend[at]))
+                values[at] += max(-1.0, min(1.0, (slope[at] - HOLD * values[at]) / bend[at]))
     return replace(prior, length=_logits(length), shift=_logits(shift))
+
+
+def _unknown(prior: Prior, counts: Counts) -> Prior:
+    """What a packet's second value meets: every change of the history counts, whatever went before."""
+    cells = [_total([counts[a * STRIDE + k] for a in range(ACTIVITIES + 1)]) for k in range(STRIDE)]
+    length = _sums((place, pair) for (place, _), pair in zip(length_places(prior, 0), cells[1:], strict=True))
+    return replace(
+        prior,
+        unknown_zero=_bytes({0: cells[0]}, bytes([DEFAULT.unknown_zero]))[0],
+        unknown_length=_bytes(length, DEFAULT.unknown_length),
+    )
 
 
 def _logits(values: Sequence[float]) -> bytes:
@@ -177,10 +202,11 @@ def _logits(values: Sequence[float]) -> bytes:
 
 def _first(prior: Prior, places: Sequence[int]) -> Prior:
     """Centre, and how far from it a packet's first value lies."""
-    centre = sorted(places)[len(places) // 2]
-    lengths = sorted(abs(place - centre).bit_length() for place in places)
+    recent = places[len(places) * (RECENT_PART - 1) // RECENT_PART :]
+    centre = sorted(recent)[len(recent) // 2]
+    lengths = sorted(abs(place - centre).bit_length() for place in [*places, *[*recent] * RECENT_WEIGHT])
     first_class = max(1, lengths[-1] - FIRST_LONGER + 2)
-    tail = TAIL * len(places)
+    tail = TAIL * len(lengths)
     longer = {}
     for index in range(FIRST_LONGER):
         k = first_class + index
@@ -199,6 +225,10 @@ def _first(prior: Prior, places: Sequence[int]) -> Prior:
     )
 
 
+def _total(counts: Counts) -> list[float]:
+    return [sum(pair[0] for pair in counts), sum(pair[1] for pair in counts)]
+
+
 def _sums(parts: Iterable[tuple[int, Sequence[float]]]) -> dict[int, list[float]]:
     sums: dict[int, list[float]] = {}
     for index, (zeros, ones) in parts:
@@ -208,7 +238,7 @@ def _sums(parts: Iterable[tuple[int, Sequence[float]]]) -> dict[int, list[float]
     return sums
 
 
-def _bytes(counts: dict[int, Sequence[float]], default: bytes) -> bytes:
+def _bytes(counts: Mapping[int, Sequence[float]], default: bytes) -> bytes:
     """The byte whose probability is nearest to what was counted, the default standing for a few bits."""
     out = bytearray()
     for index, byte in enumerate(default):

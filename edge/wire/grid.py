@@ -1,8 +1,9 @@
 """Finds the grid of an instrument whose own resolution is coarser than the step its values are kept in.
 
-A logger that converts counts of 2.34 steps to engineering units gives only values near multiples of 2.34 steps: naming the
-multiple saves about a bit a reading. Found in the changes first (they do not depend on the phase), then sharpened on the
-values over wider and wider spans. Only proposes: `fit` keeps a grid when it makes packets smaller. Floats are fine here.
+A logger that converts counts of 2.34 steps to engineering units gives only values near multiples of 2.34 steps:
+naming the multiple saves about a bit a reading. Found in the changes first (they do not depend on the phase), then
+sharpened on the values over wider and wider spans. Only proposes: `fit` keeps a grid when it makes packets smaller.
+Floats are fine here.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import cmath
 import math
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 from edge.wire.prior import GRID_UNIT
 
@@ -40,7 +42,7 @@ def propose(values: Sequence[int]) -> tuple[int, int] | None:
 
 
 def _from_changes(values: Sequence[int]) -> float | None:
-    changes = Counter(abs(b - a) for a, b in zip(values, values[1:], strict=False) if 0 < abs(b - a) <= MAX_PITCH)
+    changes = Counter(abs(b - a) for a, b in pairwise(values) if 0 < abs(b - a) <= MAX_PITCH)
     total = sum(changes.values())
     if total < MIN_CHANGES:
         return None

@@ -1,8 +1,8 @@
 """Bodies of packets, both ways. First byte: kind (`contract.Kind`) in the low four bits, the rest per kind.
 
-`decode` gives one of the dataclasses here or raises WireError, never anything else, in bounded time and memory. Rounds are
-in `rounds.py`; alarms are small fixed fields; what is rare or still growing (status, account, sheet, receipt) is CBOR.
-FORMAT.md sections 3 and 5 are the contract.
+`decode` gives one of the dataclasses here or raises WireError, never anything else, in bounded time and memory.
+Rounds are in `rounds.py`; alarms are small fixed fields; what is rare or still growing (status, account, sheet,
+receipt) is CBOR. FORMAT.md sections 3 and 5 are the contract.
 """
 
 from __future__ import annotations
@@ -190,7 +190,8 @@ def encode_alarms(sheet: Sheet | None, alarms: Sequence[tuple[int, Alarm]]) -> b
     return bytes([first]) + b"".join(_encode_alarm(sheet, seq, alarm) for seq, alarm in alarms)
 
 
-# Two bytes of flags: level 3 bits, change 2, clock 2, value 1 | rule 2, limit on the sheet 1, level of the threshold 3 bits
+# Two bytes of flags: level 3 bits, change 2, clock 2, value 1 | rule 2, limit on the sheet 1, level of the
+# threshold 3 bits
 def _encode_alarm(sheet: Sheet | None, seq: int, alarm: Alarm) -> bytes:
     index = _limit_index(sheet, alarm)
     limit = sheet.limits[index] if sheet and index is not None else None

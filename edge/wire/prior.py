@@ -1,7 +1,8 @@
-"""The prior of a point: the numbers its coder starts from, 48 fixed bytes and up to four varints on the sheet.
+"""The prior of a point: the numbers its coder starts from, 72 fixed bytes and up to three varints on the sheet.
 
-`fit` makes them from history; b"" stands for DEFAULT, which fits slow physical quantities. A probability is one byte on a
-logistic scale (128: even, 16 steps a factor e), so rare events keep their precision. FORMAT.md section 6 is the contract.
+`fit` makes them from history; b"" stands for DEFAULT, which fits slow physical quantities. A probability is one byte
+on a logistic scale (128: even, 16 steps a factor e), so rare events keep their precision. FORMAT.md section 6 is the
+contract.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ LAYOUT = 1
 ACTIVITIES = 16  # octaves of how much the point moves: 0 still, 3 about one step a row, each more twice that
 CLASSES = 20  # bit lengths with a cell of their own; longer ones share the last
 STRIDE = CLASSES + 1  # for each activity: is it zero, then is it longer than 1, 2, ... bits
-SIGN = ACTIVITIES * STRIDE  # by bit length of the residual before (0: it was zero)
+UNKNOWN = ACTIVITIES * STRIDE  # the same for a packet's second value: nothing is known of the activity
+SIGN = UNKNOWN + STRIDE  # by bit length of the residual before (0: it was zero)
 SIGNS = 9
 MANTISSA = SIGN + SIGNS  # second bit; of 2 bits, of 3, of 4 and more; third bit after 0 and after 1
 MANTISSAS = 5
@@ -58,6 +60,8 @@ class Prior:
     first_length: int
     length: bytes
     shift: bytes
+    unknown_zero: int  # the same for the second value of a packet,
+    unknown_length: bytes  # at k = first_length .. first_length + 11, not shifted
     sign: bytes
     mantissa: bytes
     first: bytes  # zero, negative
@@ -66,14 +70,16 @@ class Prior:
     centre: int = 0  # the first value is coded as its distance from here
     pitch: int = 0  # of the instrument's own grid, in steps / 65536; 0: none
     phase: int = 0
+    off: int = 24  # P(a value is off the grid)
 
     def encode(self) -> bytes:
         a, b = self.slopes
         out = bytes([LAYOUT, self.uses, a & 0xFF, b & 0xFF, self.start]) + self.zero
-        out += bytes([self.first_length]) + self.length + self.shift + self.sign
+        out += bytes([self.first_length]) + self.length + self.shift
+        out += bytes([self.unknown_zero]) + self.unknown_length + self.sign
         out += self.mantissa + self.first + self.first_longer + bytes([self.first_class])
         out += varint(zigzag(self.centre))
-        return out + varint(self.pitch) + varint(self.phase) if self.pitch else out
+        return out + varint(self.pitch) + varint(self.phase) + bytes([self.off]) if self.pitch else out
 
     @staticmethod
     def decode(data: bytes) -> Prior:
@@ -85,17 +91,22 @@ class Prior:
         if layout != LAYOUT or uses > LIMIT or start > 2 * 64:
             raise WireError(f"prior of layout {layout}, uses {uses}, start {start}")
         zero, first_length = reader.take(ZEROS), reader.byte()
-        parts = [reader.take(n) for n in (LENGTHS, SHIFTS, SIGNS, MANTISSAS, 2, FIRST_LONGER)]
+        length, shift = reader.take(LENGTHS), reader.take(SHIFTS)
+        unknown_zero, unknown_length = reader.byte(), reader.take(LENGTHS)
+        sign, mantissa = reader.take(SIGNS), reader.take(MANTISSAS)
+        first, first_longer = reader.take(2), reader.take(FIRST_LONGER)
         first_class = reader.byte()
         centre = reader.signed()
-        pitch = phase = 0
+        pitch, phase, off = 0, 0, 24
         if reader.at < len(data):
-            pitch, phase = reader.varint(), reader.varint()
+            pitch, phase, off = reader.varint(), reader.varint(), reader.byte()
             if not GRID_UNIT <= pitch < GRID_UNIT << 8 or phase >= pitch:
                 raise WireError(f"prior: grid pitch {pitch}, phase {phase}")
         reader.end()
         slopes = (a - 256 if a > 127 else a, b - 256 if b > 127 else b)
-        return Prior(uses, slopes, start, zero, first_length, *parts, first_class, centre, pitch, phase)
+        lengths = (first_length, length, shift, unknown_zero, unknown_length)
+        firsts = (first, first_longer, first_class)
+        return Prior(uses, slopes, start, zero, *lengths, sign, mantissa, *firsts, centre, pitch, phase, off)
 
     def place(self, value: int) -> int:
         """What is coded of a value: itself, or the number of the grid line nearest to it."""
@@ -121,13 +132,15 @@ def _cells(prior: Prior) -> tuple[int, ...]:
         cells.append(zero[min(activity, ZEROS - 1)])
         logits = (prior.length[place] + prior.shift[shift] - 128 for place, shift in length_places(prior, activity))
         cells += [cell(probability(min(max(logit, 0), 255)), prior.uses) for logit in logits]
+    unknown = make(prior.unknown_length)
+    cells.append(cell(probability(prior.unknown_zero), prior.uses))
+    cells += [unknown[place] for place, _ in length_places(prior, 0)]
     cells += make(prior.sign) + make(prior.mantissa) + make(prior.first)
     first = make(prior.first_longer)
     for k in range(65):
         index = k + 1 - prior.first_class
         cells.append(first[min(index, FIRST_LONGER - 1)] if index >= 0 else cell(probability(250), prior.uses))
-    # almost always on the grid where there is one; where it is not, the rounding's quarter tells
-    return (*cells, *[cell(probability(24), 2)] * 4, cell(32768), cell(3000))
+    return (*cells, *[cell(probability(prior.off), 4)] * 4, cell(32768), cell(3000))
 
 
 def length_places(prior: Prior, activity: int) -> list[tuple[int, int]]:
@@ -138,17 +151,20 @@ def length_places(prior: Prior, activity: int) -> list[tuple[int, int]]:
     ]
 
 
+# What slow physical quantities have in common: pooled over temperatures, levels, pressures, wind, rain, light, flow
 DEFAULT = Prior(
-    uses=4,
+    uses=6,
     slopes=(0, 0),
-    start=10,
-    zero=bytes([200, 160, 140, 122, 110, 100, 88, 70]),
+    start=12,
+    zero=bytes([172, 136, 126, 114, 104, 92, 81, 66]),
     first_length=1,
     length=bytes([128] * LENGTHS),
-    shift=bytes([190, 182, 170, 150, 130, 112, 100, 90]),
-    sign=bytes([128] * 9),
-    mantissa=bytes([120, 120, 120, 122, 122]),
+    shift=bytes([180, 163, 148, 131, 117, 112, 110, 110]),
+    unknown_zero=120,
+    unknown_length=bytes([145] * LENGTHS),
+    sign=bytes([128, 128, 128, 129, 132, 132, 131, 130, 130]),
+    mantissa=bytes([119, 122, 122, 125, 126]),
     first=bytes([100, 100]),
-    first_longer=bytes([180] * 8),
-    first_class=8,
+    first_longer=bytes([166] * 8),
+    first_class=6,
 )

@@ -1,8 +1,9 @@
 """A binary range coder with adaptive cells, the same calls for both ways.
 
-Model code is written once: `coder.bit(cells, i, bit)` codes a yes or no with the adaptive cell `cells[i]` and returns it;
-an Encoder takes `bit`, a Decoder ignores it and returns what it read. `raw(value, bits)` codes even bits. Only whole
-numbers decide anything, so every machine decodes alike. FORMAT.md section 5 is the contract; carries are handled as in LZMA.
+Model code is written once: `coder.bit(cells, i, bit)` codes a yes or no with the adaptive cell `cells[i]` and returns
+it; an Encoder takes `bit`, a Decoder ignores it and returns what it read. `raw(value, bits)` codes even bits. Only
+whole numbers decide anything, so every machine decodes alike. FORMAT.md section 5 is the contract; carries are
+handled as in LZMA.
 
 A cell is one int: probability of a 1 in 1/65536 times 32, plus how often it was used (which sets how fast it learns).
 """
@@ -136,7 +137,9 @@ class Encoder:
 
 
 class Decoder:
-    """Reads what an Encoder wrote, from `data[at:]`. Raises WireError once it would have to look too far past the end."""
+    """Reads what an Encoder wrote, from `data[at:]`. Raises WireError once it would have to look too far past the
+    end.
+    """
 
     def __init__(self, data: bytes, at: int = 0) -> None:
         self.data = data

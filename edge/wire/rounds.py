@@ -1,8 +1,9 @@
 """Rounds of one group in one body: a row a round, each with seq, time, clock quality, qualities and values.
 
 Rows stand in sending order. Everything predictable costs next to nothing: the time one period on, the seq that the
-sheet's groups make expected by then, the same qualities as before. Packing fills the room exactly: a row is coded, and taken
-back when it does not fit. FORMAT.md section 5 is the contract. The coding runs the same code both ways (`rangecoder`).
+sheet's groups make expected by then, the same qualities as before. Packing fills the room exactly: a row is coded,
+and taken back when it does not fit. FORMAT.md section 5 is the contract. The coding runs the same code both ways
+(`rangecoder`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ GROUP_ESCAPE = 15  # in the first byte: the group follows as a varint
 MAX_READINGS = 1 << 16  # in one body: bounds what decoding may cost (about 1 s); one row may always be sent
 QUALITY_BITS = 4
 NO_VALUE = 1 << QUALITY_BITS  # state of a reading: quality | NO_VALUE
-LENGTH_BITS = 6
+LENGTH_BITS = 5  # of a base time: 31 is an escape, six bits follow
+LONG_LENGTH_BITS = 6
+LENGTH_ESCAPE = (1 << LENGTH_BITS) - 1
 END_BYTES = 6  # what the end mark (at most 16 bits) and the coder's last bytes (at most 4) may add
 
 MORE, ALIGNED, EARLIER, SAME_CLOCK, SAME_STATES, SAME_STATE = range(6)
@@ -29,7 +32,9 @@ MORE, ALIGNED, EARLIER, SAME_CLOCK, SAME_STATES, SAME_STATE = range(6)
 
 @dataclass(frozen=True, slots=True)
 class RoundRow:
-    """One round as packets hold it. `values` whole steps or None; `qualities` one `contract.Quality` each, b"": all GOOD."""
+    """One round as packets hold it. `values` whole steps or None; `qualities` one `contract.Quality` each, b"": all
+    GOOD.
+    """
 
     seq: int
     at_ms: int
@@ -52,7 +57,7 @@ class _Rows:
         # rows go on; times on the grid; not before the sheet; clock, states, one state as before
         self.flags = [cell(61000, 8), cell(65000, 8), cell(300, 8), cell(65000, 8), cell(64000, 8), cell(50000)]
         self.time_cells = signed_cells(64000, 40000)
-        self.seq_first = signed_cells(30000, 52000)
+        self.seq_first = signed_cells(30000, 52000, 3000)
         self.seq_cells = signed_cells(62000, 30000)
         self.at_ms: int | None = None
         self.step_ms = self.every_ms
@@ -98,7 +103,9 @@ class _Rows:
     def _long(self, coder: BitCoder, value: int, base: int) -> int:
         value -= base
         earlier = coder.bit(self.flags, EARLIER, value < 0)
-        size = coder.raw(abs(value).bit_length(), LENGTH_BITS)
+        size = coder.raw(min(abs(value).bit_length(), LENGTH_ESCAPE), LENGTH_BITS)
+        if size == LENGTH_ESCAPE:
+            size = coder.raw(abs(value).bit_length(), LONG_LENGTH_BITS)
         value = coder.raw(abs(value), size)
         return base - value if earlier else base + value
 

@@ -3,11 +3,11 @@
     short form   head(1) counter(2, low bits) sheet(1) | sealed body | tag(8)            narrow links: 12 bytes in all
     long form    head(1) epoch(4) counter(5)  sheet(1) | sealed body | tag(8)            opens without remembered state
 
-Head: 010 (version 1; outside all first bytes that Beidou vendors use, facts in Pancoit's, Sealike's and the 2.1 dialect's
-payload forms), suite, form, three low bits of the epoch. The key is bound to gateway, epoch and direction, the nonce to
-direction, epoch and the full counter: a pair never repeats while a store never gives a counter twice. What is
-authenticated besides the body: the clear head, the gateway id, the whole digest of the sheet (zeros for none).
-Pure: whoever calls keeps counters and refuses repeats. FORMAT.md section 2 is the contract.
+Head: 010 (version 1; outside all first bytes that Beidou vendors use, facts in Pancoit's, Sealike's and the 2.1
+dialect's payload forms), suite, form, three low bits of the epoch. The key is bound to gateway, epoch and direction,
+the nonce to direction, epoch and the full counter: a pair never repeats while a store never gives a counter twice.
+What is authenticated besides the body: the clear head, the gateway id, the whole digest of the sheet (zeros for
+none). Pure: whoever calls keeps counters and refuses repeats. FORMAT.md section 2 is the contract.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The sheet: all that packets assume about a site, named in each of them by its digest.
 
-A sheet is written as deterministic CBOR, deflated when that is shorter. Its digest is SHA-256 over the CBOR itself (not over
-the deflated form, which differs between zlib versions), cut to 16 bytes; a packet shows the first byte and authenticates all.
-FORMAT.md section 4 is the contract. Imports nothing of ours but the wire's basics; reads and writes nothing.
+A sheet is written as deterministic CBOR, deflated when that is shorter. Its digest is SHA-256 over the CBOR itself
+(not over the deflated form, which differs between zlib versions), cut to 16 bytes; a packet shows the first byte and
+authenticates all. FORMAT.md section 4 is the contract. Imports nothing of ours but the wire's basics; reads and
+writes nothing.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from edge.wire.basics import WireError, read_cbor, write_cbor
+from edge.wire.prior import Prior
 
 SHEET_VERSION = 1
 DIGEST_BYTES = 16
 MAX_SHEET_BYTES = 1 << 18  # inflated: 1000 points with full priors take about 100 kB
-MAX_PRIOR_BYTES = 80  # for each point, so that 100 points still fit one 16 kB packet
+MAX_PRIOR_BYTES = 96  # for each point, so that 100 points still fit one 16 kB packet
 MAX_EPOCH = 2**32 - 1
 MAX_SEQ = 2**63 - 1  # SQLite's AUTOINCREMENT ends there
 MAX_TIME_MS = 2**53 - 1
@@ -49,7 +51,9 @@ class SheetGroup:
 
 @dataclass(frozen=True, slots=True)
 class SheetLimit:
-    """A limit of the site: `levels` are pairs (`contract.Level`, threshold); steps of the point, or seconds for STALE."""
+    """A limit of the site: `levels` are pairs (`contract.Level`, threshold); steps of the point, or seconds for
+    STALE.
+    """
 
     id: str
     point: str
@@ -60,7 +64,9 @@ class SheetLimit:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """One site at one time. `seq0`, `t0_ms`: the next seq and the UTC time when it was made; packets count from there."""
+    """One site at one time. `seq0`, `t0_ms`: the next seq and the UTC time when it was made; packets count from
+    there.
+    """
 
     gateway: str
     epoch: int
@@ -96,7 +102,9 @@ class Sheet:
 
     @staticmethod
     def decode(data: bytes) -> Sheet:
-        """The inverse of `encode`. Raises WireError for anything else, also for CBOR that is not the deterministic one."""
+        """The inverse of `encode`. Raises WireError for anything else, also for CBOR that is not the deterministic
+        one.
+        """
         plain = _inflate(data)
         sheet = _from_items(read_cbor(plain))
         if sheet.plain != plain:
@@ -113,6 +121,7 @@ def _check(sheet: Sheet) -> None:
         for point in group.points:
             if len(point.prior) > MAX_PRIOR_BYTES:
                 raise WireError(f"sheet: prior of {point.id} has {len(point.prior)} bytes, {MAX_PRIOR_BYTES} at most")
+            Prior.decode(point.prior)
 
 
 def _to_items(sheet: Sheet) -> list[Any]:
