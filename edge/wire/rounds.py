@@ -57,11 +57,11 @@ class _Rows:
         # rows go on; times on the grid; not before the sheet; clock, states, one state as before
         self.flags = [cell(61000, 8), cell(65000, 8), cell(300, 8), cell(65000, 8), cell(64000, 8), cell(50000)]
         self.time_cells = signed_cells(64000, 40000)
-        self.seq_first = signed_cells(30000, 52000, 3000)
-        self.seq_cells = signed_cells(62000, 30000)
+        self.seq_cells = signed_cells(30000, 52000, 3000)  # of the first row: other entries take seqs too
+        self.later_seq_cells = signed_cells(62000, 30000)
         self.at_ms: int | None = None
         self.step_ms = self.every_ms
-        self.seq = 0
+        self.drift = 0  # of the seqs from what rounds alone would make of them
         self.clock = 0
         self.states = [0] * self.width
 
@@ -110,12 +110,12 @@ class _Rows:
         return base - value if earlier else base + value
 
     def _seq(self, coder: BitCoder, seq: int, at_ms: int) -> int:
-        due = _expected(self.sheet, self.group, at_ms)
-        cells = self.seq_cells if self.seq else self.seq_first
-        seq = due + self.seq + code_signed(coder, cells, 0, seq - due - self.seq)
-        self.seq = seq - due or 1
+        due = _expected(self.sheet, self.group, at_ms) + self.drift
+        seq = due + code_signed(coder, self.seq_cells, 0, seq - due)
         if not 0 <= seq <= MAX_SEQ:
             raise WireError(f"seq {seq} out of range")
+        self.drift += seq - due
+        self.seq_cells = self.later_seq_cells
         return seq
 
     def _states(self, coder: BitCoder, row: RoundRow) -> None:
