@@ -26,7 +26,7 @@ class Figure:
 
 def at_most(what: str, value: float, target: float, unit: str, how: str, note: str = "") -> Figure:
     """A figure that must not exceed its target."""
-    return Figure(what, f"{value:.3g} {unit}{note}", f"<= {target:g} {unit}", value <= target, how)
+    return Figure(what, f"{value:.4g} {unit}{note}", f"<= {target:g} {unit}", value <= target, how)
 
 
 def plain(what: str, measured: str, how: str) -> Figure:
