@@ -18,7 +18,7 @@ PARTS = {
     "steady": "CPU, memory, uplink and disk bytes, 75 s",
     "alarm": "from a change to the alarm at the province, 60 s",
     "start": "cold start, 30 s",
-    "bus": "a serial bus at 9600 baud, 100 s",
+    "bus": "a serial bus at 9600 baud, 140 s",
     "coding": "coding of real series, 20 s",
 }
 
