@@ -138,8 +138,11 @@ class Alarm:
                 return f"{level}: {point.id} has good values again"
             return f"{level}: {point.id} without a good value for {self.threshold} s"
         sign = "above" if self.rule is Rule.ABOVE else "below"
-        shown = f"{point.show(self.value)} {point.unit}, {sign} {point.show(self.threshold)} {point.unit}"
-        return f"{level}: {point.id} {shown}"
+        beyond = (self.value or 0) - self.threshold
+        if (beyond if self.rule is Rule.ABOVE else -beyond) < 0:
+            sign = "limit"  # on its way back: hysteresis keeps the level
+        unit = f" {point.unit}" if point.unit else ""
+        return f"{level}: {point.id} {point.show(self.value)}{unit}, {sign} {point.show(self.threshold)}{unit}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,7 @@ class Daemon:
                 _notify("READY=1")
         finally:
             _notify("STOPPING=1")
+            await self._commit_raised()
             await self.keeper.stop()
             if lock is not None:
                 lock.close()
@@ -221,9 +222,12 @@ class Daemon:
         while True:
             await self._alarm_waits.wait()
             self._alarm_waits.clear()
-            raised, self._raised = self._raised, []
-            standings = [Standing(a.limit, a.level, a.value, a.at_ms) for a in raised]
-            await self.keeper.take_now([alarm_entry(alarm) for alarm in raised], standings)
+            await self._commit_raised()
+
+    async def _commit_raised(self) -> None:
+        raised, self._raised = self._raised, []
+        standings = [Standing(a.limit, a.level, a.value, a.at_ms) for a in raised]
+        await self.keeper.take_now([alarm_entry(alarm) for alarm in raised], standings)
 
     def _keep(self, round_: Round) -> None:
         self.keeper.take(round_entry(round_))

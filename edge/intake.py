@@ -235,7 +235,7 @@ class Intake:
         except PortLost as lost:
             self._port_lost(device.port, lost)
         except DeviceSilent as silence:
-            self._device_silent(device, str(silence), asyncio.get_running_loop().time() - began_s)
+            self._device_silent(device, silence.why, asyncio.get_running_loop().time() - began_s)
         else:
             self._back(device)
             return readings

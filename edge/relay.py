@@ -38,6 +38,7 @@ ECHOES_KEPT = 256  # packets whose round trip can still be measured
 NARROW_BYTES = 256  # links with a smaller mtu use the short form of the packet
 SWEEP_S = 1.0
 SHEET_AGAIN_S = 5.0
+UNSIGNED_S = 60.0  # a link that takes packets while the province signs for none is said
 SHEETS = frozenset({Kind.SHEET})
 SMALL = frozenset({Kind.STATUS, Kind.ACCOUNT})
 
@@ -103,6 +104,7 @@ class Relay:
         self.ways = {name: Way(name, link, batch_s) for name, (link, batch_s) in links.items()}
         self.noise = 0
         self.receipts = 0
+        self.unsigned = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._reset()
         keeper.committed = self._committed
@@ -318,9 +320,14 @@ class Relay:
         heard = self.receipts
         while True:
             await asyncio.sleep(SWEEP_S)
-            if self.transit.overdue(asyncio.get_running_loop().time(), self.receipts != heard):
+            now_s = asyncio.get_running_loop().time()
+            if self.transit.overdue(now_s, self.receipts != heard):
                 heard = self.receipts
                 self._wake()
+            unsigned_s = now_s - min((sent_s for sent_s, _ in self._sent.values()), default=now_s)
+            if not self.unsigned and unsigned_s > UNSIGNED_S and any(way.up for way in self.ways.values()):
+                self.unsigned = True
+                self._say("province", f"has signed for nothing in {UNSIGNED_S:.0f} s: is it up, does it have our key?")
 
     # -- what comes back -----------------------------------------------------------------------------------------
 
@@ -347,6 +354,9 @@ class Relay:
 
     def _receipt(self, receipt: Receipt, epoch: int) -> None:
         self.receipts += 1
+        if self.unsigned:
+            self._say("province", "signs again")
+        self.unsigned = False
         self._time(receipt, epoch)
         for low, high in receipt.ranges:
             self._keeper.settle(receipt.epoch, low, high)
@@ -366,6 +376,9 @@ class Relay:
             return
         now_s = asyncio.get_running_loop().time()
         sent_s, way = sent
+        # What went the same way before and has no answer of its own was lost, or answered together with others.
+        for key in [key for key, (_, other) in self._sent.items() if other is way and key < (epoch, receipt.echo or 0)]:
+            del self._sent[key]
         trip_s = now_s - sent_s
         way.trip_s = 0.8 * way.trip_s + 0.2 * trip_s if way.trip_s else trip_s
         way.receipt_s = now_s

@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 POLL_S = 0.02
 PATIENCE_S = 20.0
+CAUGHT_UP_S = 10.0
 PROVINCE_SCRIPT = "from sim.ground import command; command()"
 GATEWAY_SCRIPT = "from edge.cli import main; main()"
 
@@ -48,7 +49,6 @@ class Rig:
         self.link_port = 0  # where the gateway finds the broker, if not at the broker's own port
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._slaves: list[modbus.Running] = []
-        self.starts = 0
 
     def __enter__(self) -> Rig:
         self.key_file.write_text("5a" * 32 + "\n")
@@ -93,9 +93,9 @@ class Rig:
             f'version = "{self.broker.version}"\nbatch = "{batch}"\n{self.link_extra}\n{body}'
         )
 
-    def start_gateway(self, *, log: str = "gateway.log", environment: Mapping[str, str] | None = None) -> None:
-        self.starts += 1
-        self._start("gateway", GATEWAY_SCRIPT, "run", str(self.site_file), environment=environment)
+    def start_gateway(self, *, first: str = "", environment: Mapping[str, str] | None = None) -> None:
+        """`first`: Python to be run in the gateway's process before it starts (a test's faults)."""
+        self._start("gateway", f"{first}\n{GATEWAY_SCRIPT}", "run", str(self.site_file), environment=environment)
 
     def pid(self, name: str) -> int:
         return self._processes[name].pid
@@ -167,9 +167,30 @@ class Rig:
         return account
 
     def settled(self) -> bool:
-        """Whether the gateway holds nothing any more."""
+        """Whether the gateway holds nothing any more (it never does while it reads)."""
         answer = self.asked("outbox")
         return answer is not None and answer["account"]["entries"]["held"] == 0
+
+    def caught_up(self) -> bool:
+        """Whether the gateway holds no round older than CAUGHT_UP_S (while it reads, it always holds the newest)."""
+        answer = self.asked("outbox")
+        if answer is None or answer["broken"]:
+            return False
+        return answer["oldest_ms"] is None or time.time() * 1000 - answer["oldest_ms"] < CAUGHT_UP_S * 1000
+
+    def missing(self) -> set[int]:
+        """Entries the gateway has ever taken that are neither held by it nor at the province. It must be stopped."""
+        with contextlib.closing(sqlite3.connect(self.store / "outbox.db", timeout=5)) as db:
+            epoch = db.execute("SELECT epoch FROM store").fetchone()[0]
+            last = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entry'").fetchone()[0]
+            held = {row[0] for row in db.execute("SELECT seq FROM entry")}
+        arrived = {row[0] for row in self.province("SELECT seq FROM entries WHERE epoch = ?", epoch)}
+        return set(range(1, last + 1)) - held - arrived
+
+    def repeated(self) -> int:
+        """Readings that stand more than once in the province's table."""
+        rows = "SELECT COUNT(*) - COUNT(DISTINCT epoch || '/' || seq || '/' || point) FROM readings"
+        return int(self.one(rows))
 
 
 def until(what: str, holds: Callable[[], T], patience_s: float = PATIENCE_S) -> T:

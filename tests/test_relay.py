@@ -414,3 +414,15 @@ def test_forged_and_replayed_downlink_settles_nothing_and_sets_no_clock(tmp_path
         assert sum("was refused" in text for text in gateway.said) == 1
 
     world(tmp_path, story)
+
+
+def test_a_province_that_signs_for_nothing_is_said_once_and_its_return_too(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        network.receipts_reach_us = False
+        await rounds(gateway, 200)
+        assert sum("has signed for nothing" in text for text in gateway.said) == 1
+        network.receipts_reach_us = True
+        await drained(gateway)
+        assert gateway.said[-1] == "province: signs again"
+
+    world(tmp_path, story)

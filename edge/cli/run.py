@@ -19,10 +19,10 @@ def run(site_file: Path) -> None:
     """Run the gateway of SITE_FILE until it is told to stop."""
     from importlib.metadata import entry_points, version
 
-    from edge.config.load import load
     from edge.daemon import AlreadyRunning, build
+    from edge.last_good import load_or_last_good
 
-    site = load(site_file)
+    site, said = load_or_last_good(site_file)
     ports = next(iter(entry_points(group=PORTS_GROUP)), None)
     if ports is None:
         stop(EXIT_REFUSED, f"nothing installed opens ports (entry point {PORTS_GROUP}): install fengsui again")
@@ -30,6 +30,8 @@ def run(site_file: Path) -> None:
 
     async def serve() -> None:
         daemon = build(site, open_port, version=version("fengsui"))
+        for sentence in said:
+            daemon.say("site file", sentence)
         # What is alive now stays alive: spares the collector from walking it again and again.
         gc.collect()
         gc.freeze()

@@ -18,13 +18,20 @@ from edge.contract import Driver
 from edge.errors import SiteFileError
 
 
-def load(path: Path, drivers: Mapping[str, Driver] | None = None, *, check_files: bool = False) -> Site:
-    """The site of the file at `path`. `drivers` replaces the installed ones; `check_files`: the key file must exist.
+def load(
+    path: Path,
+    drivers: Mapping[str, Driver] | None = None,
+    *,
+    check_files: bool = False,
+    folder: Path | None = None,
+) -> Site:
+    """The site of the file at `path`. `drivers` replaces the installed ones; `check_files`: the key file must exist;
+    `folder`: where relative paths in it start, its own by default.
 
     Raises SiteFileError with all problems.
     """
     raw = read_toml(path)
-    reader = Reader(path.absolute().parent)
+    reader = Reader((folder or path.parent).absolute())
     site = Walk(reader, Drivers(drivers)).site(path.absolute(), raw)
     if site is not None and check_files and not site.gateway.key.is_file():
         key = site.gateway.key
