@@ -33,10 +33,11 @@ from edge.keeper import Keeper
 from edge.limits import Limit, Limits
 from edge.outbox import Outbox, Standing
 from edge.packing import alarm_entry, map_entry, round_entry
+from edge.priors import priors_for
 from edge.relay import Relay
 from edge.wire.basics import WireError
 from edge.wire.seal import parse_key_file
-from edge.wire.sheet import Sheet, SheetGroup, SheetLimit, SheetPoint
+from edge.wire.sheet import MAX_EPOCH, MAX_SEQ, MAX_TIME_MS, Sheet, SheetGroup, SheetLimit, SheetPoint
 
 STATUS_EVERY_S = 600.0
 ACCOUNT_FIRST_S = 60.0
@@ -73,6 +74,7 @@ class Daemon:
         self.relay: Relay | None = None
         self._links = links
         self._points = {point.id: point for point in site.points}
+        self._priors: dict[str, bytes] = {}
         self._raised: list[Alarm] = []
         self._alarm_waits = asyncio.Event()
         self._background: set[asyncio.Future[None]] = set()
@@ -99,6 +101,7 @@ class Daemon:
         """Runs until cancelled or told to stop by SIGTERM or SIGINT. Raises AlreadyRunning."""
         lock = _lock(self.site.store.folder)
         try:
+            self._read_priors()
             await self.keeper.start()
             await self._restore()
             async with asyncio.TaskGroup() as parts:
@@ -260,9 +263,18 @@ class Daemon:
 
     # -- the sheet -----------------------------------------------------------------------------------------------
 
+    def _read_priors(self) -> None:
+        path = self.site.gateway.priors
+        if path is not None:
+            bare = sheet_of(self.site, MAX_EPOCH, MAX_SEQ, MAX_TIME_MS)  # the longest there can be
+            mtus_bytes = [link.state().mtu_bytes for link, _ in self._links.values()]
+            self._priors, said = priors_for(path, bare, mtus_bytes)
+            for sentence in said:
+                self.say("priors", sentence)
+
     def _make_sheet(self, epoch: int, next_seq: int, bodies: list[bytes]) -> tuple[bytes, bytes]:
         """Today's site as a sheet; the store's newest one when nothing but its counting base would differ."""
-        made = sheet_of(self.site, epoch, next_seq, max(0, self.clock.now().at_ms))
+        made = sheet_of(self.site, epoch, next_seq, max(0, self.clock.now().at_ms), self._priors)
         for body in bodies[:1]:
             old = Sheet.decode(body)
             if replace(made, seq0=old.seq0, t0_ms=old.t0_ms).digest == old.digest:
@@ -289,10 +301,14 @@ def build(
     return Daemon(site, sensors, links, clock or Clock(), run_blocking or _on_one_thread(), version)
 
 
-def sheet_of(site: Site, epoch: int, seq0: int, t0_ms: int) -> Sheet:
-    """What packets assume of a site."""
+def sheet_of(site: Site, epoch: int, seq0: int, t0_ms: int, priors: Mapping[str, bytes] | None = None) -> Sheet:
+    """What packets assume of a site. `priors`: by point id."""
+    known = priors or {}
     groups = tuple(
-        SheetGroup(every_ms, tuple(SheetPoint(p.id, p.unit, p.step, p.minimum, p.maximum) for p in points))
+        SheetGroup(
+            every_ms,
+            tuple(SheetPoint(p.id, p.unit, p.step, p.minimum, p.maximum, known.get(p.id, b"")) for p in points),
+        )
         for every_ms, points in site.groups.items()
     )
     limits = tuple(

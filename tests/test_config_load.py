@@ -92,7 +92,7 @@ MISTAKES = {
     "unknown key, far": (
         'name = "一号站"',
         "colour = 3",
-        "gateway → colour: no such key; allowed here: id, name, key, socket",
+        "gateway → colour: no such key; allowed here: id, name, key, socket, priors",
     ),
     "unknown table": ("[gateway]", "[gatewy]\n[gateway]", "^gatewy: no such key"),
     "unknown key of a limit": ('hold = "30s"', 'holt = "30s"', 'limit[0] "high" → holt: .*`hold`'),

@@ -12,12 +12,13 @@ from edge.contract import DeviceSpec, Driver, Level, Point, Rule
 
 class Gateway(Struct, frozen=True):
     """Who we are. `key` is the file with the root key shared with the province (it may not exist yet); `socket` is
-    where a technician's commands ask the daemon."""
+    where a technician's commands ask the daemon; `priors` a file of `edge.priors` (it may not exist either)."""
 
     id: str
     name: str
     key: Path
     socket: Path
+    priors: Path | None = None
 
 
 class Store(Struct, frozen=True):

@@ -39,6 +39,9 @@ class GatewayTable(Struct, kw_only=True):
     socket: Annotated[str, Meta(min_length=1, description="Where `fengsui status` and the others ask the gateway")] = (
         "/run/fengsui/control.sock"
     )
+    priors: (
+        Annotated[str, Meta(min_length=1, description="What `fengsui fit` learnt, to pack readings smaller")] | None
+    ) = None
 
 
 class StoreTable(Struct, kw_only=True):

@@ -145,7 +145,8 @@ class Walk:
         if len(os.fsencode(socket)) > MAX_SOCKET_PATH_BYTES:
             problem = f"{socket} is longer than the {MAX_SOCKET_PATH_BYTES} bytes a socket's name may have"
             self.reader.problem(("gateway", "socket"), problem)
-        return Gateway(table.id, table.name, key, socket)
+        priors = None if table.priors is None else self.reader.folder / table.priors
+        return Gateway(table.id, table.name, key, socket, priors)
 
     def _store(self, raw: Table) -> Store | None:
         table = self._table(("store",), raw, StoreTable)
