@@ -1,8 +1,8 @@
 """`fengsui`: the technician's commands. A verb's module is imported when the verb is typed, never before.
 
 On a Pi every import is felt, so this file knows of the verbs only a line of help and where they live. Exit codes:
-0 fine, 2 wrong usage, 3 a wrong site file, 4 no daemon to ask, 5 refused. Messages to people go to stderr with what
-to type next; stdout is the answer, with --json for programs.
+0 fine, 1 it can not be done (a packet that is not genuine), 2 wrong usage, 3 a wrong site file, 4 no daemon to ask,
+5 refused. Messages to people go to stderr with what to type next; stdout is the answer, with --json for programs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import click
 
 from edge.errors import SiteFileError
 
+EXIT_FAILED = 1
 EXIT_SITE_FILE = 3
 EXIT_NO_DAEMON = 4
 EXIT_REFUSED = 5

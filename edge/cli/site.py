@@ -131,7 +131,7 @@ def _warnings(site: Site) -> list[str]:
         for port in site.ports
         if _UNSTABLE_NAME.fullmatch(port.open)
     ]
-    return warnings + _key_warnings(site.gateway.key)
+    return warnings + _key_warnings(site.gateway.key) + _priors_warnings(site)
 
 
 def _ids_not_in(site: Site, known: set[str]) -> list[str]:
@@ -149,6 +149,14 @@ def _key_warnings(key: Path) -> list[str]:
         return [f"the key {key} is not a file"]
     warnings = [f"others may read the key: chmod 600 {key}"] if mode & (stat.S_IRWXG | stat.S_IRWXO) else []
     return warnings + [why for why in (_key_text(key)[1],) if why]
+
+
+def _priors_warnings(site: Site) -> list[str]:
+    if site.gateway.priors is None:
+        return []
+    from edge.priors import read_priors  # brings in the wire, which a site without priors need not wait for
+
+    return read_priors(site.gateway.priors, {point.id for point in site.points})[1]
 
 
 def _key_text(key: Path) -> tuple[bytes | None, str]:
