@@ -15,6 +15,7 @@ time is not given up for an unconfirmed step (lessons: kura 2563, 2605; weewx 72
 from __future__ import annotations
 
 import ctypes
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,11 +39,18 @@ def wall_ms() -> int:
 
 def kernel_synchronised() -> bool:
     """Whether the kernel believes its clock is disciplined (NTP, PPS). False where it can not be asked."""
-    try:
-        state = ctypes.CDLL(None).ntp_adjtime(ctypes.create_string_buffer(_TIMEX_BYTES))
-    except (OSError, AttributeError):
+    adjtime = _ntp_adjtime()
+    if adjtime is None:
         return False
-    return bool(0 <= state < _TIME_ERROR)
+    return bool(0 <= adjtime(ctypes.create_string_buffer(_TIMEX_BYTES)) < _TIME_ERROR)
+
+
+@functools.cache
+def _ntp_adjtime() -> Callable[..., int] | None:
+    try:
+        return ctypes.CDLL(None).ntp_adjtime
+    except (OSError, AttributeError):
+        return None
 
 
 def boot_number() -> int:

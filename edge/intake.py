@@ -35,7 +35,7 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0  # a device that was repaired is heard again within a minute
 PORT_LONGEST_PAUSE_S = 5.0  # trying to open a port that is gone costs nearly nothing
 CLOCK_JUMP_MS = 2000  # woken this far from the instant waited for: the clock was set, or the machine stood still
-TIME_SHARE = 25  # pause at least this many times what the failed attempt took on the wire
+TIME_SHARE = 40  # pause at least this many times what the failed attempt took on the wire
 
 
 class Now(Protocol):

@@ -148,9 +148,18 @@ class _Decoder:
         self._bit = point.bit
         self._invalid = point.invalid
         self._scaled: Scaler = scaler(point.scale, point.offset)
+        # Most registers of most sites are plain 16-bit words: those need no bytes put in order.
+        self._is_word = point.bit is None and self._kind in ("u16", "i16") and point.order in ("ABCD", "CDAB")
+        self._is_signed = self._kind == "i16"
 
     def value(self, words: Sequence[int]) -> int | float | None:
-        raw = words[0] if self._is_bit else raw_value(words, self._kind, self._order, self._bit)
+        raw: int | float | None
+        if self._is_bit:
+            raw = words[0]
+        elif self._is_word:
+            raw = words[0] - 0x10000 if self._is_signed and words[0] >= 0x8000 else words[0]
+        else:
+            raw = raw_value(words, self._kind, self._order, self._bit)
         if raw is None or (self._invalid and is_marked(raw, self._kind, self._invalid)):
             return None
         value = self._scaled(raw)
