@@ -1,11 +1,14 @@
-"""Plain tables for a serial console: no colour, no lines, Chinese counted as two columns. May not import a screen."""
+"""Plain text for a serial console: no colour, no lines, Chinese counted as two columns. May not import a screen."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from unicodedata import combining, east_asian_width
 
 GAP = "  "
+BOOT_MOST_MS = 10**11  # 1973: an earlier time is not UTC, it counts from the boot
+LAST_DATE_MS = 253_402_300_799_999  # 9999-12-31, the last day of datetime
 
 
 def width(text: str) -> int:
@@ -24,3 +27,19 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> s
         cells = [cell + " " * (size - width(cell)) for cell, size in zip(line, widths, strict=True)]
         shown.append((GAP + GAP.join(cells)).rstrip())
     return "\n".join(shown)
+
+
+def clock_time(at_ms: int | None) -> str:
+    """UTC as people read it; a time that is not known is given since boot."""
+    if at_ms is None:
+        return "-"
+    if at_ms < BOOT_MOST_MS:
+        return f"boot+{at_ms // 1000}s"
+    if at_ms > LAST_DATE_MS:
+        return f"{at_ms} ms"
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def printable(line: str) -> str:
+    """Without what would steer a terminal, whatever an instrument or a packet put into a text."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
