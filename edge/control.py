@@ -96,24 +96,38 @@ class Server:
             yield {"ok": False, "why": str(error)}
 
 
-def ask(path: Path, request: Mapping[str, Any]) -> Iterator[Any]:
-    """The client's end: the answers to one request. Raises NoDaemon or Refused."""
+def ask(path: Path, request: Mapping[str, Any], patience_s: float | None = ANSWER_S) -> Iterator[Any]:
+    """The client's end: the answers to one request, until the daemon closes. Raises NoDaemon or Refused.
+
+    `patience_s`: how long an answer may take; None for a stream, which is silent while nothing happens.
+    """
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(ANSWER_S)
+        connection.settimeout(patience_s)
         try:
             connection.connect(str(path))
             connection.sendall(msgspec.json.encode(request) + b"\n")
             with connection.makefile("rb") as lines:
                 for line in lines:
-                    answer = msgspec.json.decode(line)
-                    if not answer["ok"]:
-                        raise Refused(answer["why"])
-                    yield answer["answer"]
+                    if not line.endswith(b"\n"):
+                        return  # the daemon died within a line
+                    yield _answer(path, line)
         except OSError as error:
             raise NoDaemon(
                 f"no daemon answers at {path} ({error.strerror or error}). Is it running (systemctl status fengsui)?"
                 f" Another socket: --socket PATH or {ENVIRONMENT}=PATH"
             ) from error
+
+
+def _answer(path: Path, line: bytes) -> Any:
+    try:
+        answer = msgspec.json.decode(line, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        answer = {}
+    if answer.get("ok") is False:
+        raise Refused(str(answer.get("why")))
+    if "answer" not in answer:
+        raise NoDaemon(f"what answers at {path} is no fengsui daemon: {line[:80]!r}")
+    return answer["answer"]
 
 
 def ask_once(path: Path, request: Mapping[str, Any]) -> Any:

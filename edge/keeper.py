@@ -156,6 +156,31 @@ class Keeper:
         self._receipts.append((epoch, low, high))
         self._ride()
 
+    async def renew(self, epoch: int) -> None:
+        """The province has entries of store `epoch` that it never gave: it is an older copy (a restored card).
+
+        Seqs, and packet counters, would be given twice and readings dropped as repeats: a new epoch begins.
+        """
+        async with self._lock:
+            old = self.outbox
+            if old.epoch != epoch or not old.durable:
+                return
+            try:
+                fresh, aside = await self._blocking(lambda: old.renew(self._folder, self._stamp()))
+                await self._use(fresh)
+                sheet = self.sheet.id
+                kept = await self._blocking(lambda: fresh.take_over(aside, old.opened_seq, sheet))
+            except StoreBroken as error:
+                await self._fall_back(error)
+                return
+            self._receipts.clear()
+            self._say(
+                "store",
+                f"is an older copy of itself (a restored or cloned card?): a new epoch begins, {kept} entries were"
+                f" kept; the old file is {aside.name}",
+            )
+            self.switched()
+
     def _ride(self) -> None:
         if self._riding_since_s == inf:
             self._riding_since_s = asyncio.get_running_loop().time()

@@ -45,6 +45,7 @@ WAL_AUTOCHECKPOINT_PAGES = 400  # a WAL that wraps early inside its old size spa
 CACHE_KIB = 2048
 SALVAGE_S = 5.0
 EVICT_STEP_ENTRIES = 500  # freed in one go when the quota is reached: bounded, so that intake never stalls
+MAX_SEQ = 2**63 - 1
 SCAN_ROWS = 4000  # rows looked at for one packet, at most
 MEMORY_QUOTA_BYTES = 32_000_000
 MIN_QUOTA_BYTES = 1_000_000
@@ -138,6 +139,7 @@ class Outbox:
             if row is None:
                 raise StoreBroken(path, "the store has no identity row")
             self.epoch: int = row[0]
+        self.opened_seq = self.last_seq()  # what was given before this run
         self._sheets: dict[int, tuple[int, bytes]] = {}
 
     # -- opening -------------------------------------------------------------------------------------------------
@@ -170,6 +172,20 @@ class Outbox:
         saved = fresh._salvage(aside)
         said.append(f"saved {saved} entries from it; a new store with a new epoch goes on")
         return fresh, said
+
+    def renew(self, folder: Path, stamp: str) -> tuple[Outbox, Path]:
+        """Puts this store aside (closed; its path is returned) and makes a new one with a new epoch in its place."""
+        self.close()
+        path = folder / FILE_NAME
+        aside = folder / f"outbox.broken-{stamp}.db"
+        with disk(str(path)):
+            put_aside(path, aside)
+            forget_old(folder)
+            create(path)
+        try:
+            return self._attach(path, self.quota_bytes), aside
+        except Unreadable as broken:
+            raise StoreBroken(str(path), str(broken)) from broken
 
     @classmethod
     def in_memory(cls) -> Outbox:
@@ -310,6 +326,11 @@ class Outbox:
             limits = other._db.execute("SELECT id, level, value, at_ms FROM limit_now").fetchall()
         self.commit((), (), [Standing(row[0], Level(row[1]), row[2], row[3]) for row in limits])
         return adopted
+
+    def take_over(self, aside: Path, opened_seq: int, sheet: int) -> int:
+        """Takes the entries of a store that `renew` has put aside. Those up to `opened_seq` keep their identity; the
+        younger ones, whose seq another copy of that store has given too, become new entries of `sheet` here."""
+        return self._salvage(aside, opened_seq, sheet)
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -491,7 +512,7 @@ class Outbox:
                     if seen >= SCAN_ROWS:
                         return
 
-    def _salvage(self, aside: Path) -> int:
+    def _salvage(self, aside: Path, own_until: int = MAX_SEQ, sheet: int = 0) -> int:
         """Adopts what can be read of a broken file, from both ends towards the damage, for SALVAGE_S at most."""
         until_s = time.monotonic() + SALVAGE_S
         found: dict[int, tuple[Held, int, bytes, bytes, int | None]] = {}
@@ -511,11 +532,13 @@ class Outbox:
         finally:
             db.close()
         by_boot: dict[int | None, list[tuple[Held, int, bytes, bytes]]] = {}
+        young = [found.pop(seq)[0] for seq in sorted(found) if seq > own_until and found[seq][0].kind is not Kind.SHEET]
+        self.commit([NewEntry(e.kind, e.group, e.at_ms, e.clock, e.readings, e.body) for e in young], sheet=sheet)
         for seq in sorted(found):
             by_boot.setdefault(found[seq][4], []).append(found[seq][:4])
         saved = sum(self._adopt(rows, boot) for boot, rows in by_boot.items())
         self.commit((), (), [Standing(row[0], Level(row[1]), row[2], row[3]) for row in limits])
-        return saved
+        return saved + len(young)
 
     def _adopt(self, rows: Iterable[tuple[Held, int, bytes, bytes]], boot: int | None) -> int:
         """Inserts entries of another store: (entry, epoch of its sheet, the sheet's body, its digest)."""

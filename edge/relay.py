@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -358,6 +358,11 @@ class Relay:
             self._say("province", "signs again")
         self.unsigned = False
         self._time(receipt, epoch)
+        ours = self._loaded and receipt.epoch == self._keeper.sheet.epoch
+        if ours and any(high > self.transit.last_seq for _, high in receipt.ranges):
+            # It has what we never gave: this store is an older copy, and its seqs mean something else there.
+            self._start(self._keeper.renew(receipt.epoch))
+            return
         for low, high in receipt.ranges:
             self._keeper.settle(receipt.epoch, low, high)
             if receipt.epoch == self._keeper.sheet.epoch:
@@ -391,7 +396,10 @@ class Relay:
         if now_s - self._sheet_sent_s.get(short, -inf) < SHEET_AGAIN_S or Kind.SHEET in self.transit.small.values():
             return
         self._sheet_sent_s[short] = now_s
-        task = asyncio.ensure_future(self._take_sheet(short))
+        self._start(self._take_sheet(short))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

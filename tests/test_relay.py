@@ -426,3 +426,36 @@ def test_a_province_that_signs_for_nothing_is_said_once_and_its_return_too(tmp_p
         assert gateway.said[-1] == "province: signs again"
 
     world(tmp_path, story)
+
+
+def test_a_restored_card_loses_nothing_new(tmp_path: Path) -> None:
+    """The store's file is put back as it was an hour ago: its seqs have been given, and receipted, already."""
+
+    async def story(network: Network, gateway: Gateway) -> None:
+        await rounds(gateway, 20)
+        await drained(gateway, 30)
+        await gateway.die()
+        image = (tmp_path / "store" / "outbox.db").read_bytes()
+        again = Gateway(tmp_path / "store", network)
+        network.links[0] = network.links[-1]
+        again.taken = 100
+        await again.start()
+        await rounds(again, 50)
+        await drained(again, 30)
+        await again.die()
+        (tmp_path / "store" / "outbox.db").write_bytes(image)
+        for leftover in (tmp_path / "store").glob("outbox.db-*"):
+            leftover.unlink()
+        restored = Gateway(tmp_path / "store", network)
+        network.links[0] = network.links[-1]
+        restored.taken = 200
+        await restored.start()
+        await rounds(restored, 40)
+        await drained(restored, 60)
+        assert sum("older copy of itself" in text for text in restored.said) == 1
+        assert values(network) == [*range(1, 21), *range(101, 151), *range(201, 241)]
+        assert restored.keeper.outbox.account(count_rows=True).balanced
+        await restored.die()
+        await gateway.start()
+
+    world(tmp_path, story)

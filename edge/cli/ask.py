@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import click
 
 from edge.cli import EXIT_NO_DAEMON, EXIT_REFUSED, json_option, stop
+from edge.cli.show import clock_time, printable, table
 from edge.control import DEFAULT_SOCKET, ENVIRONMENT, NoDaemon, Refused, ask, ask_once
 
+RECENT_SHOWN = 20
+LEVEL_WIDTH = 6  # of the longest: orange, yellow
 COLOURS = {"blue": "blue", "yellow": "yellow", "orange": "bright_red", "red": "red"}
 
 _socket = click.option(
@@ -94,37 +97,28 @@ def read(what: str, socket_path: Path, as_json: bool) -> None:
 def watch(socket_path: Path, as_json: bool) -> None:
     """Follow readings, alarms and events as they come; Ctrl-C ends it."""
     try:
-        for item in ask(socket_path, {"ask": "watch"}):
+        for item in ask(socket_path, {"ask": "watch"}, patience_s=None):
             click.echo(json.dumps(item, ensure_ascii=False) if as_json else _watch_line(item))
     except NoDaemon as error:
         stop(EXIT_NO_DAEMON, str(error))
     except Refused as error:
         stop(EXIT_REFUSED, str(error))
+    except KeyboardInterrupt:
+        click.echo(err=True)  # the shell's prompt on a line of its own, after ^C
+        return
+    stop(EXIT_NO_DAEMON, "the daemon has hung up: it was stopped, or this screen was too slow. Ask: fengsui status")
 
 
 # -- for people ---------------------------------------------------------------------------------------------------
 
 
-def clock_time(at_ms: int | None) -> str:
-    """UTC as people read it; a time that is not known is given since boot."""
-    if at_ms is None:
-        return "-"
-    if at_ms < 10**11:
-        return f"boot+{at_ms // 1000}s"
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+def _level(level: str, width: int = 0) -> str:
+    """The level in its colour, padded before it is coloured: what colours is not seen but would be counted."""
+    return _coloured(level, level.ljust(width))
 
 
-def table(rows: Sequence[Sequence[object]]) -> str:
-    """Columns, the first row as the head."""
-    texts = [[str(cell) for cell in row] for row in rows]
-    widths = [max(len(row[place]) for row in texts) for place in range(len(texts[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(r, widths, strict=True)).rstrip() for r in texts
-    )
-
-
-def _level(level: str) -> str:
-    return click.style(level, fg=COLOURS.get(level), bold=level in COLOURS)
+def _coloured(level: str, text: str) -> str:
+    return click.style(text, fg=COLOURS[level], bold=True) if level in COLOURS else text
 
 
 def _show_status(answer: Mapping[str, Any]) -> None:
@@ -140,11 +134,23 @@ def _show_status(answer: Mapping[str, Any]) -> None:
                 click.echo(f"{kind[:-1]:8} {name}: {state}")
     levels = [f"{limit} {_level(level)}" for limit, level in answer["levels"].items()]
     click.echo(f"limits   {', '.join(levels) or 'all clear'}")
-    for name, link in answer["links"].items():
-        click.echo(f"link     {name}: {'up' if link['up'] else 'down: ' + link['why']}{_receipt(link)}")
+    for line in _link_lines(answer["links"]):
+        click.echo(f"link     {line}")
     _show_store(store)
     for event in answer["events"][-5:]:
-        click.echo(f"event    {clock_time(event['at_ms'])} {event['about']}: {event['text']}")
+        click.echo(f"event    {_event(event)}")
+
+
+def _event(event: Mapping[str, Any]) -> str:
+    return printable(f"{clock_time(event['at_ms'])}  {event['about']}: {event['text']}")
+
+
+def _link_lines(links: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for name, link in links.items():
+        state = "up" if link["up"] else "not known" if link["up"] is None else "down"
+        yield printable(f"{name}: {state if state == 'up' else f'{state}: {link["why"]}'}{_receipt(link)}")
+    if not links:
+        yield "none works yet: the gateway waits for its key (events in: fengsui status)"
 
 
 def _receipt(link: Mapping[str, Any]) -> str:
@@ -164,33 +170,39 @@ def _show_store(store: Mapping[str, Any]) -> None:
 
 
 def _show_points(answer: Sequence[Mapping[str, Any]]) -> None:
-    rows = [("point", "value", "unit", "quality", "at", "good", "failed", "name")]
-    rows += [
-        (p["id"], p["value"], p["unit"], p["quality"], clock_time(p["at_ms"]), p["good"], p["failed"], p["name"])
-        for p in answer
-    ]
-    click.echo(table(rows))
+    header = ("point", "value", "unit", "quality", "at", "good", "failed", "name")
+    keys = ("id", "value", "unit", "quality", "at_ms", "good", "failed", "name")
+    rows = [[clock_time(p[key]) if key == "at_ms" else str(p[key]) for key in keys] for p in answer]
+    click.echo(table("points", header, rows))
 
 
 def _show_alarms(answer: Mapping[str, Any]) -> None:
-    for limit in answer["limits"]:
-        since = clock_time(limit["since_ms"])
-        click.echo(f"{_level(limit['level']):8}  {limit['id']} on {limit['point']}, since {since}  {limit['name']}")
-    for alarm in answer["recent"][-20:]:
-        click.echo(f"{clock_time(alarm['at_ms'])}  {_level(alarm['level'])}  {alarm['text']}")
+    limits = answer["limits"]
+    rows = [(m["level"], m["id"], m["point"], clock_time(m["since_ms"]), m["name"]) for m in limits]
+    title, *lines = table("limits", ("level", "limit", "point", "since", "name"), rows).splitlines()
+    click.echo("\n".join([title, *lines[:1]]))
+    for limit, line in zip(limits, lines[1:], strict=True):
+        click.echo(_coloured(limit["level"], line))
+    recent = answer["recent"][-RECENT_SHOWN:]
+    click.echo(f"recent alarms ({len(recent)})" if recent else "recent alarms: none since the gateway started")
+    for alarm in recent:
+        click.echo(f"  {_alarm(alarm)}")
+
+
+def _alarm(alarm: Mapping[str, Any]) -> str:
+    return f"{clock_time(alarm['at_ms'])}  {_level(alarm['level'], LEVEL_WIDTH)}  {printable(alarm['text'])}"
 
 
 def _show_links(answer: Mapping[str, Mapping[str, Any]]) -> None:
-    for name, link in answer.items():
-        click.echo(f"{name}: {'up' if link['up'] else 'down: ' + link['why']}{_receipt(link)}")
-        rest = {key: value for key, value in link.items() if key not in ("up", "why", "last_receipt_age_s")}
-        click.echo("  " + "  ".join(f"{key} {value}" for key, value in rest.items()))
+    for line, link in zip_longest(_link_lines(answer), answer.values()):
+        click.echo(line)
+        rest = {key: value for key, value in (link or {}).items() if key not in ("up", "why", "last_receipt_age_s")}
+        if rest:
+            click.echo(printable("  " + "  ".join(f"{key} {value}" for key, value in rest.items())))
 
 
 def _watch_line(item: Mapping[str, Any]) -> str:
     if "round" in item:
         values = "  ".join(f"{point} {value}" for point, value in item["round"]["values"].items())
         return f"{clock_time(item['round']['at_ms'])}  {values}"
-    if "alarm" in item:
-        return f"{clock_time(item['alarm']['at_ms'])}  {_level(item['alarm']['level'])}  {item['alarm']['text']}"
-    return f"{clock_time(item['event']['at_ms'])}  {item['event']['about']}: {item['event']['text']}"
+    return _alarm(item["alarm"]) if "alarm" in item else _event(item["event"])

@@ -18,6 +18,8 @@ from edge.wire.prior import (
     GRID,
     GRID_UNIT,
     MANTISSA,
+    OFF_MORE,
+    OFF_SIGN,
     SIGN,
     SIGNS,
     STRIDE,
@@ -29,8 +31,9 @@ from edge.wire.sheet import SheetPoint
 
 MAX_CLASS = 64  # bit length of a coded number: seqs have 63 bits, residuals of values 55
 MAX_OFF_GRID = 256  # steps: half the widest grid pitch, and to spare
+DOUBT_UNIT = GRID_UNIT // 64
 HALF = GRID_UNIT // 2
-QUARTER = GRID_UNIT // 4
+EIGHTH = GRID_UNIT // 8
 
 
 def signed_cells(zero: int, more: int, negative: int = 32768) -> list[int]:
@@ -70,12 +73,13 @@ class Columns:
 class PointModel:
     """One point's past in this packet: last value, last two changes, last residual, activity (1/16 step a row)."""
 
-    __slots__ = ("activity", "before", "cells", "change", "known", "last", "phase", "pitch", "prior", "rest", "slopes")
+    __slots__ = ("activity", "before", "cells", "change", "doubt", "drift", "known", "last", "phase", "pitch", "prior", "rest", "slopes")
 
     def __init__(self, prior: Prior) -> None:
         self.prior = prior
         self.cells = prior.cells()
         self.pitch, self.phase = prior.pitch, prior.phase
+        self.doubt, self.drift = prior.doubt * DOUBT_UNIT, prior.drift * DOUBT_UNIT
         self.slopes = prior.slopes
         self.activity = prior.start_activity()
         self.known = False  # how much it moves
@@ -86,13 +90,22 @@ class PointModel:
         pitch = self.pitch
         if not pitch:
             return self._code(coder, value)
-        index = self._code(coder, (value * GRID_UNIT - self.phase + pitch // 2) // pitch)
-        place = index * pitch + self.phase + HALF
-        grid = place // GRID_UNIT
-        off = self._off_grid(coder, value - grid, place % GRID_UNIT // QUARTER)
-        if off:  # the grid has drifted: shift it just so far that this line rounds to what it was
-            self.phase += (grid + off) * GRID_UNIT - place + (GRID_UNIT - 1 if off < 0 else 0)
-        return grid + off
+        phase = self.phase
+        place = self._code(coder, (value * GRID_UNIT - phase + pitch // 2) // pitch) * pitch + phase + HALF
+        line, part = divmod(place, GRID_UNIT)
+        edge = min(part, GRID_UNIT - part)
+        near = 0 if 2 * edge < self.doubt else 1 if edge < self.doubt else 2 if edge < self.doubt + EIGHTH else 3 if edge < self.doubt + 2 * EIGHTH else 4
+        value = line + self._off_grid(coder, value - line, near, part >= HALF)
+        self._learn_phase(value * GRID_UNIT - place)
+        return value
+
+    def _learn_phase(self, least: int) -> None:
+        """The phase may be `least` to `least` + one step above what it was taken for: the doubt is cut to that."""
+        low, high = max(-self.doubt, least), min(self.doubt, least + GRID_UNIT - 1)
+        if low > high:  # the grid has moved
+            low = high = least if least > 0 else least + GRID_UNIT - 1
+        self.phase += low + high >> 1
+        self.doubt = (high - low >> 1) + self.drift
 
     def _code(self, coder: BitCoder, value: int) -> int:
         last = self.last
@@ -142,14 +155,14 @@ class PointModel:
         left = count - 3
         return number << left | coder.raw(size & (1 << left) - 1, left) if left else number
 
-    def _off_grid(self, coder: BitCoder, off: int, quarter: int) -> int:
-        """How far the value is from where its grid line rounds to: nearly always 0."""
+    def _off_grid(self, coder: BitCoder, off: int, near: int, upper: bool) -> int:
+        """How far the value is from where its grid line rounds to: mostly 0."""
         cells, bit = self.cells, coder.bit
-        if not bit(cells, GRID + quarter, off != 0):
+        if not bit(cells, GRID + near, off != 0):
             return 0
-        negative = bit(cells, GRID + 4, off < 0)
+        negative = bit(cells, OFF_SIGN + upper, off < 0)
         size = 1
-        while bit(cells, GRID + 5, abs(off) > size):
+        while bit(cells, OFF_MORE, abs(off) > size):
             size += 1
             if size > MAX_OFF_GRID:
                 raise WireError("a coded number is too far off its grid")

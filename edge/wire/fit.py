@@ -20,11 +20,13 @@ from edge.wire.prior import (
     ACTIVITIES,
     CELLS,
     DEFAULT,
+    DEFAULT_OFF,
     FIRST_LONGER,
     GRID,
     LENGTHS,
     MANTISSA,
     MANTISSAS,
+    OFFS,
     SIGN,
     SIGNS,
     STRIDE,
@@ -40,6 +42,8 @@ MIN_VALUES = 30  # with fewer, a point keeps the default
 SEARCH_VALUES = 2400  # of the newest history: enough to choose a prediction by
 SLOPES = range(-8, 36, 4)
 SLOPES_BEFORE = range(-16, 20, 4)
+DOUBTS = (2, 8, 16, 32, 64, 96)
+DRIFTS = (0, 1, 3, 6, 12)
 USES = (6, 12, 20, 30)
 MAX_START = 40  # half octaves above a sixteenth of a step: up to some 50 000 steps a row
 START_ROWS = 12  # the start matters in short packets: it is chosen on packets of a Beidou message
@@ -74,7 +78,7 @@ def _fit_point(column: Sequence[int | None]) -> bytes:
     prior = _fitted(DEFAULT, values)
     proposed = grid.propose(values)
     if proposed:
-        gridded = _fitted(replace(prior, pitch=proposed[0], phase=proposed[1]), values)
+        gridded = _gridded(replace(prior, pitch=proposed[0], phase=proposed[1]), values)
         prior = _cheapest([prior, gridded], recent)
     prior = _cheapest([prior, *(_fitted(replace(prior, slopes=(a, 0)), recent) for a in SLOPES)], recent)
     a = prior.slopes[0]
@@ -83,6 +87,16 @@ def _fit_point(column: Sequence[int | None]) -> bytes:
     prior = _cheapest([replace(prior, uses=uses) for uses in USES], values)
     starts = (replace(prior, start=start) for start in range(MAX_START))
     return min(starts, key=lambda p: _cost(p, recent, START_ROWS)).encode()
+
+
+def _gridded(prior: Prior, values: Sequence[int]) -> Prior:
+    half = len(values) // 2
+    older = grid.propose(values[:half]) or (prior.pitch, prior.phase)
+    trial = _fitted(replace(prior, pitch=older[0], phase=older[1]), values)
+    later = values[half:][:SEARCH_VALUES]
+    best = min(((d, r) for d in DOUBTS for r in DRIFTS), key=lambda x: _cost(_fitted(replace(trial, doubt=x[0], drift=x[1]),later), later, START_ROWS))
+    print(best)
+    return _fitted(replace(prior, doubt=best[0], drift=best[1]), values)
 
 
 def _cheapest(priors: Iterable[Prior], values: Sequence[int]) -> Prior:
@@ -152,7 +166,7 @@ def _fitted(prior: Prior, values: Sequence[int]) -> Prior:
     return replace(
         _first(prior, places),
         uses=30,
-        off=_bytes({0: _total(counts[GRID : GRID + 4])}, bytes([DEFAULT.off]))[0],
+        off=_bytes(dict(enumerate(counts[GRID : GRID + OFFS])), DEFAULT_OFF),
         zero=_bytes(zero, DEFAULT.zero),
         sign=_bytes(dict(enumerate(counts[SIGN : SIGN + SIGNS])), DEFAULT.sign),
         mantissa=_bytes(dict(enumerate(counts[MANTISSA : MANTISSA + MANTISSAS])), DEFAULT.mantissa),

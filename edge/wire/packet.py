@@ -1,4 +1,4 @@
-"""Bodies of packets, both ways. First byte: kind (`contract.Kind`) in the low four bits, the rest per kind.
+"""Bodies of packets, both ways. First byte: from 0x20 on rounds, else kind (`contract.Kind`) in the low four bits.
 
 `decode` gives one of the dataclasses here or raises WireError, never anything else, in bounded time and memory.
 Rounds are in `rounds.py`; alarms are small fixed fields; what is rare or still growing (status, account, sheet,
@@ -13,7 +13,7 @@ from typing import Any
 
 from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Rule
 from edge.wire.basics import Reader, WireError, read_cbor, varint, write_cbor, zigzag
-from edge.wire.rounds import RoundRow, pack_rounds, unpack_rounds
+from edge.wire.rounds import ROUNDS_FROM, RoundRow, pack_rounds, unpack_rounds
 from edge.wire.sheet import MAX_EPOCH, MAX_SEQ, MAX_TIME_MS, Sheet, SheetLimit
 
 __all__ = [
@@ -95,11 +95,11 @@ def decode(body: bytes, sheet: Sheet | None) -> Body:
     """What a body says. `sheet`: the one its packet named. Raises WireError for anything malformed."""
     if not body:
         raise WireError("empty body")
-    kind = body[0] & 15
-    if kind == Kind.ROUNDS:
+    if body[0] >= ROUNDS_FROM:
         if sheet is None:
             raise WireError("rounds without their sheet")
         return Rounds(*unpack_rounds(sheet, body))
+    kind = body[0] & 15
     if kind == Kind.ALARM:
         return _decode_alarms(body, sheet)
     if body[0] >> 4:

@@ -23,9 +23,11 @@ SIGNS = 9
 MANTISSA = SIGN + SIGNS  # second bit; of 2 bits, of 3, of 4 and more; third bit after 0 and after 1
 MANTISSAS = 5
 FIRST = MANTISSA + MANTISSAS  # first value of a packet: zero, sign, then lengths
-GRID = FIRST + 2 + 65  # off the grid: by quarter of the rounding, then its sign, then more than one
-GRIDS = 6
-CELLS = GRID + GRIDS
+GRID = FIRST + 2 + 65  # off the grid: by how near the rounding is to its edge, in doubts
+OFFS = 5
+OFF_SIGN = GRID + OFFS  # in the lower half of the rounding, in the upper
+OFF_MORE = OFF_SIGN + 2
+CELLS = OFF_MORE + 1
 
 # Bytes of the prior:
 ZEROS = 8  # P(zero) at activity 0..7 (the last also above)
@@ -49,6 +51,9 @@ def probability(byte: int) -> int:
     return low + ((LOGISTIC[(byte >> 3) + 1] - low) * part >> 3)
 
 
+DEFAULT_OFF = bytes([110, 90, 60, 40, 30])
+
+
 @dataclass(frozen=True, slots=True)
 class Prior:
     """All in whole numbers; the byte fields are probabilities (see `probability`)."""
@@ -70,7 +75,9 @@ class Prior:
     centre: int = 0  # the first value is coded as its distance from here
     pitch: int = 0  # of the instrument's own grid, in steps / 65536; 0: none
     phase: int = 0
-    off: int = 24  # P(a value is off the grid)
+    doubt: int = 0  # how far the phase may be from there at first, in 1/64 steps
+    drift: int = 0  # how far it may move in a row, in 1/64 steps
+    off: bytes = DEFAULT_OFF  # P(a value is off the grid)
 
     def encode(self) -> bytes:
         a, b = self.slopes
@@ -79,7 +86,7 @@ class Prior:
         out += bytes([self.unknown_zero]) + self.unknown_length + self.sign
         out += self.mantissa + self.first + self.first_longer + bytes([self.first_class])
         out += varint(zigzag(self.centre))
-        return out + varint(self.pitch) + varint(self.phase) + bytes([self.off]) if self.pitch else out
+        return out + varint(self.pitch) + varint(self.phase) + bytes([self.doubt, self.drift]) + self.off if self.pitch else out
 
     @staticmethod
     def decode(data: bytes) -> Prior:
@@ -97,16 +104,17 @@ class Prior:
         first, first_longer = reader.take(2), reader.take(FIRST_LONGER)
         first_class = reader.byte()
         centre = reader.signed()
-        pitch, phase, off = 0, 0, 24
+        pitch, phase, doubt, drift, off = 0, 0, 0, 0, DEFAULT_OFF
         if reader.at < len(data):
-            pitch, phase, off = reader.varint(), reader.varint(), reader.byte()
+            pitch, phase, doubt, drift = reader.varint(), reader.varint(), reader.byte(), reader.byte()
+            off = reader.take(OFFS)
             if not GRID_UNIT <= pitch < GRID_UNIT << 8 or phase >= pitch:
                 raise WireError(f"prior: grid pitch {pitch}, phase {phase}")
         reader.end()
         slopes = (a - 256 if a > 127 else a, b - 256 if b > 127 else b)
         lengths = (first_length, length, shift, unknown_zero, unknown_length)
         firsts = (first, first_longer, first_class)
-        return Prior(uses, slopes, start, zero, *lengths, sign, mantissa, *firsts, centre, pitch, phase, off)
+        return Prior(uses, slopes, start, zero, *lengths, sign, mantissa, *firsts, centre, pitch, phase, doubt, drift, off)
 
     def place(self, value: int) -> int:
         """What is coded of a value: itself, or the number of the grid line nearest to it."""
@@ -140,7 +148,8 @@ def _cells(prior: Prior) -> tuple[int, ...]:
     for k in range(65):
         index = k + 1 - prior.first_class
         cells.append(first[min(index, FIRST_LONGER - 1)] if index >= 0 else cell(probability(250), prior.uses))
-    return (*cells, *[cell(probability(prior.off), 4)] * 4, cell(32768), cell(3000))
+    off = [cell(probability(byte), 4) for byte in prior.off]
+    return (*cells, *off, cell(60000, 4), cell(5500, 4), cell(3000))
 
 
 def length_places(prior: Prior, activity: int) -> list[tuple[int, int]]:

@@ -121,31 +121,31 @@ class Encoder:
         other.out = bytearray(self.out)
         return other
 
-    def least_bytes(self) -> int:
-        """Bytes already decided; `finish()` gives at most 4 more."""
+    def moved_bytes(self) -> int:
+        """By how many bytes the coder has been widened; `finish()` gives at most one more than these."""
         return len(self.out) + (self.cache >= 0) + self.pending
 
-    def finish(self) -> bytes:
-        """The shortest bytes that decode to all that was committed, with zeros standing after the end."""
+    def finish(self, length: int = 0) -> bytes:
+        """The shortest bytes of at least `length` that decode to all that was committed, zeros standing after them."""
         for count in range(5):
             mask = (1 << 32 - 8 * count) - 1
             value = (self.low + mask) & ~mask
             if value < self.low + self.range:
                 break
         self._emit(value >> 32)
-        return bytes(self.out) + (value & MASK32).to_bytes(4, "big")[:count]
+        return (bytes(self.out) + (value & MASK32).to_bytes(4, "big")[:count]).ljust(length, b"\0")
 
 
 class Decoder:
-    """Reads what an Encoder wrote, from `data[at:]`. Raises WireError once it would have to look too far past the
+    """Reads what an Encoder wrote. Raises WireError once it would have to look too far past the
     end.
     """
 
-    def __init__(self, data: bytes, at: int = 0) -> None:
+    def __init__(self, data: bytes) -> None:
         self.data = data
-        self.at = at + 4
+        self.at = 4
         self.range = MASK32
-        self.code = int.from_bytes((data[at : at + 4] + b"\0\0\0\0")[:4], "big")
+        self.code = int.from_bytes((data[:4] + b"\0\0\0\0")[:4], "big")
         self.end = len(data)
 
     def bit(self, cells: list[int], index: int, _bit: int | bool = 0) -> int:
@@ -184,6 +184,10 @@ class Decoder:
                 raise WireError("coded rounds end too early")
             self.code = (self.code << 8 | byte) & MASK32
             self.range <<= 8
+
+    def moved_bytes(self) -> int:
+        """By how many bytes the coder has been widened, as the encoder counts them."""
+        return self.at - 4
 
     def finish(self) -> None:
         """Raises WireError when bytes are left that nothing has read."""

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge.contract import MAX_STEPS
-from edge.wire.basics import Reader, WireError, varint
+from edge.wire.basics import WireError
 from edge.wire.columns import Columns, code_signed, signed_cells
 from edge.wire.rangecoder import BitCoder, Decoder, Encoder, cell
 from edge.wire.sheet import MAX_SEQ, MAX_TIME_MS, Sheet
 
-KIND_ROUNDS = 0
-GROUP_ESCAPE = 15  # in the first byte: the group follows as a varint
+ROUNDS_FROM = 0x20  # first bytes from here on are rounds, lower ones other bodies:
+OTHER_BODIES = 0x2001  # a stream of rounds starts with a no to this probability, so that its first byte is not lower
 MAX_READINGS = 1 << 16  # in one body: bounds what decoding may cost (about 1 s); one row may always be sent
 QUALITY_BITS = 4
 NO_VALUE = 1 << QUALITY_BITS  # state of a reading: quality | NO_VALUE
@@ -26,8 +26,9 @@ LENGTH_BITS = 5  # of a base time: 31 is an escape, six bits follow
 LONG_LENGTH_BITS = 6
 LENGTH_ESCAPE = (1 << LENGTH_BITS) - 1
 END_BYTES = 6  # what the end mark (at most 16 bits) and the coder's last bytes (at most 4) may add
+OTHERS_EVERY_MS = 600_000  # entries that are no rounds take about one seq in this time (the daemon's status)
 
-MORE, ALIGNED, EARLIER, SAME_CLOCK, SAME_STATES, SAME_STATE = range(6)
+MORE, ALIGNED, EARLIER, SAME_CLOCK, SAME_STATES, SAME_STATE, MARKED = range(7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +55,16 @@ class _Rows:
         self.columns = Columns(sheet.groups[group].points)
         self.most = max(1, MAX_READINGS // max(1, self.width))
         self.blank = RoundRow(0, 0, (None,) * self.width)
-        # rows go on; times on the grid; not before the sheet; clock, states, one state as before
-        self.flags = [cell(61000, 8), cell(65000, 8), cell(300, 8), cell(65000, 8), cell(64000, 8), cell(50000)]
+        # rows go on; times on the grid; not before the sheet; clock, states, one state as before; an end is marked
+        self.flags = [cell(61000, 8), cell(65000, 8), cell(300, 8), cell(65000, 8), cell(64000, 8), cell(50000), cell(1000)]
         self.time_cells = signed_cells(64000, 40000)
-        self.seq_cells = signed_cells(30000, 52000, 3000)  # of the first row: other entries take seqs too
+        self.seq_cells: list[int] | None = None
         self.later_seq_cells = signed_cells(62000, 30000)
         self.at_ms: int | None = None
         self.step_ms = self.every_ms
         self.drift = 0  # of the seqs from what rounds alone would make of them
         self.clock = 0
+        self.marked = False
         self.states = [0] * self.width
 
     def code(self, coder: BitCoder, row: RoundRow) -> RoundRow:
@@ -106,12 +108,17 @@ class _Rows:
         size = coder.raw(min(abs(value).bit_length(), LENGTH_ESCAPE), LENGTH_BITS)
         if size == LENGTH_ESCAPE:
             size = coder.raw(abs(value).bit_length(), LONG_LENGTH_BITS)
-        value = coder.raw(abs(value), size)
+        if size:
+            highest = 1 << size - 1
+            value = highest | coder.raw(abs(value) & highest - 1, size - 1)
+        else:
+            value = 0
         return base - value if earlier else base + value
 
     def _seq(self, coder: BitCoder, seq: int, at_ms: int) -> int:
         due = _expected(self.sheet, self.group, at_ms) + self.drift
-        seq = due + code_signed(coder, self.seq_cells, 0, seq - due)
+        cells = self.seq_cells or _first_seq_cells(max(0, at_ms - self.sheet.t0_ms) // OTHERS_EVERY_MS)
+        seq = due + code_signed(coder, cells, 0, seq - due)
         if not 0 <= seq <= MAX_SEQ:
             raise WireError(f"seq {seq} out of range")
         self.drift += seq - due
@@ -125,6 +132,15 @@ class _Rows:
         for i, state in enumerate(states):
             if not coder.bit(self.flags, SAME_STATE, state == self.states[i]):
                 self.states[i] = coder.raw(state, QUALITY_BITS + 1)
+
+
+def _first_seq_cells(others: int) -> list[int]:
+    """For how many seqs the first row is ahead of rounds alone, when `others` more are likely."""
+    usual = others.bit_length()
+    cells = signed_cells(3000 if usual > 1 else 30000, 14000, 3000)
+    for length in range(1, usual + 1):
+        cells[1 + length] = cell(40000 if length >= usual - 4 else 63000)
+    return cells
 
 
 def _row_states(row: RoundRow) -> list[int]:
@@ -159,10 +175,41 @@ def pack_rounds(sheet: Sheet, group: int, rows: Sequence[RoundRow], room_bytes: 
     Rows may be in any order of time; regular ones, oldest first, are smallest. Raises WireError for a row that does not
     fit the group (number of values, numbers out of range).
     """
-    head = bytes([KIND_ROUNDS | min(group, GROUP_ESCAPE) << 4]) + (varint(group) if group >= GROUP_ESCAPE else b"")
-    room = room_bytes - len(head)
-    state = _Rows(sheet, group)
+    body, taken, left = _pack_bare(sheet, group, rows, room_bytes)
+    if left:
+        marked, more = _pack_marked(sheet, group, rows, room_bytes)
+        if more > taken:
+            return marked, more
+    return body, taken
+
+
+def _pack_bare(sheet: Sheet, group: int, rows: Sequence[RoundRow], room: int) -> tuple[bytes, int, bool]:
+    """Body, rows taken, whether rows that would fit were left out: the rows end with the bytes, so the last one must
+    have brought the coder on by a byte.
+    """
     encoder = Encoder()
+    state = _start(encoder, sheet, group, marked=False)
+    best, taken, count, length = encoder.mark(), 0, 0, -1
+    for row in rows[: state.most]:
+        _check(row, state.width)
+        state.code(encoder, row)
+        encoder.commit()
+        before, length = length, encoder.moved_bytes() + 1
+        if length > room:
+            break
+        count += 1
+        if length > before:
+            best, taken = encoder.mark(), count
+    if not taken:
+        return b"", 0, False
+    encoder.back(best)
+    return encoder.finish(encoder.moved_bytes() + 1), taken, taken < count
+
+
+def _pack_marked(sheet: Sheet, group: int, rows: Sequence[RoundRow], room: int) -> tuple[bytes, int]:
+    """After each row a mark says whether another follows: for rows that take next to nothing."""
+    encoder = Encoder()
+    state = _start(encoder, sheet, group, marked=True)
     taken = 0
     for row in rows[: state.most]:
         _check(row, state.width)
@@ -171,14 +218,12 @@ def pack_rounds(sheet: Sheet, group: int, rows: Sequence[RoundRow], room_bytes: 
             encoder.bit(state.flags, MORE, 1)
         state.code(encoder, row)
         encoder.commit()
-        if encoder.least_bytes() + END_BYTES > room and len(_ended(encoder.fork(), state.flags[MORE])) > room:
+        if encoder.moved_bytes() + END_BYTES > room and len(_ended(encoder.fork(), state.flags[MORE])) > room:
             encoder.back(mark)
             state.flags[MORE] = more
             break
         taken += 1
-    if not taken:
-        return b"", 0
-    return head + _ended(encoder, state.flags[MORE]), taken
+    return (_ended(encoder, state.flags[MORE]), taken) if taken else (b"", 0)
 
 
 def _ended(encoder: Encoder, more: int) -> bytes:
@@ -188,22 +233,28 @@ def _ended(encoder: Encoder, more: int) -> bytes:
     return encoder.finish()
 
 
-def unpack_rounds(sheet: Sheet, body: bytes) -> tuple[int, tuple[RoundRow, ...]]:
-    """(group, rows) of a body of kind ROUNDS made with the same sheet. Raises WireError."""
-    reader = Reader(body)
-    group = reader.byte() >> 4
-    if group == GROUP_ESCAPE:
-        group = reader.varint()
-        if group < GROUP_ESCAPE:
-            raise WireError("group written too long")
+def _start(coder: BitCoder, sheet: Sheet, group: int, *, marked: bool) -> _Rows:
+    """What stands before the rows: that these are rounds, of which group, and how they end."""
+    if coder.bit([cell(OTHER_BODIES)], 0, 0):
+        raise WireError("no rounds")
+    group = coder.raw(group, (len(sheet.groups) - 1).bit_length())
     if group >= len(sheet.groups):
         raise WireError(f"group {group}, the sheet has {len(sheet.groups)}")
     state = _Rows(sheet, group)
-    decoder = Decoder(body, reader.at)
+    state.marked = bool(coder.bit(state.flags, MARKED, marked))
+    return state
+
+
+def unpack_rounds(sheet: Sheet, body: bytes) -> tuple[int, tuple[RoundRow, ...]]:
+    """(group, rows) of a body of rounds made with the same sheet. Raises WireError."""
+    decoder = Decoder(body)
+    state = _start(decoder, sheet, 0, marked=False)
     rows = [state.code(decoder, state.blank)]
-    while decoder.bit(state.flags, MORE):
+    while decoder.bit(state.flags, MORE) if state.marked else decoder.moved_bytes() + 1 < len(body):
         if len(rows) == state.most:
             raise WireError(f"more than {state.most} rows")
         rows.append(state.code(decoder, state.blank))
+    if not state.marked and decoder.moved_bytes() + 1 > len(body):
+        raise WireError("coded rounds end too early")
     decoder.finish()
-    return group, tuple(rows)
+    return state.group, tuple(rows)
