@@ -147,8 +147,8 @@ def _event(event: Mapping[str, Any]) -> str:
 
 def _link_lines(links: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for name, link in links.items():
-        state = "up" if link["up"] else "not known" if link["up"] is None else "down"
-        yield printable(f"{name}: {state if state == 'up' else f'{state}: {link["why"]}'}{_receipt(link)}")
+        state = "up" if link["up"] else f"{'not known' if link['up'] is None else 'down'}: {link['why']}"
+        yield printable(f"{name}: {state}{_receipt(link)}")
     if not links:
         yield "none works yet: the gateway waits for its key (events in: fengsui status)"
 
