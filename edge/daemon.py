@@ -27,11 +27,12 @@ from edge.clock import Clock
 from edge.config.site import Site
 from edge.contract import Alarm, ClockQuality, Kind, Link, OpenPort, Quality, Round, Sensor
 from edge.control import Server
+from edge.entries import Standing
 from edge.errors import FengsuiError, StoreBroken
 from edge.intake import Intake
 from edge.keeper import Keeper
 from edge.limits import Limit, Limits
-from edge.outbox import Outbox, Standing
+from edge.outbox import Outbox
 from edge.packing import alarm_entry, map_entry, round_entry
 from edge.priors import priors_for
 from edge.relay import Relay

@@ -4,6 +4,7 @@
     PortLost        drivers/port     -> intake's ladder: close, wait, open again; every point of the port has no value
     DeviceSilent    drivers/*/sensor -> intake's ladder: quarantine with growing pauses; no value
     LinkLost        drivers/*/link   -> relay's ladder: wait with jitter, connect again; nothing is settled
+    Unpackable      edge/packing     -> relay: the entry is dropped and counted
     StoreBroken     edge/outbox      -> daemon: keep judging and alarming from memory, say so
 
 What a device *answers*, be it a refusal, is a value (`contract.Reading` with a quality), never an exception.
@@ -55,6 +56,16 @@ class LinkLost(FengsuiError):
         self.link = link
         self.why = why
         super().__init__(f"link {link}: {why}")
+
+
+class Unpackable(FengsuiError):
+    """A held entry makes no sense any more (damage that the disk did not notice). Raised and caught in the relay's own
+    parts: the entry is dropped and counted, so that it cannot stand in the way of all others."""
+
+    def __init__(self, seq: int, why: str) -> None:
+        self.seq = seq
+        self.why = why
+        super().__init__(f"entry {seq} cannot be read: {why}")
 
 
 class StoreBroken(FengsuiError):

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from edge.contract import ClockQuality, Kind
+from edge.entries import Account, Commit, NewEntry, Standing
 from edge.errors import StoreBroken
-from edge.outbox import Account, Commit, NewEntry, Outbox, Standing
+from edge.outbox import Outbox
 
 P = ParamSpec("P")
 T = TypeVar("T")

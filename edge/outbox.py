@@ -16,13 +16,12 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from edge.contract import ClockQuality, Kind, Level
+from edge.contract import ClockQuality, Kind
+from edge.entries import Commit, NewEntry, Standing
 from edge.errors import StoreBroken
 from edge.outbox_file import (
     PAGE_BYTES,
@@ -38,109 +37,29 @@ from edge.outbox_file import (
     put_aside,
     quick_check,
 )
+from edge.outbox_read import OutboxReader
 from edge.ranges import Range, RangeSet
+from edge.salvage import Saved, salvage
 
 FILE_NAME = "outbox.db"
 WAL_AUTOCHECKPOINT_PAGES = 400  # a WAL that wraps early inside its old size spares ext4's journal (facts, storage 2.1)
 CACHE_KIB = 2048
-SALVAGE_S = 5.0
 EVICT_STEP_ENTRIES = 500  # freed in one go when the quota is reached: bounded, so that intake never stalls
-MAX_SEQ = 2**63 - 1
-SCAN_ROWS = 4000  # rows looked at for one packet, at most
 MEMORY_QUOTA_BYTES = 32_000_000
 MIN_QUOTA_BYTES = 1_000_000
 
-_ENTRY_COLUMNS = "seq, kind, sheet, grp, at_ms, clock, readings, body, origin_seq"
 
-
-class NewEntry(NamedTuple):
-    """An entry to be taken. `at_ms`: UTC, or ms since boot when `clock` is UNKNOWN. `sheet`: 0 for the present one."""
-
-    kind: Kind
-    group: int
-    at_ms: int
-    clock: ClockQuality
-    readings: int
-    body: bytes
-    sheet: int = 0
-
-
-class Held(NamedTuple):
-    """An entry as the store holds it. `wire_seq` is what the province knows it by (in the epoch of its sheet)."""
-
-    seq: int
-    kind: Kind
-    sheet: int
-    group: int
-    at_ms: int
-    clock: ClockQuality
-    readings: int
-    body: bytes
-    origin_seq: int | None
-
-    @property
-    def wire_seq(self) -> int:
-        return self.seq if self.origin_seq is None else self.origin_seq
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What became of everything ever taken by this store. `balanced` counts the rows, it does not believe the sums."""
-
-    taken_entries: int
-    taken_readings: int
-    settled_entries: int
-    settled_readings: int
-    evicted_entries: int
-    evicted_readings: int
-    held_entries: int
-    held_readings: int
-    adopted_entries: int
-
-    @property
-    def balanced(self) -> bool:
-        return (
-            self.taken_entries == self.settled_entries + self.evicted_entries + self.held_entries
-            and self.taken_readings == self.settled_readings + self.evicted_readings + self.held_readings
-        )
-
-
-@dataclass(slots=True)
-class Commit:
-    """What one commit did: the seq given to each new entry (in order), the seqs that are gone, and what was evicted."""
-
-    seqs: list[int] = field(default_factory=list)
-    freed: list[Range] = field(default_factory=list)
-    evicted: int = 0
-
-
-@dataclass(slots=True)
-class Standing:
-    """A limit's standing to be written with the alarm that changed it."""
-
-    id: str
-    level: Level
-    value: int | None
-    at_ms: int
-
-
-class Outbox:
+class Outbox(OutboxReader):
     """An open store. Make it with `open` or `in_memory`."""
 
     def __init__(self, connection: sqlite3.Connection, path: str, quota_bytes: int) -> None:
-        self._db = connection
-        self.path = path
+        super().__init__(connection, path)
         self.quota_bytes = quota_bytes
         self.durable = path != ":memory:"
         self.commits = 0
         self.last_commit_s = 0.0
-        with self._guard():
-            row = self._db.execute("SELECT epoch FROM store").fetchone()
-            if row is None:
-                raise StoreBroken(path, "the store has no identity row")
-            self.epoch: int = row[0]
         self.opened_seq = self.last_seq()  # what was given before this run
-        self._sheets: dict[int, tuple[int, bytes]] = {}
+        self._boot = 0
 
     # -- opening -------------------------------------------------------------------------------------------------
 
@@ -169,8 +88,10 @@ class Outbox:
             fresh = cls._attach(path, quota_bytes)
         except Unreadable as broken:
             raise StoreBroken(str(path), str(broken)) from broken
-        saved = fresh._salvage(aside)
-        said.append(f"saved {saved} entries from it; a new store with a new epoch goes on")
+        found = salvage(aside)
+        fresh._adopt(found.saved)
+        fresh.commit((), (), found.standings)
+        said.append(f"saved {len(found.saved)} entries from it; a new store with a new epoch goes on")
         return fresh, said
 
     def renew(self, folder: Path, stamp: str) -> tuple[Outbox, Path]:
@@ -271,6 +192,17 @@ class Outbox:
         self.last_commit_s = time.perf_counter() - began
         return done
 
+    def discard(self, seq: int) -> None:
+        """Drops an entry that cannot be read any more, as evicted."""
+        with self._transaction():
+            row = self._db.execute("SELECT readings FROM entry WHERE seq = ?", (seq,)).fetchone()
+            if row is not None:
+                self._db.execute("DELETE FROM entry WHERE seq = ?", (seq,))
+                self._db.execute(
+                    "UPDATE store SET evicted_entries = evicted_entries + 1, evicted_readings = evicted_readings + ?",
+                    (row[0],),
+                )
+
     def reserve_counters(self, count: int) -> int:
         """Reserves `count` packet counters durably; returns the first. No counter is ever given twice."""
         with self._transaction():
@@ -320,133 +252,23 @@ class Outbox:
 
     def adopt(self, other: Outbox, boot: int) -> int:
         """Takes over every entry of `other` (kept in memory while the disk was broken), with its own epoch and seq."""
-        rows = [(entry, *other.sheet(entry.sheet), other.sheet_digest(entry.sheet)) for entry in other.scan()]
-        adopted = self._adopt(rows, boot)
-        with other._guard():
-            limits = other._db.execute("SELECT id, level, value, at_ms FROM limit_now").fetchall()
-        self.commit((), (), [Standing(row[0], Level(row[1]), row[2], row[3]) for row in limits])
+        saved = [Saved(e, *other.sheet(e.sheet), other.sheet_digest(e.sheet), boot) for e in other.scan()]
+        adopted = self._adopt(saved)
+        levels = other.limit_levels().items()
+        self.commit((), (), [Standing(limit, level, value, at_ms) for limit, (level, value, at_ms) in levels])
         return adopted
 
     def take_over(self, aside: Path, opened_seq: int, sheet: int) -> int:
         """Takes the entries of a store that `renew` has put aside. Those up to `opened_seq` keep their identity; the
         younger ones, whose seq another copy of that store has given too, become new entries of `sheet` here."""
-        return self._salvage(aside, opened_seq, sheet)
-
-    # -- reading -------------------------------------------------------------------------------------------------
-
-    def held(self, seqs: Sequence[int]) -> list[Held]:
-        """The entries of these seqs that are still held, in seq order."""
-        found: list[Held] = []
-        with self._guard():
-            for seq in sorted(seqs):
-                row = self._db.execute(f"SELECT {_ENTRY_COLUMNS} FROM entry WHERE seq = ?", (seq,)).fetchone()
-                if row:
-                    found.append(_held(row))
-        return found
-
-    def first_things(self) -> list[tuple[int, Kind]]:
-        """(seq, kind) of every held entry that is not a round: alarms, sheets, status, account. Few, by nature."""
-        with self._guard():
-            rows = self._db.execute("SELECT seq, kind FROM entry WHERE kind <> 0 ORDER BY seq").fetchall()
-        return [(row[0], Kind(row[1])) for row in rows]
-
-    def rounds(self, skip: RangeSet, low: int, high: int, most_rows: int, most_readings: int) -> list[Held]:
-        """The oldest rounds of seq `low`..`high` not in `skip`, all of one sheet and group, within both bounds.
-
-        One row at least, if there is any. Rounds whose time is not known yet are left for later.
-        """
-        found: list[Held] = []
-        readings = 0
-        for entry in self._walk(skip, low, high):
-            if entry.clock is ClockQuality.UNKNOWN:
-                continue
-            if found and (entry.sheet, entry.group) != (found[0].sheet, found[0].group):
-                continue
-            if found and (len(found) >= most_rows or readings + entry.readings > most_readings):
-                break
-            found.append(entry)
-            readings += entry.readings
-        return found
-
-    def scan(self) -> Iterator[Held]:
-        """Every held entry, oldest first."""
-        with self._guard():
-            for row in self._db.execute(f"SELECT {_ENTRY_COLUMNS} FROM entry ORDER BY seq"):
-                yield _held(row)
-
-    def sheet(self, sheet_id: int) -> tuple[int, bytes]:
-        """(epoch, body) of a sheet."""
-        if sheet_id not in self._sheets:
-            with self._guard():
-                row = self._db.execute("SELECT epoch, body FROM sheet WHERE id = ?", (sheet_id,)).fetchone()
-            if row is None:
-                raise StoreBroken(self.path, f"sheet {sheet_id} is missing")
-            self._sheets[sheet_id] = (row[0], row[1])
-        return self._sheets[sheet_id]
-
-    def sheet_bodies(self) -> list[bytes]:
-        """The sheets of the present epoch, newest first."""
-        with self._guard():
-            rows = self._db.execute("SELECT body FROM sheet WHERE epoch = ? ORDER BY id DESC", (self.epoch,)).fetchall()
-        return [row[0] for row in rows]
-
-    def sheets(self) -> list[tuple[int, bytes]]:
-        """(row, digest) of every sheet, newest first."""
-        with self._guard():
-            rows = self._db.execute("SELECT id, digest FROM sheet ORDER BY id DESC").fetchall()
-        return [(row[0], row[1]) for row in rows]
-
-    def sheet_digest(self, sheet_id: int) -> bytes:
-        with self._guard():
-            row = self._db.execute("SELECT digest FROM sheet WHERE id = ?", (sheet_id,)).fetchone()
-        return bytes(row[0])
-
-    def limit_levels(self) -> Mapping[str, tuple[Level, int | None, int]]:
-        """Where each limit stood: id -> (level, value in steps, at_ms)."""
-        with self._guard():
-            rows = self._db.execute("SELECT id, level, value, at_ms FROM limit_now").fetchall()
-        return {row[0]: (Level(row[1]), row[2], row[3]) for row in rows}
-
-    def newest_ms(self) -> int:
-        """The newest known UTC time in the store; 0 in an empty one."""
-        with self._guard():
-            rows = self._db.execute("SELECT at_ms FROM entry WHERE clock <> 2 ORDER BY seq DESC LIMIT 100").fetchall()
-            limits: int = self._db.execute("SELECT MAX(at_ms) FROM limit_now").fetchone()[0] or 0
-        return max([limits, *(int(row[0]) for row in rows)])
-
-    def last_seq(self) -> int:
-        """The highest seq ever given."""
-        with self._guard():
-            row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entry'").fetchone()
-        return row[0] if row else 0
-
-    def undated(self) -> int:
-        """How many held entries wait for the time to be known."""
-        with self._guard():
-            return int(self._db.execute("SELECT COUNT(*) FROM entry WHERE clock = 2").fetchone()[0])
-
-    def oldest_ms(self) -> int | None:
-        """The time of the oldest held round, None when there is none or its time is not known."""
-        with self._guard():
-            row = self._db.execute("SELECT at_ms, clock FROM entry WHERE kind = 0 ORDER BY seq LIMIT 1").fetchone()
-        return row[0] if row and row[1] != ClockQuality.UNKNOWN else None
-
-    def account(self, count_rows: bool = False) -> Account:
-        """The account. `count_rows` counts what is held instead of subtracting: slow on a full store, but a proof."""
-        with self._guard():
-            row = self._db.execute(
-                "SELECT taken_entries, taken_readings, settled_entries, settled_readings, evicted_entries,"
-                " evicted_readings, adopted_entries FROM store"
-            ).fetchone()
-            held = [row[0] - row[2] - row[4], row[1] - row[3] - row[5]]
-            if count_rows:
-                held = self._db.execute("SELECT COUNT(*), COALESCE(SUM(readings), 0) FROM entry").fetchone()
-        return Account(row[0], row[1], row[2], row[3], row[4], row[5], held[0], held[1], row[6])
-
-    def used_bytes(self) -> int:
-        """Bytes of the file that hold something (free pages are used again)."""
-        with self._guard():
-            return self._used_bytes()
+        found = salvage(aside)
+        again = [s.entry for s in found.saved if s.entry.seq > opened_seq and s.entry.origin_seq is None]
+        seqs = {entry.seq for entry in again}
+        news = [
+            NewEntry(e.kind, e.group, e.at_ms, e.clock, e.readings, e.body) for e in again if e.kind is not Kind.SHEET
+        ]
+        self.commit(news, (), found.standings, sheet)
+        return len(news) + self._adopt(s for s in found.saved if s.entry.seq not in seqs)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -457,8 +279,6 @@ class Outbox:
             (entry.kind, sheet, entry.group, entry.at_ms, entry.clock, boot, entry.readings, entry.body),
         )
         return int(cursor.lastrowid or 0)
-
-    _boot: int = 0
 
     def set_boot(self, boot: int) -> None:
         """Which boot undated entries belong to."""
@@ -493,71 +313,21 @@ class Outbox:
         freed.extend(RangeSet((row[0], row[0]) for row in rows))
         return len(rows), sum(row[1] for row in rows)
 
-    def _used_bytes(self) -> int:
-        pages = self._db.execute("PRAGMA page_count").fetchone()[0]
-        free = self._db.execute("PRAGMA freelist_count").fetchone()[0]
-        return int(pages - free) * PAGE_BYTES
-
-    def _walk(self, skip: RangeSet, low: int, high: int) -> Iterator[Held]:
-        """Held rounds not in `skip`, oldest first, SCAN_ROWS of them at most; long skipped runs are leapt over."""
-        seen = 0
-        with self._guard():
-            for gap_low, gap_high in skip.gaps(low, high):
-                for row in self._db.execute(
-                    f"SELECT {_ENTRY_COLUMNS} FROM entry WHERE kind = 0 AND seq BETWEEN ? AND ? ORDER BY seq",
-                    (gap_low, gap_high),
-                ):
-                    seen += 1
-                    yield _held(row)
-                    if seen >= SCAN_ROWS:
-                        return
-
-    def _salvage(self, aside: Path, own_until: int = MAX_SEQ, sheet: int = 0) -> int:
-        """Adopts what can be read of a broken file, from both ends towards the damage, for SALVAGE_S at most."""
-        until_s = time.monotonic() + SALVAGE_S
-        found: dict[int, tuple[Held, int, bytes, bytes, int | None]] = {}
-        try:
-            db = sqlite3.connect(aside, isolation_level=None)
-        except sqlite3.Error:
-            return 0
-        try:
-            sheets = {row[0]: row[1:] for row in _readable(db, "SELECT id, epoch, body, digest FROM sheet", until_s)}
-            for order in ("ASC", "DESC"):
-                for row in _readable(db, f"SELECT {_ENTRY_COLUMNS}, boot FROM entry ORDER BY seq {order}", until_s):
-                    if row[0] in found:
-                        break
-                    if row[2] in sheets:
-                        found[row[0]] = (_held(row[:-1]), *sheets[row[2]], row[-1])
-            limits = list(_readable(db, "SELECT id, level, value, at_ms FROM limit_now", until_s))
-        finally:
-            db.close()
-        by_boot: dict[int | None, list[tuple[Held, int, bytes, bytes]]] = {}
-        young = [found.pop(seq)[0] for seq in sorted(found) if seq > own_until and found[seq][0].kind is not Kind.SHEET]
-        self.commit([NewEntry(e.kind, e.group, e.at_ms, e.clock, e.readings, e.body) for e in young], sheet=sheet)
-        for seq in sorted(found):
-            by_boot.setdefault(found[seq][4], []).append(found[seq][:4])
-        saved = sum(self._adopt(rows, boot) for boot, rows in by_boot.items())
-        self.commit((), (), [Standing(row[0], Level(row[1]), row[2], row[3]) for row in limits])
-        return saved + len(young)
-
-    def _adopt(self, rows: Iterable[tuple[Held, int, bytes, bytes]], boot: int | None) -> int:
-        """Inserts entries of another store: (entry, epoch of its sheet, the sheet's body, its digest)."""
+    def _adopt(self, saved: Iterable[Saved]) -> int:
+        """Inserts entries of another store, with their own identity."""
         count = readings = 0
-        ids: dict[bytes, int] = {}
         with self._transaction():
-            for entry, epoch, body, digest in rows:
-                if digest not in ids:
-                    self._db.execute(
-                        "INSERT OR IGNORE INTO sheet (digest, epoch, body) VALUES (?, ?, ?)", (digest, epoch, body)
-                    )
-                    ids[digest] = self._db.execute("SELECT id FROM sheet WHERE digest = ?", (digest,)).fetchone()[0]
-                undated = entry.clock is ClockQuality.UNKNOWN
+            for entry, epoch, body, digest, boot in saved:
                 self._db.execute(
-                    "INSERT INTO entry (kind, sheet, grp, at_ms, clock, boot, readings, body, origin_seq)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR IGNORE INTO sheet (digest, epoch, body) VALUES (?, ?, ?)", (digest, epoch, body)
+                )
+                self._db.execute(
+                    "INSERT INTO entry (kind, grp, at_ms, clock, boot, readings, body, origin_seq, sheet)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, (SELECT id FROM sheet WHERE digest = ?))",
                     (
-                        *(entry.kind, ids[digest], entry.group, entry.at_ms, entry.clock),
-                        *(boot if undated else None, entry.readings, entry.body, entry.wire_seq),
+                        *(entry.kind, entry.group, entry.at_ms, entry.clock),
+                        *(boot if entry.clock is ClockQuality.UNKNOWN else None, entry.readings, entry.body),
+                        *(entry.wire_seq, digest),
                     ),
                 )
                 count += 1
@@ -580,26 +350,3 @@ class Outbox:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
-
-    @contextmanager
-    def _guard(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise StoreBroken(self.path, advice(error)) from error
-
-
-def _held(row: Sequence[Any]) -> Held:
-    held = Held._make(row)
-    return held._replace(kind=Kind(held.kind), clock=ClockQuality(held.clock))
-
-
-def _readable(db: sqlite3.Connection, query: str, until_s: float) -> Iterator[tuple[Any, ...]]:
-    """Rows until the first that can not be read."""
-    try:
-        for row in db.execute(query):
-            if time.monotonic() > until_s:
-                return
-            yield row
-    except (sqlite3.Error, OverflowError):
-        return

@@ -5,20 +5,25 @@ Runs on the store's thread (`Keeper.call`), so that packing a thousand readings 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import cbor2
 
-from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Round, Rule
-from edge.outbox import Held, NewEntry, Outbox
+from edge.contract import MAX_STEPS, Alarm, Change, ClockQuality, Kind, Level, Quality, Round, Rule
+from edge.entries import Held, NewEntry
+from edge.errors import Unpackable
+from edge.outbox import Outbox
 from edge.ranges import Range, RangeSet, to_ranges
 from edge.wire.packet import RoundRow, encode_alarms, encode_map, encode_sheet, pack_rounds
-from edge.wire.sheet import Sheet
+from edge.wire.sheet import MAX_TIME_MS, Sheet
 
 MOST_READINGS = 1000  # in one packet: some 15 ms of coding here, and longer packets hardly code better
 MOST_ROWS = 1000
+QUALITIES = frozenset(Quality)
+SENSELESS = (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError, MemoryError)
 MOST_ALARMS = 64  # in one packet
 SHEETS_CACHED = 8
 
@@ -56,12 +61,37 @@ def _plain(field: object) -> object:
 
 
 def alarm_of(held: Held) -> Alarm:
-    limit, point, level, change, rule, value, threshold = cbor2.loads(held.body)
-    return Alarm(limit, point, Level(level), Change(change), Rule(rule), value, threshold, held.at_ms, held.clock)
+    """The alarm of an entry. Raises Unpackable."""
+    with _sense(held):
+        limit, point, level, change, rule, value, threshold = cbor2.loads(held.body)
+        fields = (str(limit), str(point), Level(level), Change(change), Rule(rule), value, int(threshold))
+        return Alarm(*fields, held.at_ms, held.clock)
+
+
+def row_of(held: Held, width: int) -> RoundRow:
+    """The round of an entry, as the packer wants it. Raises Unpackable."""
+    with _sense(held):
+        values, qualities = cbor2.loads(held.body)
+        if len(values) != width or any(value is not None and type(value) is not int for value in values):
+            raise ValueError(f"not {width} whole numbers")
+        if any(value is not None and abs(value) > MAX_STEPS for value in values) or not 0 <= held.at_ms <= MAX_TIME_MS:
+            raise ValueError("a number is out of range")
+        if len(qualities) not in (0, width) or any(quality not in QUALITIES for quality in qualities):
+            raise ValueError("qualities do not fit")
+        return RoundRow(held.wire_seq, held.at_ms, tuple(values), bytes(qualities), int(held.clock))
+
+
+@contextmanager
+def _sense(held: Held) -> Iterator[None]:
+    """Whatever a damaged body makes of itself is one kind of failure."""
+    try:
+        yield
+    except (cbor2.CBORError, *SENSELESS) as error:
+        raise Unpackable(held.seq, f"{type(error).__name__}: {error}") from error
 
 
 class Packer:
-    """Makes bodies out of what an outbox holds. None: nothing fits, or nothing is there (any more)."""
+    """Makes bodies out of what an outbox holds. None: nothing fits, or nothing is there. Raises Unpackable."""
 
     def __init__(self) -> None:
         self._sheets: dict[tuple[int, int], Sheet] = {}
@@ -85,7 +115,8 @@ class Packer:
         held = [entry for entry in held if entry.sheet == held[0].sheet and (entry.origin_seq is None) == own]
         sheet = None if alone and own else self.sheet(outbox, held[0].sheet)
         while held:
-            body = encode_alarms(sheet, [(entry.wire_seq, alarm_of(entry)) for entry in held])
+            with _sense(held[0]):
+                body = encode_alarms(sheet, [(entry.wire_seq, alarm_of(entry)) for entry in held])
             if len(body) <= room_bytes:
                 return Packed(Kind.ALARM, body, sheet, tuple(to_ranges(entry.seq for entry in held)), 0)
             held = held[: len(held) // 2]
@@ -99,8 +130,9 @@ class Packer:
             if entry.kind is Kind.SHEET:
                 body, named = encode_sheet(entry.wire_seq, sheet), None
             else:
-                values = cbor2.loads(entry.body)
-                body = encode_map(entry.kind, entry.wire_seq, entry.at_ms, entry.clock, values)
+                with _sense(entry):
+                    values = cbor2.loads(entry.body)
+                    body = encode_map(entry.kind, entry.wire_seq, entry.at_ms, entry.clock, values)
                 named = sheet if sheet.epoch != outbox.epoch else None
             if len(body) <= room_bytes:
                 return Packed(entry.kind, body, named, ((seq, seq),), 0)
@@ -118,11 +150,11 @@ class Packer:
         if not held:
             return None
         sheet = self.sheet(outbox, held[0].sheet)
-        rows = []
-        for entry in held:
-            values, qualities = cbor2.loads(entry.body)
-            rows.append(RoundRow(entry.wire_seq, entry.at_ms, tuple(values), qualities, int(entry.clock)))
-        body, taken = pack_rounds(sheet, held[0].group, rows, room_bytes)
+        with _sense(held[0]):
+            width = len(sheet.groups[held[0].group].points)
+        rows = [row_of(entry, width) for entry in held]
+        with _sense(held[0]):
+            body, taken = pack_rounds(sheet, held[0].group, rows, room_bytes)
         if not taken:
             return None
         ranges = tuple(to_ranges(entry.seq for entry in held[:taken]))

@@ -11,6 +11,7 @@ within 10 s. Losses and returns are said once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,9 +19,10 @@ from math import inf
 from typing import Any
 
 from edge.contract import ClockQuality, Kind, Link, Sent
-from edge.errors import LinkLost, StoreBroken
+from edge.entries import Commit, NewEntry
+from edge.errors import LinkLost, StoreBroken, Unpackable
 from edge.keeper import Keeper
-from edge.outbox import Commit, NewEntry, Outbox
+from edge.outbox import Outbox
 from edge.packing import MOST_READINGS, Packed, Packer
 from edge.plan import LinkNow, Queue, Wait, What, next_step
 from edge.transit import AlarmDues, Flight, Transit
@@ -183,6 +185,9 @@ class Relay:
                 epoch, counter = await self._counter()
             except StoreBroken:
                 return None  # the keeper has changed to another store, and with it the queue
+            except Unpackable as damage:
+                await self._drop(damage)
+                return None
             if transit is not self.transit:
                 return None
             flight = self._take_off(way, packed, step.what)
@@ -197,6 +202,13 @@ class Relay:
         way.payload_bytes += len(packet)
         sends.create_task(self._hand_over(way, packed, flight, packet), name=f"send {way.id}")
         return None
+
+    async def _drop(self, damage: Unpackable) -> None:
+        """An entry that makes no sense must not stand in the way of all others."""
+        self._say("store", f"{damage}; it is dropped, and counted as evicted")
+        with contextlib.suppress(StoreBroken):
+            await self._keeper.call(Outbox.discard, damage.seq)
+        self.transit.freed([(damage.seq, damage.seq)])
 
     async def _load(self) -> None:
         """What the store held before this run (or before it was changed)."""

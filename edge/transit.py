@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from edge.contract import ClockQuality, Kind
-from edge.outbox import NewEntry
+from edge.entries import NewEntry
 from edge.ranges import Range, RangeSet
 
 FIRST_RESEND_S = 10.0

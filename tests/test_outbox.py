@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.contract import ClockQuality, Kind, Level
+from edge.entries import NewEntry, Standing
 from edge.errors import StoreBroken
-from edge.outbox import NewEntry, Outbox, Standing
+from edge.outbox import Outbox
 from edge.outbox_file import QUARANTINE_KEPT
 from edge.ranges import RangeSet
 

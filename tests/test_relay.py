@@ -459,3 +459,25 @@ def test_a_restored_card_loses_nothing_new(tmp_path: Path) -> None:
         await gateway.start()
 
     world(tmp_path, story)
+
+
+def test_an_entry_that_makes_no_sense_is_dropped_counted_and_stands_in_nobodys_way(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        network.up = False
+        await rounds(gateway, 20)
+        await gateway.alarm()
+        db = gateway.keeper.outbox._db
+        bodies = [b"", b"\xff" * 40, b"\x80", b"\x82\x01\x02", b"\x82\x83\x01\x02\xf9\x00\x00\x40", b"\x82\x81\x01\x40"]
+        for seq, body in enumerate(bodies, start=4):
+            db.execute("UPDATE entry SET body = ? WHERE seq = ?", (body, seq))
+        db.execute("UPDATE entry SET body = x'00' WHERE kind = 1")
+        await gateway.alarm()
+        network.up = True
+        await drained(gateway)
+        account = gateway.keeper.outbox.account(count_rows=True)
+        assert account.balanced
+        assert account.evicted_entries == len(bodies) + 1
+        assert len(values(network)) == 20 - len(bodies)
+        assert len(alarms(network)) == 1
+
+    world(tmp_path, story)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from edge.contract import ClockQuality, Kind
-from edge.outbox import NewEntry
+from edge.entries import NewEntry
 from edge.transit import FIRST_RESEND_S, LONGEST_ALARM_RESEND_S, LONGEST_RESEND_S, AlarmDues, Transit
 
 SMALL = {Kind.STATUS, Kind.ACCOUNT}

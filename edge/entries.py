@@ -1,0 +1,80 @@
+"""The nouns of the store: what is taken, what is held, what a commit did, and the account."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from edge.contract import ClockQuality, Kind, Level
+from edge.ranges import Range
+
+
+class NewEntry(NamedTuple):
+    """An entry to be taken. `at_ms`: UTC, or ms since boot when `clock` is UNKNOWN. `sheet`: 0 for the present one."""
+
+    kind: Kind
+    group: int
+    at_ms: int
+    clock: ClockQuality
+    readings: int
+    body: bytes
+    sheet: int = 0
+
+
+class Held(NamedTuple):
+    """An entry as the store holds it. `wire_seq` is what the province knows it by (in the epoch of its sheet)."""
+
+    seq: int
+    kind: Kind
+    sheet: int
+    group: int
+    at_ms: int
+    clock: ClockQuality
+    readings: int
+    body: bytes
+    origin_seq: int | None
+
+    @property
+    def wire_seq(self) -> int:
+        return self.seq if self.origin_seq is None else self.origin_seq
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What became of everything ever taken by this store. `balanced` counts the rows, it does not believe the sums."""
+
+    taken_entries: int
+    taken_readings: int
+    settled_entries: int
+    settled_readings: int
+    evicted_entries: int
+    evicted_readings: int
+    held_entries: int
+    held_readings: int
+    adopted_entries: int
+
+    @property
+    def balanced(self) -> bool:
+        return (
+            self.taken_entries == self.settled_entries + self.evicted_entries + self.held_entries
+            and self.taken_readings == self.settled_readings + self.evicted_readings + self.held_readings
+        )
+
+
+@dataclass(slots=True)
+class Commit:
+    """What one commit did: the seq given to each new entry (in order), the seqs that are gone, and what was evicted."""
+
+    seqs: list[int] = field(default_factory=list)
+    freed: list[Range] = field(default_factory=list)
+    evicted: int = 0
+
+
+@dataclass(slots=True)
+class Standing:
+    """A limit's standing to be written with the alarm that changed it."""
+
+    id: str
+    level: Level
+    value: int | None
+    at_ms: int

@@ -1,0 +1,177 @@
+"""The outbox's reading side: what is held, what may be packed next, the account. See edge/outbox.py."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from edge.contract import ClockQuality, Kind, Level
+from edge.entries import Account, Held
+from edge.errors import StoreBroken
+from edge.outbox_file import PAGE_BYTES, advice
+from edge.ranges import RangeSet
+
+SCAN_ROWS = 4000  # rows looked at for one packet, at most
+
+ENTRY_COLUMNS = "seq, kind, sheet, grp, at_ms, clock, readings, body, origin_seq"
+
+
+class OutboxReader:
+    """Queries on one connection. sqlite3 errors leave here only as StoreBroken."""
+
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+        self._db = connection
+        self.path = path
+        self._sheets: dict[int, tuple[int, bytes]] = {}
+        with self._guard():
+            row = self._db.execute("SELECT epoch FROM store").fetchone()
+        if row is None:
+            raise StoreBroken(path, "the store has no identity row")
+        self.epoch: int = row[0]
+
+    def held(self, seqs: Sequence[int]) -> list[Held]:
+        """The entries of these seqs that are still held, in seq order."""
+        found: list[Held] = []
+        with self._guard():
+            for seq in sorted(seqs):
+                row = self._db.execute(f"SELECT {ENTRY_COLUMNS} FROM entry WHERE seq = ?", (seq,)).fetchone()
+                if row:
+                    found.append(held_of(row))
+        return found
+
+    def first_things(self) -> list[tuple[int, Kind]]:
+        """(seq, kind) of every held entry that is not a round: alarms, sheets, status, account. Few, by nature."""
+        with self._guard():
+            rows = self._db.execute("SELECT seq, kind FROM entry WHERE kind <> 0 ORDER BY seq").fetchall()
+        return [(row[0], Kind(row[1])) for row in rows]
+
+    def rounds(self, skip: RangeSet, low: int, high: int, most_rows: int, most_readings: int) -> list[Held]:
+        """The oldest rounds of seq `low`..`high` not in `skip`, all of one sheet and group, within both bounds.
+
+        One row at least, if there is any. Rounds whose time is not known yet are left for later.
+        """
+        found: list[Held] = []
+        readings = 0
+        for entry in self._walk(skip, low, high):
+            if entry.clock is ClockQuality.UNKNOWN:
+                continue
+            if found and (entry.sheet, entry.group) != (found[0].sheet, found[0].group):
+                continue
+            if found and (len(found) >= most_rows or readings + entry.readings > most_readings):
+                break
+            found.append(entry)
+            readings += entry.readings
+        return found
+
+    def scan(self) -> Iterator[Held]:
+        """Every held entry, oldest first."""
+        with self._guard():
+            for row in self._db.execute(f"SELECT {ENTRY_COLUMNS} FROM entry ORDER BY seq"):
+                yield held_of(row)
+
+    def sheet(self, sheet_id: int) -> tuple[int, bytes]:
+        """(epoch, body) of a sheet."""
+        if sheet_id not in self._sheets:
+            with self._guard():
+                row = self._db.execute("SELECT epoch, body FROM sheet WHERE id = ?", (sheet_id,)).fetchone()
+            if row is None:
+                raise StoreBroken(self.path, f"sheet {sheet_id} is missing")
+            self._sheets[sheet_id] = (row[0], row[1])
+        return self._sheets[sheet_id]
+
+    def sheet_bodies(self) -> list[bytes]:
+        """The sheets of the present epoch, newest first."""
+        with self._guard():
+            rows = self._db.execute("SELECT body FROM sheet WHERE epoch = ? ORDER BY id DESC", (self.epoch,)).fetchall()
+        return [row[0] for row in rows]
+
+    def sheets(self) -> list[tuple[int, bytes]]:
+        """(row, digest) of every sheet, newest first."""
+        with self._guard():
+            rows = self._db.execute("SELECT id, digest FROM sheet ORDER BY id DESC").fetchall()
+        return [(row[0], row[1]) for row in rows]
+
+    def sheet_digest(self, sheet_id: int) -> bytes:
+        with self._guard():
+            row = self._db.execute("SELECT digest FROM sheet WHERE id = ?", (sheet_id,)).fetchone()
+        return bytes(row[0])
+
+    def limit_levels(self) -> Mapping[str, tuple[Level, int | None, int]]:
+        """Where each limit stood: id -> (level, value in steps, at_ms)."""
+        with self._guard():
+            rows = self._db.execute("SELECT id, level, value, at_ms FROM limit_now").fetchall()
+        return {row[0]: (Level(row[1]), row[2], row[3]) for row in rows}
+
+    def newest_ms(self) -> int:
+        """The newest known UTC time in the store; 0 in an empty one."""
+        with self._guard():
+            rows = self._db.execute("SELECT at_ms FROM entry WHERE clock <> 2 ORDER BY seq DESC LIMIT 100").fetchall()
+            limits: int = self._db.execute("SELECT MAX(at_ms) FROM limit_now").fetchone()[0] or 0
+        return max([limits, *(int(row[0]) for row in rows)])
+
+    def last_seq(self) -> int:
+        """The highest seq ever given."""
+        with self._guard():
+            row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entry'").fetchone()
+        return row[0] if row else 0
+
+    def undated(self) -> int:
+        """How many held entries wait for the time to be known."""
+        with self._guard():
+            return int(self._db.execute("SELECT COUNT(*) FROM entry WHERE clock = 2").fetchone()[0])
+
+    def oldest_ms(self) -> int | None:
+        """The time of the oldest held round, None when there is none or its time is not known."""
+        with self._guard():
+            row = self._db.execute("SELECT at_ms, clock FROM entry WHERE kind = 0 ORDER BY seq LIMIT 1").fetchone()
+        return row[0] if row and row[1] != ClockQuality.UNKNOWN else None
+
+    def account(self, count_rows: bool = False) -> Account:
+        """The account. `count_rows` counts what is held instead of subtracting: slow on a full store, but a proof."""
+        with self._guard():
+            row = self._db.execute(
+                "SELECT taken_entries, taken_readings, settled_entries, settled_readings, evicted_entries,"
+                " evicted_readings, adopted_entries FROM store"
+            ).fetchone()
+            held = [row[0] - row[2] - row[4], row[1] - row[3] - row[5]]
+            if count_rows:
+                held = self._db.execute("SELECT COUNT(*), COALESCE(SUM(readings), 0) FROM entry").fetchone()
+        return Account(row[0], row[1], row[2], row[3], row[4], row[5], held[0], held[1], row[6])
+
+    def used_bytes(self) -> int:
+        """Bytes of the file that hold something (free pages are used again)."""
+        with self._guard():
+            return self._used_bytes()
+
+    def _used_bytes(self) -> int:
+        pages = self._db.execute("PRAGMA page_count").fetchone()[0]
+        free = self._db.execute("PRAGMA freelist_count").fetchone()[0]
+        return int(pages - free) * PAGE_BYTES
+
+    def _walk(self, skip: RangeSet, low: int, high: int) -> Iterator[Held]:
+        """Held rounds not in `skip`, oldest first, SCAN_ROWS of them at most; long skipped runs are leapt over."""
+        seen = 0
+        with self._guard():
+            for gap_low, gap_high in skip.gaps(low, high):
+                for row in self._db.execute(
+                    f"SELECT {ENTRY_COLUMNS} FROM entry WHERE kind = 0 AND seq BETWEEN ? AND ? ORDER BY seq",
+                    (gap_low, gap_high),
+                ):
+                    seen += 1
+                    yield held_of(row)
+                    if seen >= SCAN_ROWS:
+                        return
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreBroken(self.path, advice(error)) from error
+
+
+def held_of(row: Sequence[Any]) -> Held:
+    held = Held._make(row)
+    return held._replace(kind=Kind(held.kind), clock=ClockQuality(held.clock))
