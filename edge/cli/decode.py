@@ -47,7 +47,7 @@ from edge.wire.sheet import Sheet
 
 FILE_MOST_BYTES = 1_000_000  # a packet as hexadecimal text takes an eighth of it
 STORE_NAME = "outbox.db"  # edge/outbox.py
-STORE_WAIT_S = 2.0  # for a daemon that is writing
+STORE_WAIT_S = 0.1  # a running daemon holds its store for good
 COUNTERS_TRIED = 1 << 22  # of a short packet, when no store tells how far they have come: years on a narrow link
 COUNTERS_AT_ONCE = 3 << 16  # what one call of open_packet looks at around the counter it is given
 
@@ -213,18 +213,32 @@ def _known(key: Path | None, gateway: str | None, site: Path | None) -> Known:
 
 
 def _add_store(known: Known, path: Path) -> None:
-    """Epoch and sheets of a store, opened read-only; what can not be read becomes a note."""
+    """Epoch and sheets of a store, opened read-only; what can not be read becomes a note.
+
+    A running gateway has the file to itself. Then it is read as it lies there, past the lock and without the log of
+    the last minutes: what that may get wrong opens no packet, for sheets prove themselves and packets are sealed.
+    """
     try:
-        store = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=STORE_WAIT_S)
         try:
-            epoch, counter_high = store.execute("SELECT epoch, counter_high FROM store").fetchone()
-            known.epochs[epoch] = counter_high
-            for (body,) in store.execute("SELECT body FROM sheet ORDER BY id DESC"):
-                known.add(Sheet.decode(body))
-        finally:
-            store.close()
+            _read_store(known, path, "mode=ro")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            _read_store(known, path, "immutable=1")
+            known.notes.append(f"the gateway runs: what it wrote in the last minutes is not seen in its store {path}")
     except (sqlite3.Error, WireError, TypeError) as error:  # TypeError: a store without its one row
-        known.notes.append(f"nothing is taken from the store {path}: {error}")
+        known.notes.append(f"nothing more is taken from the store {path}: {error}")
+
+
+def _read_store(known: Known, path: Path, how: str) -> None:
+    store = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=STORE_WAIT_S)
+    try:
+        epoch, counter_high = store.execute("SELECT epoch, counter_high FROM store").fetchone()
+        known.epochs[epoch] = counter_high
+        for (body,) in store.execute("SELECT body FROM sheet ORDER BY id DESC"):
+            known.add(Sheet.decode(body))
+    finally:
+        store.close()
 
 
 def _add_sheets(known: Known, sheets: Sequence[str]) -> None:
