@@ -25,18 +25,16 @@ from edge.keeper import Keeper
 from edge.outbox import Outbox
 from edge.packing import MOST_READINGS, Packed, Packer
 from edge.plan import LinkNow, Queue, Wait, What, next_step
+from edge.sealing import Sealing
 from edge.transit import AlarmDues, Flight, Transit
 from edge.wire import seal
-from edge.wire.basics import WireError
-from edge.wire.packet import Receipt, decode
+from edge.wire.packet import Receipt
 
-COUNTERS_AT_ONCE = 1000  # packet counters reserved with one sync; the rest is lost at a restart, 2**40 there are
 MOST_UNSETTLED = 32  # packets of rounds waiting for a receipt: bounds memory, and the repeats when the province is dumb
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 8.0  # with jitter below the 10 s within which a link that is back must be used
 REFUSED_PAUSE_S = 5.0  # a link that refused a packet though it is up (broker's quota, rights): do not hammer
 UNFIT_PAUSE_S = 60.0  # an alarm that does not fit a packet of this link is tried again, but not in a loop
-ECHOES_KEPT = 256  # packets whose round trip can still be measured
 NARROW_BYTES = 256  # links with a smaller mtu use the short form of the packet
 SWEEP_S = 1.0
 SHEET_AGAIN_S = 5.0
@@ -75,13 +73,6 @@ class Way:
         return self.link.state().mtu_bytes - overhead
 
 
-@dataclass(slots=True)
-class _Counters:
-    epoch: int
-    next: int = 0
-    end: int = 0
-
-
 class Relay:
     """All links of a site. `learnt` is told the province's time: (utc_ms, uncertainty_ms)."""
 
@@ -96,7 +87,7 @@ class Relay:
     ) -> None:
         """`links`: id -> (link, batch_s)."""
         self.gateway = gateway
-        self._root = root_key
+        self._sealing = Sealing(gateway, root_key, keeper, self._refuse)
         self._keeper = keeper
         self._say = say
         self._learnt = learnt
@@ -115,8 +106,7 @@ class Relay:
     def _reset(self) -> None:
         """Forgets all that is on the way: at the start, and when the store has changed under us."""
         self.transit = Transit()
-        self._counters = _Counters(-1)
-        self._sent: dict[tuple[int, int], tuple[float, Way]] = {}
+        self._sealing.forget()
         self._sheet_sent_s: dict[int, float] = {}
         self._loaded = False
         for way in self.ways.values():
@@ -182,7 +172,7 @@ class Relay:
                 if packed is None:
                     self._nothing(way, step.what)
                     return None
-                epoch, counter = await self._counter()
+                number = await self._sealing.number()
             except StoreBroken:
                 return None  # the keeper has changed to another store, and with it the queue
             except Unpackable as damage:
@@ -191,12 +181,7 @@ class Relay:
             if transit is not self.transit:
                 return None
             flight = self._take_off(way, packed, step.what)
-        packet = seal.seal(
-            *(self._root, self.gateway, epoch, seal.Direction.UP, counter, packed.sheet, packed.body), long=way.wide
-        )
-        while len(self._sent) >= ECHOES_KEPT:
-            del self._sent[next(iter(self._sent))]
-        self._sent[epoch, counter] = (loop.time(), way)
+        packet = self._sealing.seal(number, packed.sheet, packed.body, way.id, long=way.wide)
         way.on_way += 1
         way.packets += 1
         way.payload_bytes += len(packet)
@@ -314,19 +299,6 @@ class Relay:
             for seq in range(low, high + 1):
                 way.dues.forget(seq)
 
-    async def _counter(self) -> tuple[int, int]:
-        """(epoch, packet counter), never given before: reserved durably ahead of use."""
-        counters = self._counters
-        if counters.next >= counters.end or counters.epoch != self._keeper.sheet.epoch:
-
-            def reserve(outbox: Outbox) -> _Counters:
-                first = outbox.reserve_counters(COUNTERS_AT_ONCE)
-                return _Counters(outbox.epoch, first, first + COUNTERS_AT_ONCE)
-
-            counters = self._counters = await self._keeper.call(reserve)
-        counters.next += 1
-        return counters.epoch, counters.next - 1
-
     async def _sweep(self) -> None:
         """Takes back what is overdue."""
         heard = self.receipts
@@ -336,28 +308,17 @@ class Relay:
             if self.transit.overdue(now_s, self.receipts != heard):
                 heard = self.receipts
                 self._wake()
-            unsigned_s = now_s - min((sent_s for sent_s, _ in self._sent.values()), default=now_s)
-            if not self.unsigned and unsigned_s > UNSIGNED_S and any(way.up for way in self.ways.values()):
+            unsigned = self._sealing.unanswered_s() > UNSIGNED_S
+            if unsigned and not self.unsigned and any(way.up for way in self.ways.values()):
                 self.unsigned = True
                 self._say("province", f"has signed for nothing in {UNSIGNED_S:.0f} s: is it up, does it have our key?")
 
     # -- what comes back -----------------------------------------------------------------------------------------
 
     def _receive(self, packet: bytes) -> None:
-        epochs = {self._keeper.sheet.epoch: -1}
-        opened = seal.open_packet(packet, self._root, self.gateway, seal.Direction.DOWN, epochs)
-        if isinstance(opened, seal.Noise):
-            self._refuse(opened.why)
-            return
-        try:
-            body = decode(opened.body, None)
-        except WireError as error:
-            self._refuse(str(error))
-            return
-        if isinstance(body, Receipt):
-            self._receipt(body, opened.epoch)
-        else:
-            self._refuse("it is not a receipt")
+        opened = self._sealing.open(packet)
+        if opened is not None:
+            self._receipt(*opened)
 
     def _refuse(self, why: str) -> None:
         if not self.noise:
@@ -387,18 +348,13 @@ class Relay:
         self._wake()
 
     def _time(self, receipt: Receipt, epoch: int) -> None:
-        """Round trip and time, from the answer to a packet of this very run: an old receipt replayed tells nothing."""
-        sent = None if receipt.echo is None else self._sent.pop((epoch, receipt.echo), None)
-        if sent is None:
+        answered = self._sealing.answered(receipt, epoch)
+        if answered is None:
             return
-        now_s = asyncio.get_running_loop().time()
-        sent_s, way = sent
-        # What went the same way before and has no answer of its own was lost, or answered together with others.
-        for key in [key for key, (_, other) in self._sent.items() if other is way and key < (epoch, receipt.echo or 0)]:
-            del self._sent[key]
-        trip_s = now_s - sent_s
+        name, trip_s = answered
+        way = self.ways[name]
         way.trip_s = 0.8 * way.trip_s + 0.2 * trip_s if way.trip_s else trip_s
-        way.receipt_s = now_s
+        way.receipt_s = asyncio.get_running_loop().time()
         self.transit.trip(way.trip_s)
         self._learnt(receipt.time_ms + trip_s * 500, trip_s * 500)
 
