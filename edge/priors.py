@@ -12,6 +12,7 @@ import tempfile
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,10 @@ from edge.contract import MAX_STEPS
 from edge.wire.basics import WireError
 from edge.wire.prior import Prior
 from edge.wire.seal import MAX_BODY_BYTES
-from edge.wire.sheet import MAX_PRIOR_BYTES, MAX_SHEET_BYTES, Sheet
+from edge.wire.sheet import MAX_PRIOR_BYTES, Sheet
 
 FILE_MOST_BYTES = 1_000_000  # 2000 points (edge/config) with ids and priors of the greatest length take half of it
 SEALING_BYTES = 64  # header, tag, kind and seq of a sheet's packet: 30; the rest for what deflating may differ by
-CBOR_HEAD_BYTES = 2  # before each prior on the sheet
 NAMED_MOST = 5  # points named in one sentence
 
 Priors = dict[str, bytes]
@@ -133,16 +133,24 @@ def affordable(bare: Sheet, priors: Mapping[str, bytes], mtus_bytes: Iterable[in
     """
     size_bytes = len(bare.encode()) + SEALING_BYTES
     room_bytes = min((mtu for mtu in (*mtus_bytes, MAX_BODY_BYTES) if mtu >= size_bytes), default=0)
-    spare_bytes = min(room_bytes - size_bytes, MAX_SHEET_BYTES - len(bare.plain))
-    kept: Priors = {}
-    for point in (point.id for group in bare.groups for point in group.points):
-        cost_bytes = CBOR_HEAD_BYTES + len(priors.get(point, b""))
-        if point in priors and cost_bytes <= spare_bytes:
-            spare_bytes -= cost_bytes
-            kept[point] = priors[point]
-    while kept and len(_with(bare, kept).encode()) + SEALING_BYTES > room_bytes:
-        kept.popitem()
-    return kept
+    points = [point.id for group in bare.groups for point in group.points if point.id in priors]
+    fit, too_many = 0, len(points) + 1
+    count = len(points)  # nearly always all of them
+    while too_many - fit > 1:
+        if _sealed_bytes(bare, {point: priors[point] for point in points[:count]}) <= room_bytes:
+            fit = count
+        else:
+            too_many = count
+        count = (fit + too_many) // 2
+    return {point: priors[point] for point in points[:fit]}
+
+
+def _sealed_bytes(bare: Sheet, priors: Mapping[str, bytes]) -> float:
+    """At most how long the packet of the sheet is with these priors."""
+    try:
+        return len(_with(bare, priors).encode()) + SEALING_BYTES
+    except WireError:  # larger than any sheet may be
+        return inf
 
 
 def _with(sheet: Sheet, priors: Mapping[str, bytes]) -> Sheet:
