@@ -39,7 +39,7 @@ ROOT = bytes(range(32))
 T0_MS = 1_795_000_020_000
 GRIDDED = Prior(
     **{f: getattr(DEFAULT, f) for f in DEFAULT.__dataclass_fields__}
-    | {"slopes": (12, -4), "centre": 8731, "pitch": 153_600, "phase": 26_000, "uses": 20}
+    | {"slopes": (12, -4), "centre": 8731, "pitch": 153_600, "phase": 26_000, "doubt": 8, "drift": 1, "uses": 20}
 )
 POND = SheetPoint("pond.level", "mm", Decimal("0.1"), Decimal(0), Decimal(5000))
 SHEET = Sheet(
@@ -85,6 +85,7 @@ def _long() -> list[RoundRow]:
     return rows
 
 
+STILL = Rounds(1, tuple(RoundRow(11 * i, T0_MS + 600_000 * i, (0,)) for i in range(1, 6)))
 BODIES: dict[str, tuple[Body, str]] = {
     "rounds": (Rounds(0, tuple(_regular())), "four rounds of group 0, one a minute, all good"),
     "rounds-irregular": (Rounds(0, tuple(_irregular())), "missing, over range, largest values, any times, any clock"),
@@ -135,7 +136,7 @@ def golden() -> dict[str, bytes]:
 
 
 def test_the_file_has_all_of_them() -> None:
-    assert set(golden()) == {*BODIES, *PACKETS, "alarm-alone"}
+    assert set(golden()) == {*BODIES, *PACKETS, "alarm-alone", "rounds-still"}
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -150,6 +151,12 @@ def test_an_alarm_without_a_sheet() -> None:
     raw = golden()["alarm-alone"]
     assert decode(raw, None) == Alarms(((70_000, ALARM),))
     assert encode_alarms(None, [(70_000, ALARM)]) == raw
+
+
+def test_rounds_whose_end_is_marked() -> None:
+    raw = golden()["rounds-still"]
+    assert decode(raw, SHEET) == STILL
+    assert encode(STILL) == raw
 
 
 @pytest.mark.parametrize("name", PACKETS)
@@ -167,6 +174,7 @@ def write() -> None:
     head += f"# Root key {ROOT.hex()}, gateway mine-7, digest of the sheet {SHEET.digest.hex()}\n"
     bodies = [(name, encode(body), meaning) for name, (body, meaning) in BODIES.items()]
     bodies.append(("alarm-alone", encode_alarms(None, [(70_000, ALARM)]), "the same alarm, without a sheet"))
+    bodies.append(("rounds-still", encode(STILL), "five rounds of group 1, no rain: the end is marked"))
     FILE.write_text(head + _lines(bodies), encoding="utf-8")
     packets = [(name, sealed(name), PACKETS[name][-1]) for name in PACKETS]
     FILE.write_text(head + _lines([*bodies, *packets]), encoding="utf-8")

@@ -15,8 +15,8 @@ from edge.wire import grid
 from edge.wire.basics import WireError
 from edge.wire.fit import fit
 from edge.wire.packet import RoundRow, Rounds, decode, pack_rounds
-from edge.wire.prior import DEFAULT, FIRST_LONGER, LENGTHS, MANTISSAS, SHIFTS, SIGNS, ZEROS, Prior
-from edge.wire.sheet import Sheet, SheetGroup, SheetPoint
+from edge.wire.prior import DEFAULT, FIRST_LONGER, LENGTHS, MANTISSAS, OFFS, SHIFTS, SIGNS, ZEROS, Prior
+from edge.wire.sheet import MAX_PRIOR_BYTES, Sheet, SheetGroup, SheetPoint
 from tests.bench.coding import load, make_sheet, real10
 
 HOUR = 60
@@ -65,15 +65,18 @@ PRIORS = st.builds(
     first_class=st.integers(0, 255),
     centre=st.integers(-MAX_STEPS, MAX_STEPS),
 )
-GRIDS = st.tuples(st.just(0), st.just(0), st.just(24)) | st.tuples(
-    st.integers(1 << 16, (1 << 24) - 1), st.integers(0, (1 << 16) - 1), st.integers(0, 255)
+BYTE = st.integers(0, 255)
+GRIDS = st.just((0, 0, 0, 0, DEFAULT.off)) | st.tuples(
+    st.integers(1 << 16, (1 << 24) - 1), st.integers(0, (1 << 16) - 1), BYTE, BYTE, some_bytes(OFFS)
 )
 
 
 @given(PRIORS, GRIDS, st.lists(STEPS, min_size=1, max_size=30))
 @settings(max_examples=200, deadline=None)
-def test_any_prior_decodes_any_values(prior: Prior, shape: tuple[int, int, int], values: list[int]) -> None:
-    prior = replace(prior, pitch=shape[0], phase=shape[1], off=shape[2])
+def test_any_prior_decodes_any_values(prior: Prior, shape: tuple[int, int, int, int, bytes], values: list[int]) -> None:
+    pitch, phase, doubt, drift, off = shape
+    prior = replace(prior, pitch=pitch, phase=phase, doubt=doubt, drift=drift, off=off)
+    assert len(prior.encode()) <= MAX_PRIOR_BYTES
     assert Prior.decode(prior.encode()) == prior
     bits([prior.encode()], [list(values)])
 

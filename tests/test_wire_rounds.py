@@ -70,7 +70,7 @@ def test_fills_exactly(case: tuple[int, list[RoundRow]], room_bytes: int) -> Non
 @settings(max_examples=500, deadline=None)
 def test_garbage_is_refused_or_rounds(raw: bytes, group: int) -> None:
     try:
-        found = decode(bytes([group << 4]) + raw, make_sheet(3))
+        found = decode(bytes([0x20 + 0x60 * group]) + raw, make_sheet(3))
     except WireError:
         return
     assert isinstance(found, Rounds)

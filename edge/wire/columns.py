@@ -71,9 +71,14 @@ class Columns:
 
 
 class PointModel:
-    """One point's past in this packet: last value, last two changes, last residual, activity (1/16 step a row)."""
+    """One point's past in this packet: last value, last two changes, last residual, activity (1/16 step a row); with a
+    grid its phase, known to +- doubt (1/65536 step).
+    """
 
-    __slots__ = ("activity", "before", "cells", "change", "doubt", "drift", "known", "last", "phase", "pitch", "prior", "rest", "slopes")
+    __slots__ = (
+        *("activity", "before", "cells", "change", "doubt", "drift", "known"),
+        *("last", "phase", "pitch", "prior", "rest", "slopes"),
+    )
 
     def __init__(self, prior: Prior) -> None:
         self.prior = prior
@@ -93,16 +98,18 @@ class PointModel:
         phase = self.phase
         place = self._code(coder, (value * GRID_UNIT - phase + pitch // 2) // pitch) * pitch + phase + HALF
         line, part = divmod(place, GRID_UNIT)
-        edge = min(part, GRID_UNIT - part)
-        near = 0 if 2 * edge < self.doubt else 1 if edge < self.doubt else 2 if edge < self.doubt + EIGHTH else 3 if edge < self.doubt + 2 * EIGHTH else 4
+        edge, doubt = min(part, GRID_UNIT - part), self.doubt
+        near = 0 if 2 * edge < doubt else 1 if edge < doubt else 2 if edge < doubt + EIGHTH else 3
         value = line + self._off_grid(coder, value - line, near, part >= HALF)
         self._learn_phase(value * GRID_UNIT - place)
         return value
 
     def _learn_phase(self, least: int) -> None:
-        """The phase may be `least` to `least` + one step above what it was taken for: the doubt is cut to that."""
+        """The phase is at least `least` and less than `least` + one step above what it was taken for: this cuts the
+        doubt.
+        """
         low, high = max(-self.doubt, least), min(self.doubt, least + GRID_UNIT - 1)
-        if low > high:  # the grid has moved
+        if low > high:  # the grid has moved more than thought possible: just so far
             low = high = least if least > 0 else least + GRID_UNIT - 1
         self.phase += low + high >> 1
         self.doubt = (high - low >> 1) + self.drift
@@ -110,7 +117,10 @@ class PointModel:
     def _code(self, coder: BitCoder, value: int) -> int:
         last = self.last
         if last is None:
-            value = self.prior.centre + code_signed(coder, self.cells, FIRST, value - self.prior.centre)
+            centre = self.prior.centre
+            value = centre + code_signed(coder, self.cells, FIRST, value - centre)
+            if value == centre:  # often where a point rests: no rain, night, a full gauge
+                self.known, self.activity = True, 0
         else:
             a, b = self.slopes
             guess = last + (a * self.change + b * self.before + 8 >> 4)

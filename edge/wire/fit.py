@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -42,15 +43,14 @@ MIN_VALUES = 30  # with fewer, a point keeps the default
 SEARCH_VALUES = 2400  # of the newest history: enough to choose a prediction by
 SLOPES = range(-8, 36, 4)
 SLOPES_BEFORE = range(-16, 20, 4)
-DOUBTS = (2, 8, 16, 32, 64, 96)
-DRIFTS = (0, 1, 3, 6, 12)
+DOUBTS = (2, 8, 16, 32, 64, 96)  # of a grid's phase, in 1/64 steps,
+DRIFTS = (0, 1, 3, 6, 12)  # and its movement in a row
 USES = (6, 12, 20, 30)
 MAX_START = 40  # half octaves above a sixteenth of a step: up to some 50 000 steps a row
 START_ROWS = 12  # the start matters in short packets: it is chosen on packets of a Beidou message
 GAIN = 0.995  # a choice must save half a percent, or the simpler one stays
 TAIL = 0.02  # of the history is added to each side of a first value's lengths: tomorrow may lie outside
-RECENT_PART = 3  # the newest third of the history says best where values will be,
-RECENT_WEIGHT = 4  # and counts so much more than the rest
+RESTING = 0.1  # of the history at one value: that is where a point rests, and the centre is put there
 TRUST = 3.0  # bits of the default that stand beside what was counted
 
 ASCENTS = 30  # rounds over lengths and shifts; it has settled after some ten
@@ -90,13 +90,17 @@ def _fit_point(column: Sequence[int | None]) -> bytes:
 
 
 def _gridded(prior: Prior, values: Sequence[int]) -> Prior:
+    """With the doubt and drift that the older half's grid needs on the newer half, as today's will need tomorrow."""
     half = len(values) // 2
-    older = grid.propose(values[:half]) or (prior.pitch, prior.phase)
-    trial = _fitted(replace(prior, pitch=older[0], phase=older[1]), values)
+    pitch, phase = grid.propose(values[:half]) or (prior.pitch, prior.phase)
     later = values[half:][:SEARCH_VALUES]
-    best = min(((d, r) for d in DOUBTS for r in DRIFTS), key=lambda x: _cost(_fitted(replace(trial, doubt=x[0], drift=x[1]),later), later, START_ROWS))
-    print(best)
-    return _fitted(replace(prior, doubt=best[0], drift=best[1]), values)
+    trials = (
+        _fitted(replace(prior, pitch=pitch, phase=phase, doubt=doubt, drift=drift), later)
+        for doubt in DOUBTS
+        for drift in DRIFTS
+    )
+    best = min(trials, key=lambda trial: _cost(trial, later, START_ROWS))
+    return _fitted(replace(prior, doubt=best.doubt, drift=best.drift), values)
 
 
 def _cheapest(priors: Iterable[Prior], values: Sequence[int]) -> Prior:
@@ -216,9 +220,10 @@ def _logits(values: Sequence[float]) -> bytes:
 
 def _first(prior: Prior, places: Sequence[int]) -> Prior:
     """Centre, and how far from it a packet's first value lies."""
-    recent = places[len(places) * (RECENT_PART - 1) // RECENT_PART :]
-    centre = sorted(recent)[len(recent) // 2]
-    lengths = sorted(abs(place - centre).bit_length() for place in [*places, *[*recent] * RECENT_WEIGHT])
+    centre, count = Counter(places).most_common(1)[0]
+    if count < RESTING * len(places):
+        centre = sorted(places)[len(places) // 2]
+    lengths = sorted(abs(place - centre).bit_length() for place in places)
     first_class = max(1, lengths[-1] - FIRST_LONGER + 2)
     tail = TAIL * len(lengths)
     longer = {}

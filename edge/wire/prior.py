@@ -1,4 +1,4 @@
-"""The prior of a point: the numbers its coder starts from, 72 fixed bytes and up to three varints on the sheet.
+"""The prior of a point: the numbers its coder starts from, on the sheet: 72 fixed bytes, a varint, a grid's 8 to 14.
 
 `fit` makes them from history; b"" stands for DEFAULT, which fits slow physical quantities. A probability is one byte
 on a logistic scale (128: even, 16 steps a factor e), so rare events keep their precision. FORMAT.md section 6 is the
@@ -23,9 +23,9 @@ SIGNS = 9
 MANTISSA = SIGN + SIGNS  # second bit; of 2 bits, of 3, of 4 and more; third bit after 0 and after 1
 MANTISSAS = 5
 FIRST = MANTISSA + MANTISSAS  # first value of a packet: zero, sign, then lengths
-GRID = FIRST + 2 + 65  # off the grid: by how near the rounding is to its edge, in doubts
-OFFS = 5
-OFF_SIGN = GRID + OFFS  # in the lower half of the rounding, in the upper
+GRID = FIRST + 2 + 65  # off the grid: by how near a line is to where its rounding tips over
+OFFS = 4
+OFF_SIGN = GRID + OFFS  # nearer to the lower edge, to the upper
 OFF_MORE = OFF_SIGN + 2
 CELLS = OFF_MORE + 1
 
@@ -51,7 +51,7 @@ def probability(byte: int) -> int:
     return low + ((LOGISTIC[(byte >> 3) + 1] - low) * part >> 3)
 
 
-DEFAULT_OFF = bytes([110, 90, 60, 40, 30])
+DEFAULT_OFF = bytes([110, 90, 60, 30])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,9 @@ class Prior:
         out += bytes([self.unknown_zero]) + self.unknown_length + self.sign
         out += self.mantissa + self.first + self.first_longer + bytes([self.first_class])
         out += varint(zigzag(self.centre))
-        return out + varint(self.pitch) + varint(self.phase) + bytes([self.doubt, self.drift]) + self.off if self.pitch else out
+        if self.pitch:
+            out += varint(self.pitch) + varint(self.phase) + bytes([self.doubt, self.drift]) + self.off
+        return out
 
     @staticmethod
     def decode(data: bytes) -> Prior:
@@ -114,7 +116,9 @@ class Prior:
         slopes = (a - 256 if a > 127 else a, b - 256 if b > 127 else b)
         lengths = (first_length, length, shift, unknown_zero, unknown_length)
         firsts = (first, first_longer, first_class)
-        return Prior(uses, slopes, start, zero, *lengths, sign, mantissa, *firsts, centre, pitch, phase, doubt, drift, off)
+        return Prior(
+            uses, slopes, start, zero, *lengths, sign, mantissa, *firsts, centre, pitch, phase, doubt, drift, off
+        )
 
     def place(self, value: int) -> int:
         """What is coded of a value: itself, or the number of the grid line nearest to it."""

@@ -1,9 +1,9 @@
 """Rounds of one group in one body: a row a round, each with seq, time, clock quality, qualities and values.
 
 Rows stand in sending order. Everything predictable costs next to nothing: the time one period on, the seq that the
-sheet's groups make expected by then, the same qualities as before. Packing fills the room exactly: a row is coded,
-and taken back when it does not fit. FORMAT.md section 5 is the contract. The coding runs the same code both ways
-(`rangecoder`).
+sheet's groups make expected by then, the same qualities as before. The whole body is one range-coded stream. Packing
+fills the room exactly: a row is coded, and taken back when it does not fit. FORMAT.md section 5 is the contract. The
+coding runs the same code both ways (`rangecoder`).
 """
 
 from __future__ import annotations
@@ -22,13 +22,17 @@ OTHER_BODIES = 0x2001  # a stream of rounds starts with a no to this probability
 MAX_READINGS = 1 << 16  # in one body: bounds what decoding may cost (about 1 s); one row may always be sent
 QUALITY_BITS = 4
 NO_VALUE = 1 << QUALITY_BITS  # state of a reading: quality | NO_VALUE
-LENGTH_BITS = 5  # of a base time: 31 is an escape, six bits follow
-LONG_LENGTH_BITS = 6
-LENGTH_ESCAPE = (1 << LENGTH_BITS) - 1
+USUAL_LENGTHS = range(
+    8, 24
+)  # bits of a base time in periods: a minute for hours to years, a second for minutes to months
+USUAL_BITS = 4
+LENGTH_BITS = 6  # of any other
 END_BYTES = 6  # what the end mark (at most 16 bits) and the coder's last bytes (at most 4) may add
 OTHERS_EVERY_MS = 600_000  # entries that are no rounds take about one seq in this time (the daemon's status)
 
-MORE, ALIGNED, EARLIER, SAME_CLOCK, SAME_STATES, SAME_STATE, MARKED = range(7)
+MORE, ALIGNED, EARLIER, SAME_CLOCK, SAME_STATES, SAME_STATE, MARKED, USUAL = range(8)
+# Another row; time on the grid, before the sheet; clock, states, one state as before; rows have marks; usual length
+FLAGS = ((61000, 8), (65000, 8), (300, 8), (65000, 8), (64000, 8), (50000, 0), (1000, 0), (60000, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,7 @@ class _Rows:
         self.columns = Columns(sheet.groups[group].points)
         self.most = max(1, MAX_READINGS // max(1, self.width))
         self.blank = RoundRow(0, 0, (None,) * self.width)
-        # rows go on; times on the grid; not before the sheet; clock, states, one state as before; an end is marked
-        self.flags = [cell(61000, 8), cell(65000, 8), cell(300, 8), cell(65000, 8), cell(64000, 8), cell(50000), cell(1000)]
+        self.flags = [cell(p, uses) for p, uses in FLAGS]
         self.time_cells = signed_cells(64000, 40000)
         self.seq_cells: list[int] | None = None
         self.later_seq_cells = signed_cells(62000, 30000)
@@ -105,14 +108,13 @@ class _Rows:
     def _long(self, coder: BitCoder, value: int, base: int) -> int:
         value -= base
         earlier = coder.bit(self.flags, EARLIER, value < 0)
-        size = coder.raw(min(abs(value).bit_length(), LENGTH_ESCAPE), LENGTH_BITS)
-        if size == LENGTH_ESCAPE:
-            size = coder.raw(abs(value).bit_length(), LONG_LENGTH_BITS)
-        if size:
-            highest = 1 << size - 1
-            value = highest | coder.raw(abs(value) & highest - 1, size - 1)
+        size = abs(value).bit_length()
+        if coder.bit(self.flags, USUAL, size in USUAL_LENGTHS):
+            size = USUAL_LENGTHS.start + coder.raw(size - USUAL_LENGTHS.start, USUAL_BITS)
         else:
-            value = 0
+            size = coder.raw(size, LENGTH_BITS)
+        highest = 1 << size >> 1
+        value = highest | coder.raw(abs(value) & highest - 1, size - 1) if size else 0
         return base - value if earlier else base + value
 
     def _seq(self, coder: BitCoder, seq: int, at_ms: int) -> int:
