@@ -100,7 +100,10 @@ def packet(
     down: bool,
     as_json: bool,
 ) -> None:
-    """Open the sealed PACKET (hexadecimal, @FILE, or - for standard input) and print what it says."""
+    """Open a sealed packet and print what it says.
+
+    PACKET is hexadecimal, @FILE, or - for standard input.
+    """
     raw = _bytes_of(packet, "PACKET")
     known = _known(key, gateway, site)
     _add_sheets(known, sheets)

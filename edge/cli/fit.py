@@ -168,5 +168,6 @@ def _words(answer: Mapping[str, Any], file: Path, site: Site) -> str:
     path = Path(answer["file"]).absolute()
     if site.gateway.priors != path:
         lines.append(f'name it in {file}: [gateway] priors = "{path}"')
-    lines.append(f"then: fengsui check {file}, and restart the gateway")
+    lines.append(f"then: fengsui check {file}, and restart the gateway while a wide link is up: the province can")
+    lines.append("read no new rounds before it has the new sheet")
     return "\n".join(lines)
