@@ -122,12 +122,49 @@ def test_history_makes_packets_smaller(name: str, most: float) -> None:
     assert fitted < most
 
 
-def test_an_hour_of_a_real_site_meets_the_target_with_a_short_history() -> None:
+@pytest.fixture(scope="module")
+def real_site() -> tuple[Sheet, list[RoundRow]]:
+    """A sheet fitted on a short history, and the rows that came after it."""
     rows = real10()
-    history, later = rows[2500:4000], rows[4000:6400]
-    sheet = make_sheet(fit(10, [row.values for row in history]))
-    sizes = [len(pack_rounds(sheet, 0, later[i : i + HOUR], 10_000)[0]) + 12 for i in range(0, len(later), HOUR)]
-    assert sum(sizes) * 8 / len(later) / 10 < 4.7
+    return make_sheet(fit(10, [row.values for row in rows[2500:4000]])), rows[4000:6400]
+
+
+def test_an_hour_of_a_real_site_meets_the_target(real_site: tuple[Sheet, list[RoundRow]]) -> None:
+    sheet, rows = real_site
+    sizes = [len(pack_rounds(sheet, 0, rows[i : i + HOUR], 10_000)[0]) + 12 for i in range(0, len(rows), HOUR)]
+    assert sum(sizes) * 8 / len(rows) / 10 < 4.7
+
+
+def test_a_short_message_of_a_real_site_holds_ten_rows(real_site: tuple[Sheet, list[RoundRow]]) -> None:
+    sheet, rows = real_site
+    counts = [pack_rounds(sheet, 0, rows[i : i + HOUR], 77 - 12)[1] for i in range(0, len(rows), 20)]
+    assert sum(counts) / len(counts) > 9.9
+
+
+def test_a_point_that_rests_is_expected_to_go_on_resting() -> None:
+    chance = random.Random(3)
+    days = [v for _ in range(20) for v in [0] * 60 + [chance.randint(100, 900) for _ in range(60)]]
+    (prior,) = fit(1, [(value,) for value in days])
+    once = bits([prior] * 40, [[0] for _ in range(40)])
+    assert bits([prior] * 40, [[0, 0] for _ in range(40)]) - once < 0.3 * 40
+
+
+def test_a_packet_learns_where_a_drifting_grid_stands() -> None:
+    chance = random.Random(8)
+    values: list[int] = []
+    line, phase = 1000, 0.0
+    for _ in range(3000):
+        line += chance.choice((-3, -2, -1, -1, 0, 0, 1, 1, 2, 3))
+        phase += chance.gauss(0, 0.02)
+        values.append(round(line * 2.34375 + phase))
+    prior = Prior.decode(fit(1, [(value,) for value in values[:1500]])[0])
+    assert prior.pitch
+    assert prior.doubt > 2
+    later = [list(values[i : i + HOUR]) for i in range(1500, 3000, HOUR)]
+    sure = replace(prior, doubt=0, drift=0).encode()
+    assert sum(bits([prior.encode()], [list(hour)]) for hour in later) < sum(
+        bits([sure], [list(hour)]) for hour in later
+    )
 
 
 def test_fit_keeps_the_default_without_history_and_takes_gaps() -> None:

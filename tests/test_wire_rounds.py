@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,6 +65,21 @@ def test_fills_exactly(case: tuple[int, list[RoundRow]], room_bytes: int) -> Non
         more, all_of_them = pack_rounds(sheet, 1, rows[: taken + 1], 100_000)
         assert all_of_them == taken + 1
         assert len(more) > room_bytes
+
+
+@pytest.mark.parametrize("jump", [0, 7, 40])
+def test_rows_that_cost_next_to_nothing_fill_exactly(jump: int) -> None:
+    """The end is marked or not, whichever holds more; `jump`: rows from one change of the value to the next."""
+    sheet = make_sheet(1)
+    values = [1000 * (i // jump % 2) if jump else 0 for i in range(400)]
+    rows = [RoundRow(100 + 61 * i, 1_700_000_040_000 + 60_000 * i, (value,)) for i, value in enumerate(values)]
+    alone = [len(pack_rounds(sheet, 1, rows[:count], 10_000)[0]) for count in range(1, len(rows) + 1)]
+    for room_bytes in range(3, 60):
+        body, taken = pack_rounds(sheet, 1, rows, room_bytes)
+        assert len(body) <= room_bytes
+        assert taken == len(rows) or alone[taken] > room_bytes
+        if taken:
+            assert decode(body, sheet) == Rounds(1, tuple(rows[:taken]))
 
 
 @given(st.binary(max_size=80), st.integers(0, 1))

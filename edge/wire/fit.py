@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from edge.wire import grid
 from edge.wire.columns import PointModel
@@ -31,6 +32,7 @@ from edge.wire.prior import (
     SIGN,
     SIGNS,
     STRIDE,
+    UNKNOWN,
     ZEROS,
     Prior,
     length_places,
@@ -83,7 +85,7 @@ def _fit_point(column: Sequence[int | None]) -> bytes:
     prior = _cheapest([prior, *(_fitted(replace(prior, slopes=(a, 0)), recent) for a in SLOPES)], recent)
     a = prior.slopes[0]
     prior = _cheapest([prior, *(_fitted(replace(prior, slopes=(a, b)), recent) for b in SLOPES_BEFORE)], recent)
-    prior = _fitted(prior, values)
+    prior = _opening(_fitted(prior, values), values)
     prior = _cheapest([replace(prior, uses=uses) for uses in USES], values)
     starts = (replace(prior, start=start) for start in range(MAX_START))
     return min(starts, key=lambda p: _cost(p, recent, START_ROWS)).encode()
@@ -166,7 +168,7 @@ def _fitted(prior: Prior, values: Sequence[int]) -> Prior:
     counts = counter.counts
     places = [prior.place(value) for value in values]
     zero = _sums((min(a, ZEROS - 1), counts[a * STRIDE]) for a in range(ACTIVITIES))
-    prior = _unknown(_lengths(prior, counts), counts)
+    prior = _lengths(prior, counts)
     return replace(
         _first(prior, places),
         uses=30,
@@ -203,9 +205,12 @@ def _lengths(prior: Prior, counts: Counts) -> Prior:
     return replace(prior, length=_logits(length), shift=_logits(shift))
 
 
-def _unknown(prior: Prior, counts: Counts) -> Prior:
-    """What a packet's second value meets: every change of the history counts, whatever went before."""
-    cells = [_total([counts[a * STRIDE + k] for a in range(ACTIVITIES + 1)]) for k in range(STRIDE)]
+def _opening(prior: Prior, values: Sequence[int]) -> Prior:
+    """What a packet's second value meets, from every two neighbours of the history as if they began one."""
+    counter = _Counter()
+    for pair in pairwise(values):
+        _run(prior, pair, counter)
+    cells = counter.counts[UNKNOWN:SIGN]
     length = _sums((place, pair) for (place, _), pair in zip(length_places(prior, 0), cells[1:], strict=True))
     return replace(
         prior,

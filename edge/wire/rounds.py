@@ -27,7 +27,7 @@ USUAL_LENGTHS = range(
 )  # bits of a base time in periods: a minute for hours to years, a second for minutes to months
 USUAL_BITS = 4
 LENGTH_BITS = 6  # of any other
-END_BYTES = 6  # what the end mark (at most 16 bits) and the coder's last bytes (at most 4) may add
+END_BYTES = 3  # what the end mark (at most 12 bits) and the last byte may add
 OTHERS_EVERY_MS = 600_000  # entries that are no rounds take about one seq in this time (the daemon's status)
 
 MORE, ALIGNED, EARLIER, SAME_CLOCK, SAME_STATES, SAME_STATE, MARKED, USUAL = range(8)
@@ -212,20 +212,23 @@ def _pack_marked(sheet: Sheet, group: int, rows: Sequence[RoundRow], room: int) 
     """After each row a mark says whether another follows: for rows that take next to nothing."""
     encoder = Encoder()
     state = _start(encoder, sheet, group, marked=True)
-    taken = 0
-    for row in rows[: state.most]:
+    best, best_more, taken = encoder.mark(), 0, 0
+    for count, row in enumerate(rows[: state.most], 1):
         _check(row, state.width)
-        mark, more = encoder.mark(), state.flags[MORE]
-        if taken:
+        if count > 1:
             encoder.bit(state.flags, MORE, 1)
         state.code(encoder, row)
         encoder.commit()
-        if encoder.moved_bytes() + END_BYTES > room and len(_ended(encoder.fork(), state.flags[MORE])) > room:
-            encoder.back(mark)
-            state.flags[MORE] = more
+        moved, more = encoder.moved_bytes(), state.flags[MORE]
+        if moved > room:
             break
-        taken += 1
-    return (_ended(encoder, state.flags[MORE]), taken) if taken else (b"", 0)
+        # not broken off when the ended rows do not fit: with one row more they may end a byte shorter
+        if moved + END_BYTES <= room or len(_ended(encoder.fork(), more)) <= room:
+            best, best_more, taken = encoder.mark(), more, count
+    if not taken:
+        return b"", 0
+    encoder.back(best)
+    return _ended(encoder, best_more), taken
 
 
 def _ended(encoder: Encoder, more: int) -> bytes:
