@@ -36,9 +36,10 @@ from edge.outbox import Outbox
 from edge.packing import alarm_entry, map_entry, round_entry
 from edge.priors import priors_for
 from edge.relay import Relay
+from edge.site_sheet import longest_sheet, sheet_of, too_large
 from edge.wire.basics import WireError
 from edge.wire.seal import parse_key_file
-from edge.wire.sheet import MAX_EPOCH, MAX_SEQ, MAX_TIME_MS, Sheet, SheetGroup, SheetLimit, SheetPoint
+from edge.wire.sheet import Sheet
 
 STATUS_EVERY_S = 600.0
 ACCOUNT_FIRST_S = 60.0
@@ -265,11 +266,12 @@ class Daemon:
     # -- the sheet -----------------------------------------------------------------------------------------------
 
     def _read_priors(self) -> None:
-        path = self.site.gateway.priors
-        if path is not None:
-            bare = sheet_of(self.site, MAX_EPOCH, MAX_SEQ, MAX_TIME_MS)  # the longest there can be
-            mtus_bytes = [link.state().mtu_bytes for link, _ in self._links.values()]
-            self._priors, said = priors_for(path, bare, mtus_bytes)
+        path, mtus_bytes = self.site.gateway.priors, [link.state().mtu_bytes for link, _ in self._links.values()]
+        large = too_large(self.site, mtus_bytes)
+        if large is not None:
+            self.say("site", large)
+        elif path is not None:
+            self._priors, said = priors_for(path, longest_sheet(self.site), mtus_bytes)
             for sentence in said:
                 self.say("priors", sentence)
 
@@ -300,23 +302,6 @@ def build(
         if link.driver.open_link is not None:
             links[link.id] = (link.driver.open_link(link.id, site.gateway.id, link.settings), link.batch_s)
     return Daemon(site, sensors, links, clock or Clock(), run_blocking or _on_one_thread(), version)
-
-
-def sheet_of(site: Site, epoch: int, seq0: int, t0_ms: int, priors: Mapping[str, bytes] | None = None) -> Sheet:
-    """What packets assume of a site. `priors`: by point id."""
-    known = priors or {}
-    groups = tuple(
-        SheetGroup(
-            every_ms,
-            tuple(SheetPoint(p.id, p.unit, p.step, p.minimum, p.maximum, known.get(p.id, b"")) for p in points),
-        )
-        for every_ms, points in site.groups.items()
-    )
-    limits = tuple(
-        SheetLimit(m.id, m.point, int(m.rule), tuple((int(level), at) for level, at in m.thresholds), m.name)
-        for m in site.limits
-    )
-    return Sheet(site.gateway.id, epoch, seq0, t0_ms, groups, limits)
 
 
 def _limit(limit: Any) -> Limit:

@@ -21,9 +21,10 @@ from edge.cli.history import ROWS_MOST
 from edge.config import load
 from edge.config.site import Site
 from edge.contract import MAX_STEPS, OpenPort, Port, PortSettings
-from edge.daemon import build, sheet_of
+from edge.daemon import build
 from edge.errors import PortLost
 from edge.priors import SEALING_BYTES, affordable, priors_for, read_priors, write_priors
+from edge.site_sheet import sheet_of
 from edge.wire.fit import fit
 from edge.wire.packet import RoundRow, Rounds, decode, pack_rounds
 from edge.wire.sheet import MAX_EPOCH, MAX_PRIOR_BYTES, MAX_SEQ, MAX_TIME_MS, Sheet, SheetGroup, SheetPoint

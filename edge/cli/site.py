@@ -24,6 +24,7 @@ from edge.errors import SiteFileError
 
 KEY_BYTES = 32  # a root key for HKDF-SHA256: as long as its hash
 FINGERPRINT_BYTES = 8  # 16 hex digits are read over a telephone without mistakes, and cannot be guessed
+MANY = 50  # points and limits that surely fit any wide link: a sheet of them takes some 5 kB
 _UNSTABLE_NAME = re.compile(r"serial:/dev/tty(USB|ACM)[0-9]+")
 
 
@@ -131,7 +132,7 @@ def _warnings(site: Site) -> list[str]:
         for port in site.ports
         if _UNSTABLE_NAME.fullmatch(port.open)
     ]
-    return warnings + _key_warnings(site.gateway.key) + _priors_warnings(site)
+    return warnings + _key_warnings(site.gateway.key) + _priors_warnings(site) + _sheet_warnings(site)
 
 
 def _ids_not_in(site: Site, known: set[str]) -> list[str]:
@@ -157,6 +158,20 @@ def _priors_warnings(site: Site) -> list[str]:
     from edge.priors import read_priors  # brings in the wire, which a site without priors need not wait for
 
     return read_priors(site.gateway.priors, {point.id for point in site.points})[1]
+
+
+def _sheet_warnings(site: Site) -> list[str]:
+    if len(site.points) + len(site.limits) < MANY:
+        return []
+    from edge.site_sheet import too_large  # brings in the wire, which a small site need not wait for
+
+    mtus_bytes = [
+        link.driver.open_link(link.id, site.gateway.id, link.settings).state().mtu_bytes
+        for link in site.links
+        if link.driver.open_link is not None
+    ]
+    large = too_large(site, mtus_bytes)
+    return [large] if large else []
 
 
 def _key_text(key: Path) -> tuple[bytes | None, str]:

@@ -1,0 +1,60 @@
+"""The sheet of a site: what its packets will assume, and whether its links can carry it.
+
+A sheet goes whole in one packet. A site too large for that keeps its readings and judges them, but can send nothing:
+`fengsui check` says so on the desk, the daemon says so in the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from edge.config.site import Site
+from edge.wire.basics import WireError
+from edge.wire.seal import LONG_OVERHEAD_BYTES
+from edge.wire.sheet import MAX_EPOCH, MAX_SEQ, MAX_TIME_MS, Sheet, SheetGroup, SheetLimit, SheetPoint
+
+SEQ_BYTES = 10  # before the sheet in its packet: kind and a varint, at their longest
+
+
+def sheet_of(site: Site, epoch: int, seq0: int, t0_ms: int, priors: Mapping[str, bytes] | None = None) -> Sheet:
+    """What packets assume of a site. `priors`: by point id. A site of too many limits goes without their names, or
+    without them: its alarms then speak for themselves. Raises WireError when even its points are too many."""
+    known = priors or {}
+    groups = tuple(
+        SheetGroup(
+            every_ms,
+            tuple(SheetPoint(p.id, p.unit, p.step, p.minimum, p.maximum, known.get(p.id, b"")) for p in points),
+        )
+        for every_ms, points in site.groups.items()
+    )
+    limits = tuple(
+        SheetLimit(m.id, m.point, int(m.rule), tuple((int(level), at) for level, at in m.thresholds), m.name)
+        for m in site.limits
+    )
+    for kept in (limits, tuple(replace(limit, name="") for limit in limits)):
+        try:
+            return Sheet(site.gateway.id, epoch, seq0, t0_ms, groups, kept)
+        except WireError:
+            continue
+    return Sheet(site.gateway.id, epoch, seq0, t0_ms, groups)
+
+
+def longest_sheet(site: Site) -> Sheet:
+    """The site's sheet with the longest numbers there can be, without priors."""
+    return sheet_of(site, MAX_EPOCH, MAX_SEQ, MAX_TIME_MS)
+
+
+def too_large(site: Site, mtus_bytes: Sequence[int]) -> str | None:
+    """What is to be said when no link can carry the site's sheet."""
+    try:
+        needed_bytes = len(longest_sheet(site).encode()) + LONG_OVERHEAD_BYTES + SEQ_BYTES
+    except WireError as error:
+        return f"{error}; make two gateways of it"
+    most_bytes = max(mtus_bytes, default=0)
+    if needed_bytes <= most_bytes:
+        return None
+    return (
+        f"nothing can be sent: the description of this site's points takes a packet of {needed_bytes} bytes, its links"
+        f" take {most_bytes}; write mtu = {needed_bytes} (or more) in a [[link]]"
+    )
