@@ -41,7 +41,7 @@ def test_a_usual_site_fits(tmp_path: Path) -> None:
     assert too_large(site(tmp_path, 100, 1), [16384]) is None
 
 
-@pytest.mark.parametrize(("points", "limits_each", "limits_kept"), [(1000, 1, True), (1900, 1, False)])
+@pytest.mark.parametrize(("points", "limits_each", "limits_kept"), [(1000, 1, True), (1000, 4, False)])
 def test_too_many_limits_go_without_names_or_at_all(
     tmp_path: Path, points: int, limits_each: int, limits_kept: bool
 ) -> None:
