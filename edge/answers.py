@@ -6,6 +6,8 @@ Reads the parts, changes none of them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -43,7 +45,13 @@ class Journal:
         event = {"at_ms": self._clock.now().at_ms, "about": about, "text": text}
         self.events.append(event)
         self.tell({"event": event})
-        print(f"{about}: {text}", file=sys.stderr, flush=True)
+        self.log(f"{about}: {text}")
+
+    @staticmethod
+    def log(line: str) -> None:
+        """To stderr, for the system's log; never waits and never fails: a full disk or a stuck log is no reason."""
+        with contextlib.suppress(OSError, ValueError):
+            os.write(sys.stderr.fileno(), f"{line}\n".encode())
 
     def say_once(self, about: str, text: str) -> None:
         """For what is found again and again: only if it is not among the last events."""

@@ -94,6 +94,11 @@ class Clock:
     def quality(self) -> ClockQuality:
         return self._quality
 
+    @property
+    def offset_ms(self) -> int | None:
+        """UTC minus monotonic; None while the time is not known."""
+        return None if self._offset_ms is None else round(self._offset_ms)
+
     def set_floor(self, newest_ms: int) -> None:
         """The newest UTC time the store holds: a wall clock before it is wrong. Call before the first entry is made."""
         self._floor_ms = max(self._floor_ms, newest_ms)
@@ -114,11 +119,11 @@ class Clock:
         wall, mono = self._wall_ms(), self.monotonic_s() * 1000
         if self._quality is ClockQuality.TRUSTED and self.monotonic_s() - self._confirmed_s > TRUST_LASTS_S:
             self._quality = ClockQuality.FREE
-        if wall < self._floor_ms:
-            return None
-        if self._synchronised():
+        if wall >= BUILT_MS and self._synchronised():
             self._confirmed_s = self.monotonic_s()
             return self._set(wall - mono, ClockQuality.TRUSTED, "the system clock, synchronised")
+        if wall < self._floor_ms:
+            return None
         if self._quality is ClockQuality.TRUSTED:
             return None
         return self._set(wall - mono, ClockQuality.FREE, "the system clock, not confirmed")

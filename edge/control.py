@@ -60,6 +60,7 @@ class Server:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._clients >= CLIENTS_MOST:
+            writer.write(msgspec.json.encode({"ok": False, "why": f"{CLIENTS_MOST} are connected already"}) + b"\n")
             writer.close()
             return
         self._clients += 1
@@ -71,6 +72,7 @@ class Server:
                         await writer.drain()
         except (ConnectionError, TimeoutError, ValueError):
             pass  # gone, too slow, or a line without end
+            writer.transport.abort()  # a reader that never reads would keep its buffer for ever
         finally:
             self._clients -= 1
             writer.close()
@@ -78,7 +80,7 @@ class Server:
     async def _answers(self, line: bytes) -> AsyncIterator[dict[str, Any]]:
         try:
             request = msgspec.json.decode(line, type=dict[str, Any])
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             yield {"ok": False, "why": f"not a JSON object: {error}"}
             return
         handler = self._handlers.get(str(request.get("ask")))

@@ -10,6 +10,7 @@ a fault of ours) is said with its traceback and started again; the others never 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import signal
@@ -45,6 +46,7 @@ STATUS_EVERY_S = 600.0
 ACCOUNT_FIRST_S = 60.0
 ACCOUNT_EVERY_S = 3600.0
 TICK_S = 1.0
+UNDATED_S = 10.0  # what could not be dated when the time was learnt (it waited for a commit) is dated now and then
 KEY_AGAIN_S = 10.0
 SOCKET_AGAIN_S = 30.0
 RESTART_FIRST_S = 1.0
@@ -89,10 +91,11 @@ class Daemon:
             self.say,
             lambda: time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(max(0, clock.now().at_ms) / 1000)),
             clock.boot,
+            getattr(run_blocking, "abandon", lambda: None),
         )
         self.limits = Limits([_limit(limit) for limit in site.limits], asyncio.get_running_loop().time())
         ports = {device.id: device.port for device in site.devices}
-        self.intake = Intake(site.groups, sensors, ports, clock, self._judge, self._keep, self.say)
+        self.intake = Intake(site.groups, sensors, ports, clock, self._judge, self._keep, self.say, self._supervise)
         self.answers = Answers(
             *(site, clock, self.intake, self.limits, self.keeper, lambda: self.relay, self.journal, version)
         )
@@ -105,7 +108,7 @@ class Daemon:
         try:
             self._read_priors()
             await self.keeper.start()
-            await self._restore()
+            self._restore()
             async with asyncio.TaskGroup() as parts:
                 running = [
                     parts.create_task(self._supervise(name, part), name=name)
@@ -137,31 +140,28 @@ class Daemon:
             try:
                 await part()
             except Exception as error:  # noqa: BLE001 the one place that may: nothing stops the daemon
-                traceback.print_exc()
+                self.journal.log(traceback.format_exc())
                 self.say(name, f"failed, a fault of ours: {type(error).__name__}: {error}; started again")
             if asyncio.get_running_loop().time() - began_s > RESTART_LONGEST_S:
                 pause_s = RESTART_FIRST_S
             await asyncio.sleep(pause_s)
             pause_s = min(RESTART_LONGEST_S, pause_s * 2)
 
-    async def _restore(self) -> None:
+    def _restore(self) -> None:
         """Where the limits stood, and the newest time we knew."""
-        try:
-            levels, newest_ms = await self.keeper.call(lambda box: (box.limit_levels(), box.newest_ms()))
-        except StoreBroken:
-            return
-        self.clock.set_floor(newest_ms)
-        self.limits.restore({limit: (level, value) for limit, (level, value, _) in levels.items()})
-        self.answers.since_ms.update({limit: at_ms for limit, (_, _, at_ms) in levels.items()})
+        standings = self.keeper.standings
+        self.clock.set_floor(self.keeper.newest_ms)
+        self.limits.restore({standing.id: (standing.level, standing.value) for standing in standings})
+        self.answers.since_ms.update({standing.id: standing.at_ms for standing in standings})
         if self.clock.quality is ClockQuality.UNKNOWN:
             self.say("clock", "the time is not known (before the newest we recorded): readings are dated when it is")
 
     async def _relay(self) -> None:
         while True:
             try:
-                root_key = parse_key_file(self.site.gateway.key.read_text())
+                root_key = parse_key_file(self.site.gateway.key.read_text("utf-8-sig"))
                 break
-            except (OSError, WireError) as error:
+            except (OSError, ValueError) as error:
                 why = getattr(error, "strerror", None) or str(error)
                 self.journal.say_once(
                     "key", f"{self.site.gateway.key}: {why}. Nothing is sent without it: fengsui keygen"
@@ -181,11 +181,13 @@ class Daemon:
     async def _tick(self) -> None:
         """What only time brings: stale limits, the wall clock, the watchdog."""
         loop = asyncio.get_running_loop()
-        watchdog_s = 0.0
+        watchdog_s = undated_s = 0.0
         while True:
             await asyncio.sleep(TICK_S)
             self._raise(self.limits.tick(loop.time()))
-            await self._dated(self.clock.update())
+            if self.clock.update() is not None or loop.time() >= undated_s:
+                undated_s = loop.time() + UNDATED_S
+                await self._date()
             if loop.time() >= watchdog_s:
                 _notify("WATCHDOG=1")
                 watchdog_s = loop.time() + WATCHDOG_S
@@ -201,7 +203,8 @@ class Daemon:
                 self.keeper.ride(map_entry(Kind.STATUS, now.at_ms, now.quality, self.answers.short_status()))
                 status_s += STATUS_EVERY_S
             if loop.time() >= account_s:
-                self.keeper.ride(map_entry(Kind.ACCOUNT, now.at_ms, now.quality, await self.answers.account()))
+                with contextlib.suppress(StoreBroken):
+                    self.keeper.ride(map_entry(Kind.ACCOUNT, now.at_ms, now.quality, await self.answers.account()))
                 account_s += ACCOUNT_EVERY_S
             await asyncio.sleep(max(0.0, min(status_s, account_s) - loop.time()))
 
@@ -216,12 +219,12 @@ class Daemon:
         if not changed:
             return
         now = self.clock.now()
+        self._alarm_waits.set()
         for alarm in changed:
             stamped = replace(alarm, at_ms=now.at_ms, clock=now.quality)
             self._raised.append(stamped)
             self.answers.since_ms[alarm.limit] = now.at_ms
             self.journal.alarm(stamped, stamped.words(self._points[alarm.point]))
-        self._alarm_waits.set()
 
     async def _commit_alarms(self) -> None:
         while True:
@@ -244,24 +247,23 @@ class Daemon:
     # -- time ----------------------------------------------------------------------------------------------------
 
     def _learn(self, utc_ms: float, uncertainty_ms: float) -> None:
-        offset_ms = self.clock.learn(utc_ms, uncertainty_ms, "the province")
-        if offset_ms is not None:
-            task = asyncio.ensure_future(self._dated(offset_ms))
+        if self.clock.learn(utc_ms, uncertainty_ms, "the province") is not None:
+            task = asyncio.ensure_future(self._date())
             self._background.add(task)
             task.add_done_callback(self._background.discard)
 
-    async def _dated(self, offset_ms: int | None) -> None:
-        """The time has just been learnt: what was taken before gets it."""
+    async def _date(self) -> None:
+        """What was taken before the time was known gets it, whichever store holds it by then."""
+        offset_ms, quality = self.clock.offset_ms, self.clock.quality
         if offset_ms is None:
             return
-        quality = self.clock.quality
-        try:
+        with contextlib.suppress(StoreBroken):
+            if not await self.keeper.call(Outbox.undated):
+                return
             dated = await self.keeper.call(Outbox.backdate, self.clock.boot, offset_ms, quality)
-        except StoreBroken:
-            return
-        self.say("clock", f"the time is known now, from {self.clock.source}; {dated} earlier entries were dated")
-        if self.relay is not None:
-            self.relay.dated()
+            self.say("clock", f"the time is known now, from {self.clock.source}; {dated} earlier entries were dated")
+            if self.relay is not None:
+                self.relay.dated()
 
     # -- the sheet -----------------------------------------------------------------------------------------------
 
@@ -279,7 +281,10 @@ class Daemon:
         """Today's site as a sheet; the store's newest one when nothing but its counting base would differ."""
         made = sheet_of(self.site, epoch, next_seq, max(0, self.clock.now().at_ms), self._priors)
         for body in bodies[:1]:
-            old = Sheet.decode(body)
+            try:
+                old = Sheet.decode(body)
+            except WireError:
+                break  # damaged: as if there were none
             if replace(made, seq0=old.seq0, t0_ms=old.t0_ms).digest == old.digest:
                 return old.digest, body
         return made.digest, made.encode()
@@ -301,7 +306,7 @@ def build(
     for link in site.links:
         if link.driver.open_link is not None:
             links[link.id] = (link.driver.open_link(link.id, site.gateway.id, link.settings), link.batch_s)
-    return Daemon(site, sensors, links, clock or Clock(), run_blocking or _on_one_thread(), version)
+    return Daemon(site, sensors, links, clock or Clock(), run_blocking or OneThread(), version)
 
 
 def _limit(limit: Any) -> Limit:
@@ -316,13 +321,17 @@ def _limit(limit: Any) -> Limit:
     )
 
 
-def _on_one_thread() -> Callable[[Callable[[], Any]], Awaitable[Any]]:
-    executor = ThreadPoolExecutor(1, thread_name_prefix="store")
+class OneThread:
+    """Runs disk work on a thread of its own, a call at a time; `abandon` leaves a hanging one behind."""
 
-    async def run(work: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(executor, work)
+    def __init__(self) -> None:
+        self.abandon()
 
-    return run
+    def abandon(self) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="store")
+
+    async def __call__(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
 
 def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -339,9 +348,11 @@ def _lock(folder: Path) -> IO[str] | None:
         return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         lock.close()
         raise AlreadyRunning(f"another daemon already runs on {folder}: systemctl status fengsui") from None
+    except OSError:
+        pass  # a file system without locks
     return lock
 
 

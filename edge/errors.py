@@ -5,6 +5,7 @@
     DeviceSilent    drivers/*/sensor -> intake's ladder: quarantine with growing pauses; no value
     LinkLost        drivers/*/link   -> relay's ladder: wait with jitter, connect again; nothing is settled
     Unpackable      edge/packing     -> relay: the entry is dropped and counted
+    DoesNotFit      edge/packing     -> relay: the entry waits for another link
     StoreBroken     edge/outbox      -> daemon: keep judging and alarming from memory, say so
 
 What a device *answers*, be it a refusal, is a value (`contract.Reading` with a quality), never an exception.
@@ -68,10 +69,22 @@ class Unpackable(FengsuiError):
         super().__init__(f"entry {seq} cannot be read: {why}")
 
 
-class StoreBroken(FengsuiError):
-    """The store can not be written: disk full, read-only, an fsync that failed. Never retried on the same handle."""
+class DoesNotFit(FengsuiError):
+    """An entry is larger than a packet of this link. Raised and caught in the relay's own parts: it waits."""
 
-    def __init__(self, path: str, why: str) -> None:
+    def __init__(self, seq: int, what: str) -> None:
+        self.seq = seq
+        super().__init__(f"entry {seq} ({what}) does not fit into one of its packets")
+
+
+class StoreBroken(FengsuiError):
+    """The store can not be written: disk full, read-only, an fsync that failed. Never retried on the same handle.
+
+    `damaged`: the file's content is to blame, not the disk under it: it is to be put aside.
+    """
+
+    def __init__(self, path: str, why: str, *, damaged: bool = False) -> None:
         self.path = path
         self.why = why
+        self.damaged = damaged
         super().__init__(f"store {path}: {why}")

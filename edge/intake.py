@@ -13,8 +13,9 @@ said once. Driver failures end here; only cancelling leaves this file.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from edge.contract import (
@@ -48,6 +49,8 @@ class Now(Protocol):
 Judge = Callable[[str, int | None, Quality, float], None]
 Keep = Callable[[Round], None]
 Say = Callable[[str, str], None]  # (what it is about, one sentence)
+Part = Callable[[], Coroutine[Any, Any, None]]
+Supervise = Callable[[str, Part], Coroutine[Any, Any, None]]
 
 
 @dataclass(slots=True)
@@ -149,12 +152,17 @@ class Intake:
         judge: Judge,
         keep: Keep,
         say: Say,
+        supervise: Supervise | None = None,
     ) -> None:
-        """`groups`: every_ms -> points; `sensors`, `ports`: by device id; `say` takes (subject, sentence)."""
+        """`groups`: every_ms -> points; `sensors`, `ports`: by device id; `say` takes (subject, sentence).
+
+        `supervise` runs a part and begins it again should it fail: a faulty driver costs its own device only.
+        """
         self._clock = clock
         self._judge = judge
         self._keep = keep
         self._say = say
+        self._supervise = supervise or _once
         self.points = {point.id: PointNow(point) for points in groups.values() for point in points}
         self.ports = {port: PortNow(port) for port in sorted(set(ports.values()))}
         self.devices: dict[str, DeviceNow] = {}
@@ -180,10 +188,13 @@ class Intake:
         async with asyncio.TaskGroup() as tasks:
             for device in self.devices.values():
                 if isinstance(device.sensor, PolledSensor):
-                    tasks.create_task(self._poll(device, start_ms), name=f"poll {device.id}")
+                    parts = {"poll": partial(self._poll, device, start_ms)}
                 else:
-                    tasks.create_task(self._sample(device, start_ms), name=f"sample {device.id}")
-                    tasks.create_task(self._listen(device, device.sensor), name=f"listen {device.id}")
+                    listen = partial(self._listen, device, device.sensor)
+                    parts = {"sample": partial(self._sample, device, start_ms), "listen": listen}
+                for name, part in parts.items():
+                    name = f"{name} {device.id}"
+                    tasks.create_task(self._supervise(name, part), name=name)
 
     async def ask(self, device_id: str) -> list[PointNow]:
         """Reads a device now, for a person. Raises KeyError, DeviceSilent, PortLost; judges, but keeps no round."""
@@ -211,6 +222,8 @@ class Intake:
         Instants that passed while the device was busy are left out, not caught up. Where the clock was set or learnt
         during the wait, the old plan means nothing: the device is due at once, at the time it is now.
         """
+        if self._clock.now().at_ms - start_ms > CLOCK_JUMP_MS:  # begun again after a fault
+            start_ms = self._clock.now().at_ms
         due = dict.fromkeys(device.groups, start_ms)
         while True:
             at_ms = min(due.values())
@@ -325,9 +338,9 @@ class Intake:
 
     def _open(self, group: _Group, at_ms: int) -> None:
         if group.at_ms is not None:
-            if group.at_ms >= at_ms:
+            if 0 <= group.at_ms - at_ms <= CLOCK_JUMP_MS:
                 return
-            self._close(group)
+            self._close(group)  # its end, or the clock was set back
         group.at_ms = at_ms
         group.clock = self._clock.now().quality
         group.waiting = set(group.devices)
@@ -363,3 +376,7 @@ class Intake:
             qualities = b""
         self._keep(Round(group.index, group.at_ms, tuple(group.values), qualities, group.clock))
         group.at_ms = None
+
+
+async def _once(_name: str, part: Part) -> None:
+    await part()

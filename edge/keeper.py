@@ -21,13 +21,16 @@ from typing import Concatenate, ParamSpec, TypeVar
 from edge.contract import ClockQuality, Kind
 from edge.entries import Account, Commit, NewEntry, Standing
 from edge.errors import StoreBroken
-from edge.outbox import Outbox
+from edge.outbox import FILE_NAME, Outbox
+from edge.salvage import peek
 
 P = ParamSpec("P")
 T = TypeVar("T")
 RunBlocking = Callable[[Callable[[], T]], Awaitable[T]]
 
 RETRY_DISK_S = 10.0
+ABANDONED_MOST = 8  # threads left behind on a disk that hangs; then it is not tried again in this run
+DISK_PATIENCE_S = 15.0  # a bad card can take seconds for a sync; salvaging a store takes five
 RIDE_WAIT_S = 5.0  # a receipt lost with the power costs one repeat, which is dropped; a commit wears the card
 PENDING_MOST = 20_000  # rounds waiting for a commit while the disk is slow or gone; beyond it the oldest are dropped
 
@@ -58,7 +61,9 @@ class Keeper:
         say: Callable[[str, str], None],
         stamp: Callable[[], str],
         boot: int,
+        abandon: Callable[[], None] = lambda: None,
     ) -> None:
+        """`abandon`: the thread of `run_blocking` hangs; the next call is to be made on another."""
         self._folder = folder
         self._quota_bytes = quota_bytes
         self._commit_every_s = commit_every_s
@@ -67,6 +72,7 @@ class Keeper:
         self._say = say
         self._stamp = stamp
         self._boot = boot
+        self._abandon = abandon
         self._pending: list[NewEntry] = []
         self._receipts: list[tuple[int, int, int]] = []
         self._standings: list[Standing] = []
@@ -77,6 +83,12 @@ class Keeper:
         self._riding_since_s = inf
         self._outbox: Outbox | None = None
         self.sheet = SheetNow(0, 0, b"")
+        self.standings: list[Standing] = []  # where the limits stood when the store was opened
+        self.newest_ms = 0  # the newest time it knew then
+        self._damaged = False  # the file itself, not the disk: it is to be put aside when the disk is tried again
+        self._hung: Outbox | None = None
+        self._abandoned = 0
+        self._evicting = False
         self.broken: str | None = None  # why the disk is not used, while it is not
         self.dropped = 0  # rounds that could not even wait for a commit
         self.committed: Callable[[Sequence[tuple[int, NewEntry]], Commit], None] = lambda _entries, _commit: None
@@ -96,6 +108,11 @@ class Keeper:
             await self._open_disk()
         except StoreBroken as error:
             await self._fall_back(error)
+            self.standings, self.newest_ms = await self._blocking(lambda: peek(self._folder / FILE_NAME))
+            return
+        outbox = self.outbox
+        levels, self.newest_ms = await self._blocking(lambda: (outbox.limit_levels(), outbox.newest_ms()))
+        self.standings = [Standing(limit, level, value, at_ms) for limit, (level, value, at_ms) in levels.items()]
 
     async def run(self) -> None:
         """Commits what waits; tries the disk again while it is broken. Runs until cancelled.
@@ -113,8 +130,10 @@ class Keeper:
             if loop.time() >= self._due_s():
                 await self._flush()
             if loop.time() >= retry_at_s:
-                if self.broken is not None:
+                if self.broken is not None and self._abandoned < ABANDONED_MOST:
                     await self._come_home()
+                elif self.broken is None:
+                    await self._stay_in_place()
                 retry_at_s = loop.time() + RETRY_DISK_S
 
     def _due_s(self) -> float:
@@ -136,8 +155,10 @@ class Keeper:
         if len(self._pending) >= PENDING_MOST:
             if not self.dropped:
                 self._say("store", f"more than {PENDING_MOST} entries wait for the disk: the oldest are dropped")
-            self.dropped += 1
-            del self._pending[0]
+            oldest = next((place for place, held in enumerate(self._pending) if held.kind is Kind.ROUNDS), None)
+            if oldest is not None:
+                self.dropped += 1
+                del self._pending[oldest]
         self._pending.append(entry)
         self._woken.set()
 
@@ -167,10 +188,11 @@ class Keeper:
             if old.epoch != epoch or not old.durable:
                 return
             try:
-                fresh, aside = await self._blocking(lambda: old.renew(self._folder, self._stamp()))
+                fresh, aside = await self._blocking(lambda: old.renew(self._folder))
                 await self._use(fresh)
-                sheet = self.sheet.id
+                sheet, stamp = self.sheet.id, self._stamp()
                 kept = await self._blocking(lambda: fresh.take_over(aside, old.opened_seq, sheet))
+                name = await self._blocking(lambda: fresh.salvaged(self._folder, stamp))
             except StoreBroken as error:
                 await self._fall_back(error)
                 return
@@ -178,7 +200,7 @@ class Keeper:
             self._say(
                 "store",
                 f"is an older copy of itself (a restored or cloned card?): a new epoch begins, {kept} entries were"
-                f" kept; the old file is {aside.name}",
+                f" kept; the old file is {name}",
             )
             self.switched()
 
@@ -220,17 +242,30 @@ class Keeper:
             done = await self._blocking(lambda: outbox.commit(entries, receipts, standings, self.sheet.id))
         except StoreBroken as error:
             # Nothing of it has happened. Sheet rows mean nothing in another store: all entries take the present one.
+            self._put_back([entry._replace(sheet=0) for entry in entries], receipts, standings)
             await self._fall_back(error)
-            self._pending = [entry._replace(sheet=0) for entry in entries] + self._pending
-            self._receipts = receipts + self._receipts
-            self._standings = standings + self._standings
             if outbox.durable:
                 await self._write()
             return
+        except BaseException:
+            self._put_back(entries, receipts, standings)
+            raise
+        if done.evicted and not self._evicting:
+            self._say("store", "is full: the oldest readings make room (fengsui outbox counts them)")
+        self._evicting = bool(done.evicted)
         self.committed(list(zip(done.seqs, entries, strict=True)), done)
 
+    def _put_back(
+        self, entries: list[NewEntry], receipts: list[tuple[int, int, int]], standings: list[Standing]
+    ) -> None:
+        self._pending = entries + self._pending
+        self._receipts = receipts + self._receipts
+        self._standings = standings + self._standings
+
     async def _open_disk(self) -> None:
-        outbox, said = await self._blocking(lambda: Outbox.open(self._folder, self._quota_bytes, self._stamp()))
+        folder, quota_bytes, stamp, distrust = self._folder, self._quota_bytes, self._stamp(), self._damaged
+        outbox, said = await self._blocking(lambda: Outbox.open(folder, quota_bytes, stamp, distrust=distrust))
+        self._damaged = False
         for sentence in said:
             self._say("store", sentence)
         await self._use(outbox)
@@ -257,9 +292,11 @@ class Keeper:
         else:
             self._say("store", f"the disk can not be used, entries are kept in memory: {error}")
         self.broken = str(error)
-        if self._outbox is not None:
-            self._outbox.close()
+        self._damaged = self._damaged or error.damaged
+        old = self._outbox
         await self._use(Outbox.in_memory())
+        if old is not None and old is not self._hung:
+            await self._blocking(old.close)
         self.switched()
 
     async def _come_home(self) -> None:
@@ -284,5 +321,35 @@ class Keeper:
             self._say("store", f"the disk is back; {moved} entries were brought home from memory")
             self.switched()
 
+    async def _stay_in_place(self) -> None:
+        """Somebody has deleted or renamed the file: what goes on in it would go with the power. A new one begins."""
+        async with self._lock:
+            old = self.outbox
+            if await self._blocking(old.is_in_place):
+                return
+            try:
+                await self._open_disk()
+                fresh = self.outbox
+                kept = await self._blocking(lambda: fresh.adopt(old, self._boot))
+            except StoreBroken as error:
+                await self._fall_back(error)
+                return
+            await self._blocking(old.close)
+            self._say(
+                "store", f"{old.path} was deleted or replaced while in use: a new store begins, {kept} entries kept"
+            )
+            self.switched()
+
     async def _blocking(self, work: Callable[[], T]) -> T:
-        return await self._run_blocking(work)  # type: ignore[return-value]
+        """Disk work, which a dying card can hold up for ever: then it is left behind on its thread, as broken."""
+        task = asyncio.ensure_future(self._run_blocking(work))
+        done, _ = await asyncio.wait({task}, timeout=DISK_PATIENCE_S)
+        if done:
+            return task.result()  # type: ignore[return-value]
+        self._hung = self._outbox
+        if self._hung is not None:
+            # Should the disk answer some day, the file is let go of, so that it can be opened again.
+            task.add_done_callback(lambda _, outbox=self._hung: outbox.close())  # type: ignore[misc]
+        self._abandoned += 1
+        self._abandon()
+        raise StoreBroken(str(self._folder), f"the disk has not answered for {DISK_PATIENCE_S:.0f} s")

@@ -92,7 +92,9 @@ class Limits:
         for state in states:
             state.last_evidence_s = now_s
             if state.limit.rule is Rule.STALE:
-                self._judge_stale(state, now_s, changed)
+                for latch in state.latches:
+                    latch.set = False
+                self._report(state, None, changed)
             else:
                 state.value = value
                 self._judge_value(state, value, now_s, changed)
@@ -102,7 +104,11 @@ class Limits:
         """Lets time pass: what silence has changed by `now_s`."""
         changed: list[Alarm] = []
         for state in self._stale:
-            self._judge_stale(state, now_s, changed)
+            silence_s = now_s - state.last_evidence_s
+            for latch in state.latches:
+                # Only evidence ends a silence: a restart begins to count anew, but ends no alarm.
+                latch.set = latch.set or silence_s >= latch.threshold
+            self._report(state, None, changed)
         return changed
 
     def levels(self) -> dict[str, Level]:
@@ -117,12 +123,6 @@ class Limits:
             flips = beyond < -limit.hysteresis if latch.set else beyond >= 0
             self._time(latch, flips, now_s, limit.clear_hold_s if latch.set else limit.hold_s)
         self._report(state, value, changed)
-
-    def _judge_stale(self, state: _State, now_s: float, changed: list[Alarm]) -> None:
-        silence_s = now_s - state.last_evidence_s
-        for latch in state.latches:
-            latch.set = silence_s >= latch.threshold
-        self._report(state, None, changed)
 
     @staticmethod
     def _time(latch: _Latch, flips: bool, now_s: float, hold_s: float) -> None:

@@ -42,6 +42,7 @@ from edge.ranges import Range, RangeSet
 from edge.salvage import Saved, salvage
 
 FILE_NAME = "outbox.db"
+SALVAGE_NAME = "outbox.salvage.db"  # a broken store whose entries have not been taken over yet
 WAL_AUTOCHECKPOINT_PAGES = 400  # a WAL that wraps early inside its old size spares ext4's journal (facts, storage 2.1)
 CACHE_KIB = 2048
 EVICT_STEP_ENTRIES = 500  # freed in one go when the quota is reached: bounded, so that intake never stalls
@@ -60,53 +61,77 @@ class Outbox(OutboxReader):
         self.last_commit_s = 0.0
         self.opened_seq = self.last_seq()  # what was given before this run
         self._boot = 0
+        self._identity = (0, 0)
+        if self.durable:
+            with disk(path):
+                there = Path(path).stat()
+            self._identity = (there.st_dev, there.st_ino)
 
     # -- opening -------------------------------------------------------------------------------------------------
 
     @classmethod
-    def open(cls, folder: Path, quota_bytes: int, stamp: str) -> tuple[Outbox, list[str]]:
+    def open(cls, folder: Path, quota_bytes: int, stamp: str, *, distrust: bool = False) -> tuple[Outbox, list[str]]:
         """Opens or makes the store in `folder`. Returns it with sentences about what had to be done.
 
-        `stamp` dates the name under which a broken file is put aside. Raises StoreBroken when nothing can be written.
+        `stamp` dates the name under which a broken file is put aside; `distrust`: this file is known to be damaged.
+        Raises StoreBroken when nothing can be written. A cut at any moment leaves what can be salvaged for next time.
         """
         said: list[str] = []
-        path = folder / FILE_NAME
+        path, waiting = folder / FILE_NAME, folder / SALVAGE_NAME
         with disk(str(path)):
             make_folder(folder)
+            if distrust and path.exists():
+                said.append(f"the store {path} is damaged")
+                put_aside(path, _free_name(waiting, folder, stamp))
             if not path.exists():
                 create(path)
         try:
-            return cls._attach(path, quota_bytes), said
+            box = cls._attach(path, quota_bytes)
         except Unreadable as broken:
-            aside = folder / f"outbox.broken-{stamp}.db"
-            said.append(f"the store {path} could not be read ({broken}): put aside as {aside.name}")
-        with disk(str(path)):
-            put_aside(path, aside)
-            forget_old(folder)
-            create(path)
-        try:
-            fresh = cls._attach(path, quota_bytes)
-        except Unreadable as broken:
-            raise StoreBroken(str(path), str(broken)) from broken
-        found = salvage(aside)
-        fresh._adopt(found.saved)
-        fresh.commit((), (), found.standings)
-        said.append(f"saved {len(found.saved)} entries from it; a new store with a new epoch goes on")
-        return fresh, said
+            said.append(f"the store {path} could not be read: {broken}")
+            box = cls._replace(folder, quota_bytes, _free_name(waiting, folder, stamp))
+        if waiting.exists():
+            found = salvage(waiting)
+            box._adopt(found.saved, found.standings)
+            name = box.salvaged(folder, stamp)
+            said.append(f"it was put aside as {name}; {len(found.saved)} entries were saved, a new epoch begins")
+        return box, said
 
-    def renew(self, folder: Path, stamp: str) -> tuple[Outbox, Path]:
-        """Puts this store aside (closed; its path is returned) and makes a new one with a new epoch in its place."""
+    def renew(self, folder: Path) -> tuple[Outbox, Path]:
+        """Puts this store aside (closed; its path is returned) and makes a new one with a new epoch in its place.
+
+        To be followed by `take_over` and `salvaged`.
+        """
         self.close()
+        waiting = folder / SALVAGE_NAME
+        return self._replace(folder, self.quota_bytes, waiting), waiting
+
+    @classmethod
+    def _replace(cls, folder: Path, quota_bytes: int, aside: Path) -> Outbox:
         path = folder / FILE_NAME
-        aside = folder / f"outbox.broken-{stamp}.db"
         with disk(str(path)):
             put_aside(path, aside)
-            forget_old(folder)
             create(path)
         try:
-            return self._attach(path, self.quota_bytes), aside
+            return cls._attach(path, quota_bytes)
         except Unreadable as broken:
             raise StoreBroken(str(path), str(broken)) from broken
+
+    def is_in_place(self) -> bool:
+        """Whether the file that is open is still the one that its name leads to."""
+        try:
+            there = Path(self.path).stat()
+        except OSError:
+            return False
+        return not self.durable or (there.st_dev, there.st_ino) == self._identity
+
+    def salvaged(self, folder: Path, stamp: str) -> str:
+        """What could be saved of the file put aside has been taken; returns the name it is kept under."""
+        aside = _unused(folder, stamp)
+        with disk(str(aside)):
+            put_aside(folder / SALVAGE_NAME, aside)
+            forget_old(folder)
+        return aside.name
 
     @classmethod
     def in_memory(cls) -> Outbox:
@@ -146,6 +171,9 @@ class Outbox(OutboxReader):
             if is_damage(error):
                 raise Unreadable(str(error)) from error
             raise StoreBroken(str(path), advice(error)) from error
+        except (ValueError, TypeError, OverflowError) as error:  # text that is no text, numbers that are none
+            connection.close()
+            raise Unreadable(str(error)) from error
         except (Unreadable, StoreBroken):
             connection.close()
             raise
@@ -174,12 +202,7 @@ class Outbox(OutboxReader):
             for entry in entries:
                 done.seqs.append(self._insert(entry, entry.sheet or sheet))
             settled = self._settle(receipts, done.freed)
-            for limit in limits:
-                self._db.execute(
-                    "INSERT INTO limit_now (id, level, value, at_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
-                    " SET level = excluded.level, value = excluded.value, at_ms = excluded.at_ms",
-                    (limit.id, limit.level, limit.value, limit.at_ms),
-                )
+            self._stand(limits)
             evicted = self._evict(done.freed)
             done.evicted = evicted[0]
             self._db.execute(
@@ -253,10 +276,8 @@ class Outbox(OutboxReader):
     def adopt(self, other: Outbox, boot: int) -> int:
         """Takes over every entry of `other` (kept in memory while the disk was broken), with its own epoch and seq."""
         saved = [Saved(e, *other.sheet(e.sheet), other.sheet_digest(e.sheet), boot) for e in other.scan()]
-        adopted = self._adopt(saved)
         levels = other.limit_levels().items()
-        self.commit((), (), [Standing(limit, level, value, at_ms) for limit, (level, value, at_ms) in levels])
-        return adopted
+        return self._adopt(saved, [Standing(limit, level, value, at_ms) for limit, (level, value, at_ms) in levels])
 
     def take_over(self, aside: Path, opened_seq: int, sheet: int) -> int:
         """Takes the entries of a store that `renew` has put aside. Those up to `opened_seq` keep their identity; the
@@ -267,8 +288,8 @@ class Outbox(OutboxReader):
         news = [
             NewEntry(e.kind, e.group, e.at_ms, e.clock, e.readings, e.body) for e in again if e.kind is not Kind.SHEET
         ]
-        self.commit(news, (), found.standings, sheet)
-        return len(news) + self._adopt(s for s in found.saved if s.entry.seq not in seqs)
+        self.commit(news, sheet=sheet)
+        return len(news) + self._adopt([s for s in found.saved if s.entry.seq not in seqs], found.standings)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -313,25 +334,41 @@ class Outbox(OutboxReader):
         freed.extend(RangeSet((row[0], row[0]) for row in rows))
         return len(rows), sum(row[1] for row in rows)
 
-    def _adopt(self, saved: Iterable[Saved]) -> int:
-        """Inserts entries of another store, with their own identity."""
+    def _stand(self, standings: Iterable[Standing]) -> None:
+        self._db.executemany(
+            "INSERT INTO limit_now (id, level, value, at_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
+            " SET level = excluded.level, value = excluded.value, at_ms = excluded.at_ms",
+            [(standing.id, standing.level, standing.value, standing.at_ms) for standing in standings],
+        )
+
+    def _adopt(self, saved: Iterable[Saved], standings: Iterable[Standing] = ()) -> int:
+        """Takes entries of another store, with their own identity; one that was taken before is not taken again.
+
+        A sheet's own entry gets a new identity: it is sealed without a sheet, so nothing would tell the other epoch.
+        """
         count = readings = 0
         with self._transaction():
+            self._stand(standings)
             for entry, epoch, body, digest, boot in saved:
                 self._db.execute(
                     "INSERT OR IGNORE INTO sheet (digest, epoch, body) VALUES (?, ?, ?)", (digest, epoch, body)
                 )
-                self._db.execute(
-                    "INSERT INTO entry (kind, grp, at_ms, clock, boot, readings, body, origin_seq, sheet)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, (SELECT id FROM sheet WHERE digest = ?))",
+                sheet = self._db.execute("SELECT id FROM sheet WHERE digest = ?", (digest,)).fetchone()[0]
+                is_sheet = entry.kind is Kind.SHEET
+                known = "SELECT 1 FROM entry WHERE kind = ? AND sheet = ?"
+                if is_sheet and self._db.execute(known, (entry.kind, sheet)).fetchone():
+                    continue
+                cursor = self._db.execute(
+                    "INSERT OR IGNORE INTO entry (kind, sheet, grp, at_ms, clock, boot, readings, body, origin_seq)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
-                        *(entry.kind, entry.group, entry.at_ms, entry.clock),
+                        *(entry.kind, sheet, entry.group, entry.at_ms, entry.clock),
                         *(boot if entry.clock is ClockQuality.UNKNOWN else None, entry.readings, entry.body),
-                        *(entry.wire_seq, digest),
+                        None if is_sheet else entry.wire_seq,
                     ),
                 )
-                count += 1
-                readings += entry.readings
+                count += cursor.rowcount
+                readings += entry.readings if cursor.rowcount else 0
             self._db.execute(
                 "UPDATE store SET taken_entries = taken_entries + ?, taken_readings = taken_readings + ?,"
                 " adopted_entries = adopted_entries + ?",
@@ -350,3 +387,14 @@ class Outbox(OutboxReader):
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+
+def _free_name(waiting: Path, folder: Path, stamp: str) -> Path:
+    """Where a broken file goes: to be salvaged, or merely kept while an older one still waits for that."""
+    return _unused(folder, stamp) if waiting.exists() else waiting
+
+
+def _unused(folder: Path, stamp: str) -> Path:
+    """A dated name that no file has yet: two may break in one second."""
+    names = [f"outbox.broken-{stamp}.db", *(f"outbox.broken-{stamp}-{n}.db" for n in range(2, 100))]
+    return next((folder / name for name in names if not (folder / name).exists()), folder / names[-1])

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from edge.errors import StoreBroken
 
-SCHEMA = Path(__file__).with_name("outbox_v1.sql")
+# Read at import: when the store must move into memory, the card it lies on may be dead.
+SCHEMA = Path(__file__).with_name("outbox_v1.sql").read_text()
 VERSION = 1
 # Measured on ext4 with 100 readings in a commit each second (tests/bench): a commit touches three or four pages, and
 # small pages let them share the disk's own: 1024 writes half of what 4096 does.
@@ -95,21 +96,23 @@ def create(path: Path) -> None:
 
 
 def fill_new(connection: sqlite3.Connection) -> None:
-    connection.executescript(SCHEMA.read_text())
+    connection.executescript(SCHEMA)
     connection.execute("INSERT INTO store (one, epoch, counter_high) VALUES (1, ?, 0)", (secrets.randbits(32),))
     connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def put_aside(path: Path, aside: Path) -> None:
+    """Gives a store file, with what belongs to it, another name."""
     for suffix in ("", "-wal", "-shm"):
         source = Path(f"{path}{suffix}")
         if source.exists():
-            source.rename(f"{aside}{suffix}")
+            source.replace(f"{aside}{suffix}")
     sync_folder(path.parent)
 
 
 def forget_old(folder: Path) -> None:
-    for old in sorted(folder.glob("outbox.broken-*.db"))[:-QUARANTINE_KEPT]:
+    """Deletes all but the newest broken files. By their change, not their names: the clock may have been wrong."""
+    for old in sorted(folder.glob("outbox.broken-*.db"), key=lambda file: file.stat().st_mtime_ns)[:-QUARANTINE_KEPT]:
         for suffix in ("", "-wal", "-shm"):
             Path(f"{old}{suffix}").unlink(missing_ok=True)
 

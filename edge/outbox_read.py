@@ -9,12 +9,14 @@ from typing import Any
 
 from edge.contract import ClockQuality, Kind, Level
 from edge.entries import Account, Held
-from edge.errors import StoreBroken
-from edge.outbox_file import PAGE_BYTES, advice
+from edge.errors import StoreBroken, Unpackable
+from edge.outbox_file import PAGE_BYTES, advice, is_damage
 from edge.ranges import RangeSet
 
 SCAN_ROWS = 4000  # rows looked at for one packet, at most
 
+KINDS = frozenset(Kind)
+LEVELS = frozenset(Level)
 ENTRY_COLUMNS = "seq, kind, sheet, grp, at_ms, clock, readings, body, origin_seq"
 
 
@@ -45,7 +47,7 @@ class OutboxReader:
         """(seq, kind) of every held entry that is not a round: alarms, sheets, status, account. Few, by nature."""
         with self._guard():
             rows = self._db.execute("SELECT seq, kind FROM entry WHERE kind <> 0 ORDER BY seq").fetchall()
-        return [(row[0], Kind(row[1])) for row in rows]
+        return [(row[0], Kind(row[1])) for row in rows if row[1] in KINDS]
 
     def rounds(self, skip: RangeSet, low: int, high: int, most_rows: int, most_readings: int) -> list[Held]:
         """The oldest rounds of seq `low`..`high` not in `skip`, all of one sheet and group, within both bounds.
@@ -55,8 +57,6 @@ class OutboxReader:
         found: list[Held] = []
         readings = 0
         for entry in self._walk(skip, low, high):
-            if entry.clock is ClockQuality.UNKNOWN:
-                continue
             if found and (entry.sheet, entry.group) != (found[0].sheet, found[0].group):
                 continue
             if found and (len(found) >= most_rows or readings + entry.readings > most_readings):
@@ -77,7 +77,7 @@ class OutboxReader:
             with self._guard():
                 row = self._db.execute("SELECT epoch, body FROM sheet WHERE id = ?", (sheet_id,)).fetchone()
             if row is None:
-                raise StoreBroken(self.path, f"sheet {sheet_id} is missing")
+                raise KeyError(f"sheet {sheet_id} is missing")
             self._sheets[sheet_id] = (row[0], row[1])
         return self._sheets[sheet_id]
 
@@ -102,7 +102,7 @@ class OutboxReader:
         """Where each limit stood: id -> (level, value in steps, at_ms)."""
         with self._guard():
             rows = self._db.execute("SELECT id, level, value, at_ms FROM limit_now").fetchall()
-        return {row[0]: (Level(row[1]), row[2], row[3]) for row in rows}
+        return {row[0]: (Level(row[1]), row[2], row[3]) for row in rows if row[1] in LEVELS}
 
     def newest_ms(self) -> int:
         """The newest known UTC time in the store; 0 in an empty one."""
@@ -155,10 +155,9 @@ class OutboxReader:
         seen = 0
         with self._guard():
             for gap_low, gap_high in skip.gaps(low, high):
-                for row in self._db.execute(
-                    f"SELECT {ENTRY_COLUMNS} FROM entry WHERE kind = 0 AND seq BETWEEN ? AND ? ORDER BY seq",
-                    (gap_low, gap_high),
-                ):
+                where = "kind = 0 AND clock <> 2 AND seq BETWEEN ? AND ?"
+                query = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE {where} ORDER BY seq"
+                for row in self._db.execute(query, (gap_low, gap_high)):
                     seen += 1
                     yield held_of(row)
                     if seen >= SCAN_ROWS:
@@ -169,9 +168,14 @@ class OutboxReader:
         try:
             yield
         except sqlite3.Error as error:
-            raise StoreBroken(self.path, advice(error)) from error
+            damaged = isinstance(error, sqlite3.DatabaseError) and is_damage(error)
+            raise StoreBroken(self.path, advice(error), damaged=damaged) from error
 
 
 def held_of(row: Sequence[Any]) -> Held:
+    """The entry of a row of ENTRY_COLUMNS. Raises Unpackable when the row makes no sense."""
     held = Held._make(row)
-    return held._replace(kind=Kind(held.kind), clock=ClockQuality(held.clock))
+    try:
+        return held._replace(kind=Kind(held.kind), clock=ClockQuality(held.clock))
+    except ValueError as error:
+        raise Unpackable(held.seq, str(error)) from error

@@ -36,7 +36,8 @@ CREATE TABLE entry (
     origin_seq INTEGER                  -- adopted from another store: its seq there, in the epoch of its sheet
 );
 CREATE INDEX entry_first ON entry (kind, seq) WHERE kind <> 0;
-CREATE INDEX entry_adopted ON entry (origin_seq) WHERE origin_seq IS NOT NULL;
+CREATE UNIQUE INDEX entry_adopted ON entry (origin_seq, sheet) WHERE origin_seq IS NOT NULL;
+CREATE INDEX entry_undated ON entry (boot) WHERE clock = 2;
 
 -- Where each limit stands, so that a restart neither repeats an alarm nor forgets its end.
 CREATE TABLE limit_now (

@@ -14,7 +14,7 @@ import cbor2
 
 from edge.contract import MAX_STEPS, Alarm, Change, ClockQuality, Kind, Level, Quality, Round, Rule
 from edge.entries import Held, NewEntry
-from edge.errors import Unpackable
+from edge.errors import DoesNotFit, Unpackable
 from edge.outbox import Outbox
 from edge.ranges import Range, RangeSet, to_ranges
 from edge.wire.packet import RoundRow, encode_alarms, encode_map, encode_sheet, pack_rounds
@@ -91,7 +91,8 @@ def _sense(held: Held) -> Iterator[None]:
 
 
 class Packer:
-    """Makes bodies out of what an outbox holds. None: nothing fits, or nothing is there. Raises Unpackable."""
+    """Makes bodies out of what an outbox holds. None: nothing fits, or nothing is there. Raises
+    Unpackable, DoesNotFit."""
 
     def __init__(self) -> None:
         self._sheets: dict[tuple[int, int], Sheet] = {}
@@ -113,12 +114,14 @@ class Packer:
             return None
         own = held[0].origin_seq is None
         held = [entry for entry in held if entry.sheet == held[0].sheet and (entry.origin_seq is None) == own]
-        sheet = None if alone and own else self.sheet(outbox, held[0].sheet)
+        sheet = None if alone and own else self._sheet_of(outbox, held[0])
         while held:
             with _sense(held[0]):
                 body = encode_alarms(sheet, [(entry.wire_seq, alarm_of(entry)) for entry in held])
             if len(body) <= room_bytes:
                 return Packed(Kind.ALARM, body, sheet, tuple(to_ranges(entry.seq for entry in held)), 0)
+            if len(held) == 1:
+                raise DoesNotFit(held[0].seq, "alarm")
             held = held[: len(held) // 2]
         return None
 
@@ -126,7 +129,7 @@ class Packer:
         """A sheet, status or account."""
         for entry in outbox.held([seq]):
             # Sealed with its sheet only where that tells the epoch: an entry adopted from another store.
-            sheet = self.sheet(outbox, entry.sheet)
+            sheet = self._sheet_of(outbox, entry)
             if entry.kind is Kind.SHEET:
                 body, named = encode_sheet(entry.wire_seq, sheet), None
             else:
@@ -134,28 +137,30 @@ class Packer:
                     values = cbor2.loads(entry.body)
                     body = encode_map(entry.kind, entry.wire_seq, entry.at_ms, entry.clock, values)
                 named = sheet if sheet.epoch != outbox.epoch else None
-            if len(body) <= room_bytes:
-                return Packed(entry.kind, body, named, ((seq, seq),), 0)
+            if len(body) > room_bytes:
+                raise DoesNotFit(seq, entry.kind.name.lower())
+            return Packed(entry.kind, body, named, ((seq, seq),), 0)
         return None
 
-    def sheet(self, outbox: Outbox, sheet_id: int) -> Sheet:
-        key = (outbox.epoch, sheet_id)
+    def _sheet_of(self, outbox: Outbox, entry: Held) -> Sheet:
+        key = (outbox.epoch, entry.sheet)
         if key not in self._sheets:
             while len(self._sheets) >= SHEETS_CACHED:
                 del self._sheets[next(iter(self._sheets))]
-            self._sheets[key] = Sheet.decode(outbox.sheet(sheet_id)[1])
+            with _sense(entry):
+                self._sheets[key] = Sheet.decode(outbox.sheet(entry.sheet)[1])
         return self._sheets[key]
 
     def _pack(self, outbox: Outbox, held: Sequence[Held], room_bytes: int) -> Packed | None:
         if not held:
             return None
-        sheet = self.sheet(outbox, held[0].sheet)
+        sheet = self._sheet_of(outbox, held[0])
         with _sense(held[0]):
             width = len(sheet.groups[held[0].group].points)
         rows = [row_of(entry, width) for entry in held]
         with _sense(held[0]):
             body, taken = pack_rounds(sheet, held[0].group, rows, room_bytes)
         if not taken:
-            return None
+            raise DoesNotFit(held[0].seq, "round")
         ranges = tuple(to_ranges(entry.seq for entry in held[:taken]))
         return Packed(Kind.ROUNDS, body, sheet, ranges, sum(entry.readings for entry in held[:taken]))

@@ -20,7 +20,7 @@ from typing import Any
 
 from edge.contract import ClockQuality, Kind, Link, Sent
 from edge.entries import Commit, NewEntry
-from edge.errors import LinkLost, StoreBroken, Unpackable
+from edge.errors import DoesNotFit, LinkLost, StoreBroken, Unpackable
 from edge.keeper import Keeper
 from edge.outbox import Outbox
 from edge.packing import MOST_READINGS, Packed, Packer
@@ -34,10 +34,13 @@ MOST_UNSETTLED = 32  # packets of rounds waiting for a receipt: bounds memory, a
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 8.0  # with jitter below the 10 s within which a link that is back must be used
 REFUSED_PAUSE_S = 5.0  # a link that refused a packet though it is up (broker's quota, rights): do not hammer
+STEADY_S = 60.0  # a link that held so long begins its ladder anew; one that flaps does not
 UNFIT_PAUSE_S = 60.0  # an alarm that does not fit a packet of this link is tried again, but not in a loop
 NARROW_BYTES = 256  # links with a smaller mtu use the short form of the packet
 SWEEP_S = 1.0
 SHEET_AGAIN_S = 5.0
+PROBE_S = 5.0  # how long the first packet of a run is waited for before others follow
+RENEW_AGAIN_S = 3600.0  # a store found to be an older copy twice within this time: something else is wrong, say so
 UNSIGNED_S = 60.0  # a link that takes packets while the province signs for none is said
 SHEETS = frozenset({Kind.SHEET})
 SMALL = frozenset({Kind.STATUS, Kind.ACCOUNT})
@@ -61,6 +64,8 @@ class Way:
     packets: int = 0
     payload_bytes: int = 0
     dues: AlarmDues = field(default_factory=AlarmDues)
+    unfit: set[int] = field(default_factory=set)  # small entries larger than a packet here
+    rounds_fit: bool = True
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -92,11 +97,14 @@ class Relay:
         self._say = say
         self._learnt = learnt
         self._random = random.Random(gateway)
-        self._packer = Packer()
         self._packing = asyncio.Lock()  # two links must not pack the same rounds
         self.ways = {name: Way(name, link, batch_s) for name, (link, batch_s) in links.items()}
         self.noise = 0
         self.receipts = 0
+        self.damaged = 0
+        self.disputed = False
+        self._renewed_s = -inf
+        self._opened_seq = 0
         self.unsigned = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._reset()
@@ -106,11 +114,17 @@ class Relay:
     def _reset(self) -> None:
         """Forgets all that is on the way: at the start, and when the store has changed under us."""
         self.transit = Transit()
+        self._packer = Packer()  # its sheets are rows of the store that is gone
         self._sealing.forget()
         self._sheet_sent_s: dict[int, float] = {}
         self._loaded = False
+        # The first packet of a run goes alone: its receipt tells whether this store is what the province knows.
+        self._probed = False
+        self._probe_until_s = inf
         for way in self.ways.values():
             way.dues.clear()
+            way.unfit.clear()
+            way.rounds_fit = True
             way.wake.set()
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -124,12 +138,16 @@ class Relay:
             tasks.create_task(self._sweep(), name="sweep")
 
     async def _ladder(self, way: Way) -> None:
+        loop = asyncio.get_running_loop()
         while True:
+            began_s = loop.time()
             try:
                 await way.link.run(self._receive, lambda: self._changed(way))
                 why = "it ended"
             except LinkLost as lost:
                 why = lost.why
+            if loop.time() - began_s > STEADY_S:
+                way.losses = 0
             if way.up is not False:
                 self._say(f"link {way.id}", f"is not usable: {why}")
             way.up = False
@@ -142,8 +160,9 @@ class Relay:
             self._say(f"link {way.id}", "is back" if way.up is False else "is up")
             if not any(other.up for other in self.ways.values()):
                 self.transit.all_backlog()
-            way.up, way.losses, way.greeted, way.not_before_s = True, 0, False, 0.0
+            way.up, way.greeted, way.not_before_s, way.rounds_fit = True, False, 0.0, True
             way.dues.clear()
+            way.unfit.clear()
         self._wake()
 
     def _wake(self) -> None:
@@ -166,6 +185,9 @@ class Relay:
             step = next_step(self._link_now(way), self._queue(way, loop.time()), loop.time())
             if isinstance(step, Wait):
                 return step.until_s
+            if not self._probed and loop.time() < self._probe_until_s < inf:
+                return self._probe_until_s
+            self._probed = self._probed or self._probe_until_s < inf
             transit = self.transit
             try:
                 packed = await self._keeper.call(self._work(way, step.what))
@@ -178,9 +200,14 @@ class Relay:
             except Unpackable as damage:
                 await self._drop(damage)
                 return None
+            except DoesNotFit as unfit:
+                self._unfit(way, step.what, unfit)
+                return None
             if transit is not self.transit:
                 return None
             flight = self._take_off(way, packed, step.what)
+            if not self._probed:
+                self._probe_until_s = loop.time() + PROBE_S
         packet = self._sealing.seal(number, packed.sheet, packed.body, way.id, long=way.wide)
         way.on_way += 1
         way.packets += 1
@@ -188,9 +215,21 @@ class Relay:
         sends.create_task(self._hand_over(way, packed, flight, packet), name=f"send {way.id}")
         return None
 
+    def _unfit(self, way: Way, what: What, unfit: DoesNotFit) -> None:
+        """It waits for another link; this one goes on with the rest."""
+        if what is What.ALARMS:
+            way.dues.due_s[unfit.seq] = asyncio.get_running_loop().time() + UNFIT_PAUSE_S
+        elif what in (What.SHEET, What.SMALL):
+            way.unfit.add(unfit.seq)
+        else:
+            way.rounds_fit = False
+        self._say(f"link {way.id}", str(unfit))
+
     async def _drop(self, damage: Unpackable) -> None:
         """An entry that makes no sense must not stand in the way of all others."""
-        self._say("store", f"{damage}; it is dropped, and counted as evicted")
+        if not self.damaged:
+            self._say("store", f"{damage}; it is dropped, and counted as evicted, and so are others like it")
+        self.damaged += 1
         with contextlib.suppress(StoreBroken):
             await self._keeper.call(Outbox.discard, damage.seq)
         self.transit.freed([(damage.seq, damage.seq)])
@@ -198,7 +237,9 @@ class Relay:
     async def _load(self) -> None:
         """What the store held before this run (or before it was changed)."""
         try:
-            things, last_seq = await self._keeper.call(lambda outbox: (outbox.first_things(), outbox.last_seq()))
+            things, last_seq, self._opened_seq = await self._keeper.call(
+                lambda outbox: (outbox.first_things(), outbox.last_seq(), outbox.opened_seq)
+            )
         except StoreBroken:
             return
         self.transit.found(things, last_seq)
@@ -215,14 +256,14 @@ class Relay:
         transit = self.transit
         alarm_due_s = transit.next_alarm_s(way.dues)
         return Queue(
-            sheet=transit.waiting(SHEETS) is not None,
+            sheet=transit.waiting(SHEETS, way.unfit) is not None,
             alarms=alarm_due_s <= now_s,
             alarm_due_s=alarm_due_s,
-            small=transit.waiting(SMALL) is not None,
+            small=transit.waiting(SMALL, way.unfit) is not None,
             newest=bool(transit.newest),
             live_readings=transit.live_readings,
             backlog=transit.backlog,
-            room=transit.rounds_in_flight() < MOST_UNSETTLED,
+            room=way.rounds_fit and transit.rounds_in_flight() < MOST_UNSETTLED,
             most_readings=MOST_READINGS,
         )
 
@@ -232,10 +273,10 @@ class Relay:
         if what is What.ALARMS:
             due = transit.due_alarms(way.dues, asyncio.get_running_loop().time())
             # Until the province has our sheet, an alarm must speak for itself.
-            alone = Kind.SHEET in transit.small.values()
+            alone = transit.sheet_unsettled()
             return lambda outbox: packer.alarms(outbox, due, alone, room_bytes)
         if what in (What.SHEET, What.SMALL):
-            seq = transit.waiting(SHEETS if what is What.SHEET else SMALL) or 0
+            seq = transit.waiting(SHEETS if what is What.SHEET else SMALL, way.unfit) or 0
             return lambda outbox: packer.small(outbox, seq, room_bytes)
         if what is What.NEWEST:
             newest = transit.newest_waiting()
@@ -258,10 +299,9 @@ class Relay:
             for seq in transit.due_alarms(way.dues, now_s):
                 way.dues.due_s[seq] = now_s + UNFIT_PAUSE_S
         else:
-            unfit = transit.waiting(SHEETS if what is What.SHEET else SMALL)
-            if unfit is not None:
-                self._say(f"link {way.id}", f"entry {unfit} ({what.value}) does not fit into one of its packets")
-                del transit.small[unfit]
+            gone = transit.waiting(SHEETS if what is What.SHEET else SMALL, way.unfit)
+            if gone is not None:
+                del transit.small[gone]
 
     # -- sending -------------------------------------------------------------------------------------------------
 
@@ -270,6 +310,7 @@ class Relay:
         transit, now_s = self.transit, asyncio.get_running_loop().time()
         if packed.kind is Kind.ALARM:
             for low, high in packed.ranges:
+                transit.sent.add(low, high)
                 for seq in range(low, high + 1):
                     way.dues.said(seq, now_s, way.trip_s)
             return None
@@ -331,11 +372,12 @@ class Relay:
             self._say("province", "signs again")
         self.unsigned = False
         self._time(receipt, epoch)
-        ours = self._loaded and receipt.epoch == self._keeper.sheet.epoch
-        if ours and any(high > self.transit.last_seq for _, high in receipt.ranges):
-            # It has what we never gave: this store is an older copy, and its seqs mean something else there.
-            self._start(self._keeper.renew(receipt.epoch))
-            return
+        if self._loaded and receipt.epoch == self._keeper.sheet.epoch:
+            self._probed = True
+            if any(self.transit.never_sent(low, high, self._opened_seq) for low, high in receipt.ranges):
+                # It has what this run never sent: our store is an older copy, and its seqs mean something else there.
+                self._renew(receipt.epoch)
+                return
         for low, high in receipt.ranges:
             self._keeper.settle(receipt.epoch, low, high)
             if receipt.epoch == self._keeper.sheet.epoch:
@@ -346,6 +388,15 @@ class Relay:
             for seq in [seq for seq in way.dues.due_s if seq not in self.transit.alarms]:
                 way.dues.forget(seq)
         self._wake()
+
+    def _renew(self, epoch: int) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._renewed_s > RENEW_AGAIN_S:
+            self._renewed_s = now_s
+            self._start(self._keeper.renew(epoch))
+        elif not self.disputed:
+            self.disputed = True
+            self._say("province", "signs for entries that were never sent; such receipts are not believed")
 
     def _time(self, receipt: Receipt, epoch: int) -> None:
         answered = self._sealing.answered(receipt, epoch)
@@ -361,7 +412,7 @@ class Relay:
     def _need_sheet(self, short: int) -> None:
         """The province does not know a sheet: it is taken once more, as a new entry."""
         now_s = asyncio.get_running_loop().time()
-        if now_s - self._sheet_sent_s.get(short, -inf) < SHEET_AGAIN_S or Kind.SHEET in self.transit.small.values():
+        if now_s - self._sheet_sent_s.get(short, -inf) < SHEET_AGAIN_S or self.transit.sheet_unsettled():
             return
         self._sheet_sent_s[short] = now_s
         self._start(self._take_sheet(short))

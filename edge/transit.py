@@ -67,17 +67,23 @@ class Transit:
         self.backlog = True  # whether rounds may wait at or below the mark
         self.flights: list[Flight] = []
         self.resend_s = FIRST_RESEND_S
+        self.sent = RangeSet()  # in this run, ever
         self._on_way = RangeSet()
         self._settled = RangeSet()  # receipted, not yet deleted from the store
 
     # -- what waits ----------------------------------------------------------------------------------------------
 
-    def waiting(self, kinds: Collection[Kind]) -> int | None:
-        """The oldest sheet, status or account of `kinds` that is not on the way."""
-        return min((seq for seq, kind in self.small.items() if kind in kinds and seq not in self._on_way), default=None)
+    def waiting(self, kinds: Collection[Kind], unfit: Collection[int] = ()) -> int | None:
+        """The oldest sheet, status or account of `kinds` that is not on the way and not in `unfit`."""
+        free = (s for s, kind in self.small.items() if kind in kinds and s not in self._on_way and s not in unfit)
+        return min(free, default=None)
 
     def due_alarms(self, dues: AlarmDues, now_s: float) -> list[int]:
         return sorted(seq for seq in self.alarms if dues.due_s.get(seq, -inf) <= now_s)
+
+    def sheet_unsettled(self) -> bool:
+        """Whether the province may not have our sheet yet."""
+        return Kind.SHEET in self.small.values()
 
     def next_alarm_s(self, dues: AlarmDues) -> float:
         return min((dues.due_s.get(seq, -inf) for seq in self.alarms), default=inf)
@@ -125,6 +131,7 @@ class Transit:
         self.flights.append(flight)
         for low, high in ranges:
             self._on_way.add(low, high)
+            self.sent.add(low, high)
         return flight
 
     def taken_back(self, flight: Flight) -> None:
@@ -151,6 +158,10 @@ class Transit:
         for low, high in ranges:
             self._settled.discard(low, high)
             self._gone(low, high)
+
+    def never_sent(self, low: int, high: int, opened_seq: int) -> bool:
+        """Whether `low`..`high` holds an entry of this run (its seq above `opened_seq`) that was never sent."""
+        return next(self.sent.gaps(max(low, opened_seq + 1), high), None) is not None
 
     def trip(self, trip_s: float) -> None:
         """A round trip to the province and back was measured."""

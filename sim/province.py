@@ -198,8 +198,8 @@ class Province:
         return [self._seal(gateway, root, epoch, wire.encode_receipt(epoch, [], now_ms, None, [short]), now_ms)]
 
     def _receipt(self, gateway: str, site: Site, root: bytes, opened: Opened, seqs: list[int], now_ms: int) -> bytes:
-        ranges = site.seqs[opened.epoch].around(seqs)
-        body = wire.encode_receipt(opened.epoch, ranges, now_ms, opened.counter)
+        epoch = _entry_epoch(opened)
+        body = wire.encode_receipt(epoch, site.seqs[epoch].around(seqs), now_ms, opened.counter)
         return self._seal(gateway, root, opened.epoch, body, now_ms)
 
     def _seal(self, gateway: str, root: bytes, epoch: int, body: bytes, now_ms: int) -> bytes:
@@ -208,12 +208,13 @@ class Province:
 
     def _keep(self, gateway: str, site: Site, opened: Opened, body: wire.Body, size: int, now_ms: int) -> list[int]:
         """Stores what is new of a body; returns all its seqs. Raises WireError for a body no gateway sends."""
-        kind, seqs = _entries(body, gateway, opened.epoch)
-        received = site.seqs.setdefault(opened.epoch, Seqs())
+        kind, seqs = _entries(body, gateway)
+        epoch = _entry_epoch(opened)
+        received = site.seqs.setdefault(epoch, Seqs())
         new = sorted({seq for seq in seqs if seq not in received})
         repeated = len(seqs) - len(new)
-        self._store.add_entries(gateway, opened.epoch, new, kind, now_ms)
-        self._store_body((gateway, opened.epoch), opened.sheet, body, set(new), now_ms)
+        self._store.add_entries(gateway, epoch, new, kind, now_ms)
+        self._store_body((gateway, epoch), opened.sheet, body, set(new), now_ms)
         self._store.add_packet(gateway, opened.epoch, opened.counter, kind, size, now_ms, len(seqs), repeated)
         for seq in new:
             received.add(seq, seq)
@@ -265,7 +266,13 @@ def _named(raw: bytes, site: Site) -> tuple[int | None, int]:
     return (fitting[-1] if fitting else None), raw[SHORT_HEAD_BYTES - 1]
 
 
-def _entries(body: wire.Body, gateway: str, epoch: int) -> tuple[Kind, list[int]]:
+def _entry_epoch(opened: Opened) -> int:
+    """The epoch whose seqs a packet's entries carry: its sheet's, where it names one. A gateway also sends what it has
+    taken over from another store of its own, sealed under its present epoch."""
+    return opened.epoch if opened.sheet is None else opened.sheet.epoch
+
+
+def _entries(body: wire.Body, gateway: str) -> tuple[Kind, list[int]]:
     if isinstance(body, wire.Rounds):
         return Kind.ROUNDS, [row.seq for row in body.rows]
     if isinstance(body, wire.Alarms):
@@ -275,14 +282,14 @@ def _entries(body: wire.Body, gateway: str, epoch: int) -> tuple[Kind, list[int]
     if isinstance(body, wire.Account):
         return Kind.ACCOUNT, [body.seq]
     if isinstance(body, wire.SheetPacket):
-        _check_sheet(body.sheet, gateway, epoch)
+        _check_sheet(body.sheet, gateway)
         return Kind.SHEET, [body.seq]
     raise WireError("a receipt, which only the province writes")
 
 
-def _check_sheet(sheet: Sheet, gateway: str, epoch: int) -> None:
-    if (sheet.gateway, sheet.epoch) != (gateway, epoch):
-        raise WireError(f"a sheet of {sheet.gateway[:40]!r}, epoch {sheet.epoch:08x}")
+def _check_sheet(sheet: Sheet, gateway: str) -> None:
+    if sheet.gateway != gateway:
+        raise WireError(f"a sheet of {sheet.gateway[:40]!r}")
     for point in (point for group in sheet.groups for point in group.points):
         if not SMALLEST_STEP <= point.step <= 1 / SMALLEST_STEP:
             raise WireError(f"a sheet whose point {point.id[:40]!r} has a step of {str(point.step)[:40]}")

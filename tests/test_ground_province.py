@@ -284,7 +284,6 @@ def test_unknown_gateways_and_wrong_keys_are_refused_without_growing(tmp_path: P
         b"",
         b"\x07rubbish",
         wire.encode_receipt(EPOCH, [(1, 2)], 5),
-        wire.encode_sheet(1, make_sheet(epoch=99)),
         wire.encode_sheet(1, Sheet("gw-2", EPOCH, 1, T0_MS, ())),
         wire.encode_sheet(
             1, Sheet(GATEWAY, EPOCH, 1, T0_MS, (SheetGroup(1, (SheetPoint("a", "", Decimal("1e999"), None, None),)),))

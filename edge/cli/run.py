@@ -14,7 +14,7 @@ PORTS_GROUP = "fengsui.ports"  # the entry point that opens ports: edge itself i
 
 
 @click.command()
-@click.argument("site_file", type=click.Path(path_type=Path))
+@click.argument("site_file", type=click.Path(path_type=Path, readable=False))
 def run(site_file: Path) -> None:
     """Run the gateway of SITE_FILE until it is told to stop."""
     from importlib.metadata import entry_points, version
