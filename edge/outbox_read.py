@@ -108,8 +108,9 @@ class OutboxReader:
         """The newest known UTC time in the store; 0 in an empty one."""
         with self._guard():
             rows = self._db.execute("SELECT at_ms FROM entry WHERE clock <> 2 ORDER BY seq DESC LIMIT 100").fetchall()
-            limits: int = self._db.execute("SELECT MAX(at_ms) FROM limit_now").fetchone()[0] or 0
-        return max([limits, *(int(row[0]) for row in rows)])
+            newest = self._db.execute("SELECT MAX(at_ms) FROM limit_now").fetchone()[0]
+            limits = newest if isinstance(newest, int) else 0
+        return max([limits, *(row[0] for row in rows if isinstance(row[0], int))])
 
     def last_seq(self) -> int:
         """The highest seq ever given."""
@@ -126,7 +127,7 @@ class OutboxReader:
         """The time of the oldest held round, None when there is none or its time is not known."""
         with self._guard():
             row = self._db.execute("SELECT at_ms, clock FROM entry WHERE kind = 0 ORDER BY seq LIMIT 1").fetchone()
-        return row[0] if row and row[1] != ClockQuality.UNKNOWN else None
+        return row[0] if row and row[1] != ClockQuality.UNKNOWN and isinstance(row[0], int) else None
 
     def account(self, count_rows: bool = False) -> Account:
         """The account. `count_rows` counts what is held instead of subtracting: slow on a full store, but a proof."""

@@ -40,10 +40,13 @@ def test_a_port_that_is_not_there_then_is_then_vanishes_and_returns(tmp_path: Pa
         rig.start_broker()
         rig.start_province()
         wire = tmp_path / "ttyPOND"
-        rig.write_site(port_table("bus", f"serial:{wire}") + point_table("plc", "bus", 4, "200ms") + LIMIT, batch="1s")
+        quiet = '[[limit]]\nid = "quiet"\npoint = "plc.0"\nstale = { yellow = "2s" }\n'
+        body = port_table("bus", f"serial:{wire}") + point_table("plc", "bus", 4, "200ms") + LIMIT + quiet
+        rig.write_site(body, batch="1s")
         rig.start_gateway()
         until("it is said", lambda: events(rig, "port bus"))
         assert events(rig, "port bus")[0].startswith("lost:")
+        until("its silence is told", lambda: rig.one("SELECT COUNT(*) FROM alarms WHERE rule = 'stale' AND level = 2"))
         slaves = rig.start_slaves("--pty", str(wire), "--registers", "4", "--baud", "0")
         until("it is back", lambda: "is back" in events(rig, "port bus"))
         slaves.command("unplug")

@@ -222,10 +222,10 @@ def test_a_sheet_too_long_for_one_link_goes_by_the_other(tmp_path: Path, narrow_
 def test_an_alarm_gets_through_even_where_no_link_can_carry_the_sheet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay, "NARROW_BYTES", 100)  # the long form of packets, which a province opens from nothing
+    monkeypatch.setattr(relay, "NARROW_BYTES", 70)  # the long form of packets, which a province opens from nothing
 
     async def story(network: Network, gateway: Gateway) -> None:
-        network.links[0].mtu_bytes = 120
+        network.links[0].mtu_bytes = 80
         await rounds(gateway, 30)
         await gateway.alarm()
         await asyncio.sleep(30)

@@ -204,6 +204,9 @@ def test_what_memory_held_is_brought_home_once_with_its_own_identity(tmp_path: P
         (2, memory.epoch),
     ]
     assert disk.account(count_rows=True).balanced
+    disk.commit([], [(disk.epoch, 2, 3)])
+    assert seqs(disk) == [1, 2, 3], "a receipt of our own epoch does not reach what only lies under those numbers"
+    assert disk.adopt(memory, boot=1) == 0, "what was taken over once is not taken over again"
     disk.commit([], [(memory.epoch, 1, 2)])
     assert seqs(disk) == [1]
     assert disk.limit_levels() == {"high": (Level.RED, 45, 5)}
@@ -238,3 +241,41 @@ def test_a_process_killed_while_it_writes_loses_nothing_it_had_told(tmp_path: Pa
         assert set(range(1, told[-1] + 1)) <= set(seqs(box))
         assert box.account(count_rows=True).balanced
         box.close()
+
+
+def test_the_file_is_opened_as_the_promise_needs_it_and_made_durably(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noting(handle: int) -> None:
+        synced.append(os.path.realpath(f"/proc/self/fd/{handle}"))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    box = ready(tmp_path / "store")
+    settings = {name: box._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "journal_mode")}
+    assert settings == {"synchronous": 2, "journal_mode": "wal"}
+    assert synced == [str(tmp_path), str(tmp_path / "store" / "outbox.new"), str(tmp_path / "store")]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE limit_now SET level = 9",
+        "UPDATE entry SET kind = 77 WHERE seq = 2",
+        "UPDATE entry SET clock = 9 WHERE seq = 2",
+        "UPDATE entry SET at_ms = 'x', body = 7 WHERE seq = 2",
+    ],
+)
+def test_a_value_that_makes_no_sense_keeps_nothing_from_opening(tmp_path: Path, damage: str) -> None:
+    box = ready(tmp_path)
+    box.commit([round_(), round_(), alarm()], limits=[Standing("high", Level.RED, 45, 5)], sheet=1)
+    box._db.execute(damage)
+    box.close()
+    again, _ = opened(tmp_path)
+    again.limit_levels()
+    again.first_things()
+    again.newest_ms()
+    assert again.account(count_rows=True).balanced

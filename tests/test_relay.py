@@ -481,3 +481,20 @@ def test_an_entry_that_makes_no_sense_is_dropped_counted_and_stands_in_nobodys_w
         assert len(alarms(network)) == 1
 
     world(tmp_path, story)
+
+
+def test_an_alarm_is_said_again_at_once_when_the_link_returns(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        await rounds(gateway, 5)
+        network.lost = 1.0
+        await gateway.alarm()
+        await asyncio.sleep(300)  # by now it is repeated once a minute
+        network.up = False
+        await asyncio.sleep(20)
+        network.lost = 0.0
+        network.up = True
+        back_ms = START_MS + round(asyncio.get_running_loop().time() * 1000)
+        await asyncio.sleep(12)
+        assert alarms(network)[0][1] - back_ms < 10_000
+
+    world(tmp_path, story)

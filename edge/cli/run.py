@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from pathlib import Path
 
 import click
@@ -22,6 +23,8 @@ def run(site_file: Path) -> None:
     from edge.daemon import AlreadyRunning, build
     from edge.last_good import load_or_last_good
 
+    if not os.isatty(2):
+        os.set_blocking(2, False)  # a log that nobody reads any more must not hold up the gateway
     site, said = load_or_last_good(site_file)
     ports = next(iter(entry_points(group=PORTS_GROUP)), None)
     if ports is None:
