@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import grp
 import os
 import socket
@@ -24,6 +25,7 @@ ENVIRONMENT = "FENGSUI_SOCKET"
 GROUP = "fengsui"  # who may talk to the daemon besides root and its own user
 CLIENTS_MOST = 16
 LINE_MOST_BYTES = 64 * 1024
+LOOK_S = 10.0  # a socket that somebody has deleted is made again
 SLOW_READER_S = 5.0
 ANSWER_S = 30.0  # the client's patience: a read of a slow bus takes seconds
 
@@ -47,7 +49,7 @@ class Server:
         self._clients = 0
 
     async def run(self) -> None:
-        """Serves until cancelled. Raises OSError when the socket can not be made."""
+        """Serves until cancelled. Raises OSError when the socket can not be made, or has been deleted."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.unlink(missing_ok=True)
         server = await asyncio.start_unix_server(self._serve, self.path, limit=LINE_MOST_BYTES)
@@ -56,7 +58,9 @@ class Server:
         with contextlib.suppress(KeyError, PermissionError):
             os.chown(self.path, -1, grp.getgrnam(GROUP).gr_gid)
         async with server:
-            await server.serve_forever()
+            while self.path.exists():  # noqa: ASYNC110 nothing else tells of a deleted file
+                await asyncio.sleep(LOOK_S)
+        raise FileNotFoundError(errno.ENOENT, "it was deleted, and is made again")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._clients >= CLIENTS_MOST:

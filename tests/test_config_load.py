@@ -339,5 +339,5 @@ def test_what_is_no_site_file_at_all(text: bytes, sentence: str, tmp_path: Path)
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SiteFileError, match="can not be read: No such file"):
         load(tmp_path / "none.toml", DRIVERS)
-    with pytest.raises(SiteFileError, match="can not be read: Is a directory"):
+    with pytest.raises(SiteFileError, match="can not be read: it is not a file"):
         load(tmp_path, DRIVERS)

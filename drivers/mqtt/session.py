@@ -230,4 +230,10 @@ class Session:
 
     def _on_disconnect(self, _c: Any, _u: Any, flags: Any, reason: ReasonCode, _properties: Any) -> None:
         by_broker = flags.is_disconnect_packet_from_server
-        self.end(f"the broker closed the connection ({reason})" if by_broker else f"the connection was lost ({reason})")
+        why = "" if str(reason) == "Unspecified error" else f" ({reason})"  # paho's word for having nothing to say
+        if by_broker:
+            # What a broker does to the first of two clients with one id: MQTT 5.0, 3.1.4-3.
+            hint = ": does another client use our client_id?" if "taken over" in str(reason).lower() else ""
+            self.end(f"the broker closed the connection{why}{hint}")
+        else:
+            self.end(f"the connection was lost{why}")

@@ -71,6 +71,9 @@ class Reader:
             self.problem(where, f"found {show(value)}; a number must be finite")
             return
         try:
+            if isinstance(value, str) and "\0" in value:
+                self.problem(where, f"{value!r} holds a NUL character")
+                return
             values[field.name] = msgspec.convert(value, field.type, dec_hook=self._path)
         except msgspec.ValidationError as error:
             self.problem(where, explain(value, field.type, str(error)))

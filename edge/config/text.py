@@ -26,7 +26,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _decoded(path: Path) -> str:
     if path.exists() and not path.is_file():
-        raise SiteFileError(str(path), ["is not a file"])  # opening a pipe would wait for ever
+        raise SiteFileError(str(path), ["can not be read: it is not a file"])  # opening a pipe would wait for ever
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
