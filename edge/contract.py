@@ -50,7 +50,7 @@ class ClockQuality(IntEnum):
 
 
 class Kind(IntEnum):
-    """What an entry of the outbox, and the body of a packet, holds. Numbers are on the wire (edge/wire/FORMAT.md)."""
+    """What an entry of the outbox, and the body of a packet, holds. edge/wire/FORMAT.md says how they stand there."""
 
     ROUNDS = 0
     ALARM = 1
