@@ -330,8 +330,8 @@ class OneThread:
     def abandon(self) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="store")
 
-    async def __call__(self, work: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+    def __call__(self, work: Callable[[], Any]) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._executor, work)
 
 
 def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -72,11 +72,16 @@ def row_of(held: Held, width: int) -> RoundRow:
     """The round of an entry, as the packer wants it. Raises Unpackable."""
     with _sense(held):
         values, qualities = cbor2.loads(held.body)
-        if len(values) != width or any(value is not None and type(value) is not int for value in values):
+        known = [value for value in values if value is not None]
+        if len(values) != width or not set(map(type, known)) <= {int}:
             raise ValueError(f"not {width} whole numbers")
-        if any(value is not None and abs(value) > MAX_STEPS for value in values) or not 0 <= held.at_ms <= MAX_TIME_MS:
+        if (
+            max(known, default=0) > MAX_STEPS
+            or min(known, default=0) < -MAX_STEPS
+            or not 0 <= held.at_ms <= MAX_TIME_MS
+        ):
             raise ValueError("a number is out of range")
-        if len(qualities) not in (0, width) or any(quality not in QUALITIES for quality in qualities):
+        if len(qualities) not in (0, width) or not QUALITIES.issuperset(qualities):
             raise ValueError("qualities do not fit")
         return RoundRow(held.wire_seq, held.at_ms, tuple(values), bytes(qualities), int(held.clock))
 
