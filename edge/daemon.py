@@ -151,6 +151,7 @@ class Daemon:
         """Where the limits stood, and the newest time we knew."""
         standings = self.keeper.standings
         self.clock.set_floor(self.keeper.newest_ms)
+        self.limits.begin(asyncio.get_running_loop().time())
         self.limits.restore({standing.id: (standing.level, standing.value) for standing in standings})
         self.answers.since_ms.update({standing.id: standing.at_ms for standing in standings})
         if self.clock.quality is ClockQuality.UNKNOWN:
@@ -283,7 +284,7 @@ class Daemon:
         for body in bodies[:1]:
             try:
                 old = Sheet.decode(body)
-            except WireError:
+            except (WireError, TypeError):
                 break  # damaged: as if there were none
             if replace(made, seq0=old.seq0, t0_ms=old.t0_ms).digest == old.digest:
                 return old.digest, body

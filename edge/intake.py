@@ -222,9 +222,10 @@ class Intake:
         Instants that passed while the device was busy are left out, not caught up. Where the clock was set or learnt
         during the wait, the old plan means nothing: the device is due at once, at the time it is now.
         """
-        if self._clock.now().at_ms - start_ms > CLOCK_JUMP_MS:  # begun again after a fault
-            start_ms = self._clock.now().at_ms
+        now_ms = self._clock.now().at_ms
         due = dict.fromkeys(device.groups, start_ms)
+        if abs(now_ms - start_ms) > CLOCK_JUMP_MS:  # begun again after a fault: not before the others are due too
+            due = {every: (now_ms // every + 1) * every for every in device.groups}
         while True:
             at_ms = min(due.values())
             await asyncio.sleep(self._clock.wait_s(at_ms))

@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from edge.contract import ClockQuality, Kind
+from edge.diskwork import HANGING_MOST, DiskWork
 from edge.entries import Account, Commit, NewEntry, Standing
 from edge.errors import StoreBroken
 from edge.outbox import FILE_NAME, Outbox
+from edge.ranges import RangeSet
 from edge.salvage import peek
 
 P = ParamSpec("P")
@@ -29,8 +31,6 @@ T = TypeVar("T")
 RunBlocking = Callable[[Callable[[], T]], Awaitable[T]]
 
 RETRY_DISK_S = 10.0
-ABANDONED_MOST = 8  # threads left behind on a disk that hangs; then it is not tried again in this run
-DISK_PATIENCE_S = 15.0  # a bad card can take seconds for a sync; salvaging a store takes five
 RIDE_WAIT_S = 5.0  # a receipt lost with the power costs one repeat, which is dropped; a commit wears the card
 PENDING_MOST = 20_000  # rounds waiting for a commit while the disk is slow or gone; beyond it the oldest are dropped
 
@@ -67,12 +67,11 @@ class Keeper:
         self._folder = folder
         self._quota_bytes = quota_bytes
         self._commit_every_s = commit_every_s
-        self._run_blocking = run_blocking
+        self._disk = DiskWork(str(folder), run_blocking, abandon)
         self._make_sheet = make_sheet
         self._say = say
         self._stamp = stamp
         self._boot = boot
-        self._abandon = abandon
         self._pending: list[NewEntry] = []
         self._receipts: list[tuple[int, int, int]] = []
         self._standings: list[Standing] = []
@@ -85,14 +84,19 @@ class Keeper:
         self.sheet = SheetNow(0, 0, b"")
         self.standings: list[Standing] = []  # where the limits stood when the store was opened
         self.newest_ms = 0  # the newest time it knew then
+        self.sent = RangeSet()  # what was ever handed to a link in this run, of the present store
+        self.renewed_s = -inf
         self._damaged = False  # the file itself, not the disk: it is to be put aside when the disk is tried again
-        self._hung: Outbox | None = None
-        self._abandoned = 0
         self._evicting = False
         self.broken: str | None = None  # why the disk is not used, while it is not
         self.dropped = 0  # rounds that could not even wait for a commit
         self.committed: Callable[[Sequence[tuple[int, NewEntry]], Commit], None] = lambda _entries, _commit: None
         self.switched: Callable[[], None] = lambda: None
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a call to the disk has been left behind."""
+        return self._disk.hanging > 0
 
     @property
     def outbox(self) -> Outbox:
@@ -104,15 +108,16 @@ class Keeper:
 
     async def start(self) -> None:
         """Opens the store, in memory if it must be. Never raises for what is wrong with a disk."""
+        path = self._folder / FILE_NAME
         try:
-            await self._open_disk()
+            box = await self._open()
+            levels, self.newest_ms = await self._disk.do(lambda: (box.limit_levels(), box.newest_ms()), box)
+            self.standings = [Standing(limit, level, value, at_ms) for limit, (level, value, at_ms) in levels.items()]
+            await self._use(box)
         except StoreBroken as error:
             await self._fall_back(error)
-            self.standings, self.newest_ms = await self._blocking(lambda: peek(self._folder / FILE_NAME))
-            return
-        outbox = self.outbox
-        levels, self.newest_ms = await self._blocking(lambda: (outbox.limit_levels(), outbox.newest_ms()))
-        self.standings = [Standing(limit, level, value, at_ms) for limit, (level, value, at_ms) in levels.items()]
+            with contextlib.suppress(StoreBroken):
+                self.standings, self.newest_ms = await self._disk.do(lambda: peek(path))
 
     async def run(self) -> None:
         """Commits what waits; tries the disk again while it is broken. Runs until cancelled.
@@ -130,7 +135,7 @@ class Keeper:
             if loop.time() >= self._due_s():
                 await self._flush()
             if loop.time() >= retry_at_s:
-                if self.broken is not None and self._abandoned < ABANDONED_MOST:
+                if self.broken is not None and self._disk.hanging < HANGING_MOST:
                     await self._come_home()
                 elif self.broken is None:
                     await self._stay_in_place()
@@ -146,7 +151,8 @@ class Keeper:
         await self._flush()
         async with self._lock:
             if self._outbox is not None:
-                await self._blocking(self._outbox.close)
+                with contextlib.suppress(StoreBroken):
+                    await self._disk.do(self._outbox.close)
 
     # -- taking --------------------------------------------------------------------------------------------------
 
@@ -188,11 +194,11 @@ class Keeper:
             if old.epoch != epoch or not old.durable:
                 return
             try:
-                fresh, aside = await self._blocking(lambda: old.renew(self._folder))
+                fresh, aside = await self._disk.do(lambda: old.renew(self._folder), old)
                 await self._use(fresh)
                 sheet, stamp = self.sheet.id, self._stamp()
-                kept = await self._blocking(lambda: fresh.take_over(aside, old.opened_seq, sheet))
-                name = await self._blocking(lambda: fresh.salvaged(self._folder, stamp))
+                kept = await self._disk.do(lambda: fresh.take_over(aside, old.opened_seq, sheet), fresh)
+                name = await self._disk.do(lambda: fresh.salvaged(self._folder, stamp), fresh)
             except StoreBroken as error:
                 await self._fall_back(error)
                 return
@@ -214,7 +220,7 @@ class Keeper:
         async with self._lock:
             outbox = self.outbox
             try:
-                return await self._blocking(lambda: work(outbox, *args, **kwargs))
+                return await self._disk.do(lambda: work(outbox, *args, **kwargs), outbox)
             except StoreBroken as error:
                 await self._fall_back(error)
                 raise
@@ -226,6 +232,16 @@ class Keeper:
     # -- inside --------------------------------------------------------------------------------------------------
 
     async def _flush(self) -> None:
+        """Commits what waits. Once begun it goes to its end, also when who asked for it is cancelled: what the thread
+        is committing must not be taken for uncommitted."""
+        task = asyncio.ensure_future(self._flush_now())
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait({task})
+            raise
+
+    async def _flush_now(self) -> None:
         async with self._lock:
             self._last_flush_s = asyncio.get_running_loop().time()
             self._riding_since_s = inf
@@ -239,7 +255,7 @@ class Keeper:
         self._pending, self._receipts, self._standings = [], [], []
         outbox = self.outbox
         try:
-            done = await self._blocking(lambda: outbox.commit(entries, receipts, standings, self.sheet.id))
+            done = await self._disk.do(lambda: outbox.commit(entries, receipts, standings, self.sheet.id), outbox)
         except StoreBroken as error:
             # Nothing of it has happened. Sheet rows mean nothing in another store: all entries take the present one.
             self._put_back([entry._replace(sheet=0) for entry in entries], receipts, standings)
@@ -262,13 +278,16 @@ class Keeper:
         self._receipts = receipts + self._receipts
         self._standings = standings + self._standings
 
-    async def _open_disk(self) -> None:
+    async def _open(self) -> Outbox:
         folder, quota_bytes, stamp, distrust = self._folder, self._quota_bytes, self._stamp(), self._damaged
-        outbox, said = await self._blocking(lambda: Outbox.open(folder, quota_bytes, stamp, distrust=distrust))
+        try:
+            box, said = await self._disk.do(lambda: Outbox.open(folder, quota_bytes, stamp, distrust=distrust))
+        except (ValueError, TypeError, KeyError, OverflowError) as error:  # damage that nobody thought of
+            raise StoreBroken(str(folder), f"{type(error).__name__}: {error}", damaged=True) from error
         self._damaged = False
         for sentence in said:
             self._say("store", sentence)
-        await self._use(outbox)
+        return box
 
     async def _use(self, outbox: Outbox) -> None:
         outbox.set_boot(self._boot)
@@ -282,8 +301,9 @@ class Keeper:
             outbox.forget_sheets(sheet_id)
             return SheetNow(sheet_id, outbox.epoch, body)
 
-        self.sheet = await self._blocking(prepare)
+        self.sheet = await self._disk.do(prepare, outbox)
         self._outbox = outbox
+        self.sent = RangeSet()
 
     async def _fall_back(self, error: StoreBroken) -> None:
         if self._outbox is not None and not self._outbox.durable:
@@ -291,32 +311,30 @@ class Keeper:
             self._say("store", f"the store in memory failed too ({error}): started anew")
         else:
             self._say("store", f"the disk can not be used, entries are kept in memory: {error}")
-        self.broken = str(error)
-        self._damaged = self._damaged or error.damaged
         old = self._outbox
+        self.broken = str(error)
+        self._damaged = self._damaged or (error.damaged and (old is None or old.durable))
         await self._use(Outbox.in_memory())
-        if old is not None and old is not self._hung:
-            await self._blocking(old.close)
         self.switched()
+        if old is not None:
+            self._disk.close(old)
 
     async def _come_home(self) -> None:
         """Tries the disk again; takes what memory held there. A failure leaves everything as it is."""
         async with self._lock:
             memory = self.outbox
+            if memory.durable:
+                return
+            disk: Outbox | None = None
             try:
-                await self._open_disk()
+                box = disk = await self._open()
+                moved = await self._disk.do(lambda: box.adopt(memory, self._boot), box)
+                await self._use(box)
             except StoreBroken as error:
                 self.broken = str(error)
+                if disk is not None:
+                    self._disk.close(disk)
                 return
-            disk = self.outbox
-            try:
-                moved = await self._blocking(lambda: disk.adopt(memory, self._boot))
-            except StoreBroken as error:
-                disk.close()
-                await self._use(memory)
-                self.broken = str(error)
-                return
-            memory.close()
             self.broken = None
             self._say("store", f"the disk is back; {moved} entries were brought home from memory")
             self.switched()
@@ -325,31 +343,18 @@ class Keeper:
         """Somebody has deleted or renamed the file: what goes on in it would go with the power. A new one begins."""
         async with self._lock:
             old = self.outbox
-            if await self._blocking(old.is_in_place):
+            if self.broken is not None or not old.durable:
                 return
             try:
-                await self._open_disk()
-                fresh = self.outbox
-                kept = await self._blocking(lambda: fresh.adopt(old, self._boot))
+                if await self._disk.do(old.is_in_place, old):
+                    return
+                fresh = await self._open()
+                kept = await self._disk.do(lambda: fresh.adopt(old, self._boot), fresh)
+                await self._use(fresh)
             except StoreBroken as error:
                 await self._fall_back(error)
                 return
-            await self._blocking(old.close)
-            self._say(
-                "store", f"{old.path} was deleted or replaced while in use: a new store begins, {kept} entries kept"
-            )
+            self._disk.close(old)
+            what = f"{old.path} was deleted or replaced while in use"
+            self._say("store", f"{what}: a new store begins, {kept} entries were kept")
             self.switched()
-
-    async def _blocking(self, work: Callable[[], T]) -> T:
-        """Disk work, which a dying card can hold up for ever: then it is left behind on its thread, as broken."""
-        task = asyncio.ensure_future(self._run_blocking(work))
-        done, _ = await asyncio.wait({task}, timeout=DISK_PATIENCE_S)
-        if done:
-            return task.result()  # type: ignore[return-value]
-        self._hung = self._outbox
-        if self._hung is not None:
-            # Should the disk answer some day, the file is let go of, so that it can be opened again.
-            task.add_done_callback(lambda _, outbox=self._hung: outbox.close())  # type: ignore[misc]
-        self._abandoned += 1
-        self._abandon()
-        raise StoreBroken(str(self._folder), f"the disk has not answered for {DISK_PATIENCE_S:.0f} s")

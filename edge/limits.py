@@ -66,6 +66,11 @@ class Limits:
             self._by_point.setdefault(state.limit.point, []).append(state)
         self._stale = [state for state in self._states if state.limit.rule is Rule.STALE]
 
+    def begin(self, now_s: float) -> None:
+        """Silence counts from here: opening a bad disk may have taken half a minute."""
+        for state in self._states:
+            state.last_evidence_s = max(state.last_evidence_s, now_s)
+
     def restore(self, levels: Mapping[str, tuple[Level, int | None]]) -> None:
         """Sets the latches as they were before a restart: limit id -> (level, last value). Unknown ids are passed over.
 

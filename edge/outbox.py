@@ -60,6 +60,8 @@ class Outbox(OutboxReader):
         self.commits = 0
         self.last_commit_s = 0.0
         self.opened_seq = self.last_seq()  # what was given before this run
+        if not isinstance(self.opened_seq, int):
+            raise Unreadable(f"its last seq is {self.opened_seq!r}")
         self._boot = 0
         self._identity = (0, 0)
         if self.durable:
@@ -80,7 +82,7 @@ class Outbox(OutboxReader):
         path, waiting = folder / FILE_NAME, folder / SALVAGE_NAME
         with disk(str(path)):
             make_folder(folder)
-            if distrust and path.exists():
+            if distrust and path.exists() and not waiting.exists():
                 said.append(f"the store {path} is damaged")
                 put_aside(path, _free_name(waiting, folder, stamp))
             if not path.exists():
@@ -307,12 +309,13 @@ class Outbox(OutboxReader):
 
     def _settle(self, receipts: Iterable[tuple[int, int, int]], freed: list[Range]) -> tuple[int, int]:
         entries = readings = 0
+        adopted = "origin_seq BETWEEN ? AND ? AND sheet IN (SELECT id FROM sheet WHERE epoch = ?)"
+        wheres: list[tuple[str, tuple[int, ...]]] = []
         for epoch, low, high in receipts:
             if epoch == self.epoch:
-                where, values = "seq BETWEEN ? AND ? AND origin_seq IS NULL", (low, high)
-            else:
-                where = "origin_seq BETWEEN ? AND ? AND sheet IN (SELECT id FROM sheet WHERE epoch = ?)"
-                values = (low, high, epoch)  # type: ignore[assignment]
+                wheres.append(("seq BETWEEN ? AND ? AND origin_seq IS NULL", (low, high)))
+            wheres.append((adopted, (low, high, epoch)))
+        for where, values in wheres:
             rows = self._db.execute(f"SELECT seq, readings FROM entry WHERE {where}", values).fetchall()
             if rows:
                 self._db.execute(f"DELETE FROM entry WHERE {where}", values)

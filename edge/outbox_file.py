@@ -43,6 +43,8 @@ def quick_check(connection: sqlite3.Connection) -> None:
 def is_damage(error: sqlite3.DatabaseError) -> bool:
     """Whether the error speaks of the file's content; otherwise of the disk under it."""
     text = str(error)
+    if isinstance(error, sqlite3.ProgrammingError):
+        return False  # a closed connection says nothing of its file
     return not isinstance(error, sqlite3.OperationalError) or "no such table" in text or "malformed" in text
 
 
@@ -91,6 +93,8 @@ def create(path: Path) -> None:
         connection.close()
     with fresh.open("rb+") as file:
         os.fsync(file.fileno())
+    for stale in ("-wal", "-shm", "-journal"):  # of a file that was deleted without them: its log is not ours
+        Path(f"{path}{stale}").unlink(missing_ok=True)
     fresh.rename(path)
     sync_folder(path.parent)
 

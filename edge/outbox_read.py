@@ -10,9 +10,10 @@ from typing import Any
 from edge.contract import ClockQuality, Kind, Level
 from edge.entries import Account, Held
 from edge.errors import StoreBroken, Unpackable
-from edge.outbox_file import PAGE_BYTES, advice, is_damage
+from edge.outbox_file import PAGE_BYTES, Unreadable, advice, is_damage
 from edge.ranges import RangeSet
 
+MAX_EPOCH = 2**32 - 1
 SCAN_ROWS = 4000  # rows looked at for one packet, at most
 
 KINDS = frozenset(Kind)
@@ -29,8 +30,8 @@ class OutboxReader:
         self._sheets: dict[int, tuple[int, bytes]] = {}
         with self._guard():
             row = self._db.execute("SELECT epoch FROM store").fetchone()
-        if row is None:
-            raise StoreBroken(path, "the store has no identity row")
+        if row is None or not isinstance(row[0], int) or not 0 <= row[0] <= MAX_EPOCH:
+            raise Unreadable(f"its identity row is {row!r}")
         self.epoch: int = row[0]
 
     def held(self, seqs: Sequence[int]) -> list[Held]:

@@ -39,7 +39,7 @@ UNFIT_PAUSE_S = 60.0  # an alarm that does not fit a packet of this link is trie
 NARROW_BYTES = 256  # links with a smaller mtu use the short form of the packet
 SWEEP_S = 1.0
 SHEET_AGAIN_S = 5.0
-PROBE_S = 5.0  # how long the first packet of a run is waited for before others follow
+PROBE_S = 60.0  # how long the rounds of a run wait for its first receipt: a satellite's takes seconds, and it is lost
 RENEW_AGAIN_S = 3600.0  # a store found to be an older copy twice within this time: something else is wrong, say so
 UNSIGNED_S = 60.0  # a link that takes packets while the province signs for none is said
 SHEETS = frozenset({Kind.SHEET})
@@ -64,6 +64,7 @@ class Way:
     packets: int = 0
     payload_bytes: int = 0
     dues: AlarmDues = field(default_factory=AlarmDues)
+    packing: list[int] = field(default_factory=list)  # the alarms that were due when packing began
     unfit: set[int] = field(default_factory=set)  # small entries larger than a packet here
     rounds_fit: bool = True
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -103,7 +104,6 @@ class Relay:
         self.receipts = 0
         self.damaged = 0
         self.disputed = False
-        self._renewed_s = -inf
         self._opened_seq = 0
         self.unsigned = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -113,7 +113,7 @@ class Relay:
 
     def _reset(self) -> None:
         """Forgets all that is on the way: at the start, and when the store has changed under us."""
-        self.transit = Transit()
+        self.transit = Transit(self._keeper.sent)
         self._packer = Packer()  # its sheets are rows of the store that is gone
         self._sealing.forget()
         self._sheet_sent_s: dict[int, float] = {}
@@ -185,9 +185,9 @@ class Relay:
             step = next_step(self._link_now(way), self._queue(way, loop.time()), loop.time())
             if isinstance(step, Wait):
                 return step.until_s
-            if not self._probed and loop.time() < self._probe_until_s < inf:
-                return self._probe_until_s
-            self._probed = self._probed or self._probe_until_s < inf
+            self._probe_until_s = min(self._probe_until_s, loop.time() + PROBE_S)
+            if self._must_wait(step.what, loop.time()):
+                return loop.time() + SWEEP_S
             transit = self.transit
             try:
                 packed = await self._keeper.call(self._work(way, step.what))
@@ -206,14 +206,19 @@ class Relay:
             if transit is not self.transit:
                 return None
             flight = self._take_off(way, packed, step.what)
-            if not self._probed:
-                self._probe_until_s = loop.time() + PROBE_S
         packet = self._sealing.seal(number, packed.sheet, packed.body, way.id, long=way.wide)
         way.on_way += 1
         way.packets += 1
         way.payload_bytes += len(packet)
         sends.create_task(self._hand_over(way, packed, flight, packet), name=f"send {way.id}")
         return None
+
+    def _must_wait(self, what: What, now_s: float) -> bool:
+        """Whether rounds are to wait for the receipt of what was sent first in this run: it tells whether this store
+        is what the province knows. Alarms and small things never wait, nor do rounds when nothing is on the way."""
+        rounds = what in (What.NEWEST, What.LIVE, What.BACKLOG)
+        asked = bool(self.transit.flights or self.transit.alarms)
+        return rounds and asked and not self._probed and now_s < self._probe_until_s
 
     def _unfit(self, way: Way, what: What, unfit: DoesNotFit) -> None:
         """It waits for another link; this one goes on with the rest."""
@@ -271,7 +276,7 @@ class Relay:
         """The packing of one packet, to be done on the store's thread; all it needs is taken here and now."""
         transit, packer, room_bytes = self.transit, self._packer, way.room_bytes
         if what is What.ALARMS:
-            due = transit.due_alarms(way.dues, asyncio.get_running_loop().time())
+            due = way.packing = transit.due_alarms(way.dues, asyncio.get_running_loop().time())
             # Until the province has our sheet, an alarm must speak for itself.
             alone = transit.sheet_unsettled()
             return lambda outbox: packer.alarms(outbox, due, alone, room_bytes)
@@ -296,7 +301,7 @@ class Relay:
             transit.backlog = False
         elif what is What.ALARMS:
             now_s = asyncio.get_running_loop().time()
-            for seq in transit.due_alarms(way.dues, now_s):
+            for seq in way.packing:  # those looked for, not one that has come meanwhile
                 way.dues.due_s[seq] = now_s + UNFIT_PAUSE_S
         else:
             gone = transit.waiting(SHEETS if what is What.SHEET else SMALL, way.unfit)
@@ -391,8 +396,8 @@ class Relay:
 
     def _renew(self, epoch: int) -> None:
         now_s = asyncio.get_running_loop().time()
-        if now_s - self._renewed_s > RENEW_AGAIN_S:
-            self._renewed_s = now_s
+        if now_s - self._keeper.renewed_s > RENEW_AGAIN_S:
+            self._keeper.renewed_s = now_s
             self._start(self._keeper.renew(epoch))
         elif not self.disputed:
             self.disputed = True

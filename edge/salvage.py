@@ -51,7 +51,9 @@ def salvage(path: Path) -> Salvage:
         for row in _rows(db, until_s):
             with contextlib.suppress(ValueError, TypeError, KeyError, Unpackable):  # damage need not look it
                 epoch, body, digest = sheets[row[2]]
-                found[row[0]] = Saved(held_of(row[:-1]), epoch, body, digest, row[-1])
+                numbers = (*row[:7], epoch, *(number for number in (row[8], row[9]) if number is not None))
+                if all(isinstance(number, int) for number in numbers) and isinstance(body, bytes):
+                    found[row[0]] = Saved(held_of(row[:-1]), epoch, body, bytes(digest), row[-1])
         standings = _standings(db, until_s)
     finally:
         db.close()
@@ -63,7 +65,8 @@ def _rows(db: sqlite3.Connection, until_s: float) -> Iterator[tuple[Any, ...]]:
     highest = [row[0] for row in _readable(db, "SELECT seq FROM sqlite_sequence WHERE name = 'entry'", until_s)]
     highest += [row[0] for row in _readable(db, "SELECT seq FROM entry ORDER BY seq DESC LIMIT 1", until_s)]
     lowest = [row[0] for row in _readable(db, "SELECT seq FROM entry ORDER BY seq LIMIT 1", until_s)]
-    high, low = max([0, *highest]), min(lowest, default=1)
+    highest = [seq for seq in highest if isinstance(seq, int)]
+    high, low = max([0, *highest]), min((seq for seq in lowest if isinstance(seq, int)), default=1)
     for top in range(high, low - 1, -STEP_ENTRIES):
         if time.monotonic() > until_s:
             return

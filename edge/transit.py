@@ -57,7 +57,8 @@ class AlarmDues:
 class Transit:
     """The tally. `seq` is the store's own everywhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, sent: RangeSet | None = None) -> None:
+        """`sent`: what was handed to a link in this run, ever; kept by who outlives the tally."""
         self.alarms: set[int] = set()
         self.small: dict[int, Kind] = {}  # sheets, status, accounts
         self.newest: dict[int, int] = {}  # group -> seq of its newest dated round
@@ -67,7 +68,7 @@ class Transit:
         self.backlog = True  # whether rounds may wait at or below the mark
         self.flights: list[Flight] = []
         self.resend_s = FIRST_RESEND_S
-        self.sent = RangeSet()  # in this run, ever
+        self.sent = RangeSet() if sent is None else sent
         self._on_way = RangeSet()
         self._settled = RangeSet()  # receipted, not yet deleted from the store
 

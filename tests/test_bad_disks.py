@@ -146,7 +146,7 @@ def test_a_disk_that_hangs_holds_up_no_alarm_for_long(tmp_path: Path) -> None:
     async def story(network: Network, gateway: Gateway) -> None:
         await rounds(gateway, 10)
         hang = asyncio.Event()
-        real: Callable[..., Any] = gateway.keeper._run_blocking
+        real: Callable[..., Any] = gateway.keeper._disk._run_blocking
 
         async def hanging(work: Callable[[], Any]) -> Any:
             if not hang.is_set():
@@ -154,7 +154,7 @@ def test_a_disk_that_hangs_holds_up_no_alarm_for_long(tmp_path: Path) -> None:
                 await asyncio.sleep(10**6)
             return await real(work)
 
-        gateway.keeper._run_blocking = hanging
+        gateway.keeper._disk._run_blocking = hanging
         gateway.round()
         await asyncio.wait_for(hang.wait(), 5)
         await gateway.alarm()

@@ -39,6 +39,8 @@ def run(site_file: Path) -> None:
         gc.collect()
         gc.freeze()
         await daemon.run()
+        if daemon.keeper.hangs:
+            os._exit(0)  # a thread that hangs on a dead disk would keep the process, and the service, from ending
 
     try:
         asyncio.run(serve())
