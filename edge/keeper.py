@@ -114,6 +114,7 @@ class Keeper:
             levels, self.newest_ms = await self._disk.do(lambda: (box.limit_levels(), box.newest_ms()), box)
             self.standings = [Standing(limit, level, value, at_ms) for limit, (level, value, at_ms) in levels.items()]
             await self._use(box)
+            self.switched()
         except StoreBroken as error:
             await self._fall_back(error)
             with contextlib.suppress(StoreBroken):

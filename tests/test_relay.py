@@ -498,3 +498,20 @@ def test_an_alarm_is_said_again_at_once_when_the_link_returns(tmp_path: Path) ->
         assert alarms(network)[0][1] - back_ms < 10_000
 
     world(tmp_path, story)
+
+
+def test_a_relay_that_is_started_again_takes_its_own_entries_for_its_own(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        await rounds(gateway, 20)
+        gateway.tasks[1].cancel()
+        await asyncio.sleep(1)
+        links = {name: (way.link, way.batch_s) for name, way in gateway.relay.ways.items()}
+        say = lambda about, text: gateway.said.append(f"{about}: {text}")  # noqa: E731
+        gateway.relay = Relay("g-1", ROOT, links, gateway.keeper, say, lambda *_: None)
+        gateway.tasks[1] = asyncio.ensure_future(gateway.relay.run())
+        await rounds(gateway, 20)
+        await drained(gateway, 60)
+        assert not any("older copy" in text for text in gateway.said)
+        assert values(network) == list(range(1, 41))
+
+    world(tmp_path, story)
