@@ -18,6 +18,7 @@ from edge.outbox import Outbox
 T = TypeVar("T")
 
 DISK_PATIENCE_S = 15.0  # a bad card can take seconds for a sync; salvaging a store takes five
+SECOND_LOOK_S = 1.0  # a process that was stopped for a while finds its timers over before its threads have run
 HANGING_MOST = 8  # threads left behind on a disk that hangs; until one comes back it is not tried again
 
 
@@ -35,9 +36,15 @@ class DiskWork:
         self.hanging = 0
 
     async def do(self, work: Callable[[], T], box: Outbox | None = None) -> T:
-        """The result of `work`, which touches `box`. Raises what it raises, and StoreBroken when it hangs."""
+        """The result of `work`, which touches `box`. Raises what it raises, and StoreBroken when it hangs.
+
+        A store in memory hangs on no disk: what takes long there is a machine that stood still.
+        """
         task: asyncio.Future[T] = asyncio.ensure_future(self._run_blocking(work))
-        done, _ = await asyncio.wait({task}, timeout=DISK_PATIENCE_S)
+        patience_s = None if box is not None and not box.durable else DISK_PATIENCE_S
+        done, _ = await asyncio.wait({task}, timeout=patience_s)
+        if not done:
+            done, _ = await asyncio.wait({task}, timeout=SECOND_LOOK_S)
         if done:
             return task.result()
         self.hanging += 1

@@ -233,3 +233,60 @@ def test_an_alarm_gets_through_even_where_no_link_can_carry_the_sheet(
         assert sum("does not fit" in text for text in gateway.said) == 1
 
     world(tmp_path, story)
+
+
+def slowly(gateway: Gateway, seconds: float, calls: int, whose: tuple[str, ...] = ("",)) -> None:
+    """The next `calls` that the functions `whose` of the keeper make take so long, and then succeed."""
+    real: Callable[..., Any] = gateway.keeper._disk._run_blocking
+    left = calls
+
+    async def slow(work: Callable[[], Any]) -> Any:
+        nonlocal left
+        if left and any(name in work.__qualname__ for name in whose):
+            left -= 1
+            await asyncio.sleep(seconds)
+        return await real(work)
+
+    gateway.keeper._disk._run_blocking = slow
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_a_card_that_answers_too_late_takes_nothing_of_what_memory_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    card = Card(monkeypatch)
+
+    async def story(network: Network, gateway: Gateway) -> None:
+        await rounds(gateway, 5)
+        network.up = False
+        await asyncio.sleep(2)
+        card.broken = True
+        await rounds(gateway, 5)
+        await gateway.alarm()
+        await rounds(gateway, 2)
+        card.broken = False
+        slowly(gateway, 20.0, calls, ("_open", "_come_home"))
+        await rounds(gateway, 120)
+        network.up = True
+        await drained(gateway, 120)
+        assert gateway.keeper.outbox.durable
+        assert len(alarms(network)) == 1
+        assert values(network) == list(range(1, 133))
+
+    world(tmp_path, story)
+
+
+def test_who_is_stopped_in_the_middle_of_a_commit_has_it_once(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        network.up = False
+        await rounds(gateway, 5)
+        slowly(gateway, 0.5, 1)
+        alarm = asyncio.ensure_future(gateway.alarm())
+        await asyncio.sleep(0.1)
+        alarm.cancel()
+        await asyncio.gather(alarm, return_exceptions=True)
+        await gateway.keeper._flush()
+        kinds = [kind for _, kind in gateway.keeper.outbox.first_things()]
+        assert kinds.count(Kind.ALARM) == 1
+
+    world(tmp_path, story)
