@@ -133,6 +133,7 @@ def test_a_full_disk_does_not_stop_the_judging_and_nothing_committed_is_lost(tmp
 
         rig.kill("gateway")
         rig.start_gateway()
+        until("the first life's readings arrive", lambda: rig.one("SELECT COUNT(*) FROM readings") >= committed, 40)
         until("it has caught up", rig.caught_up, 40)
         assert rig.account()["balanced"]
         rig.stop("gateway")
