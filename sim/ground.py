@@ -86,10 +86,9 @@ async def _receive(client: aiomqtt.Client, province: Province, properties: Prope
         while len(messages) and sum(len(packet) for _, packet in arrivals) < BATCH_BYTES:
             arrivals.append(_arrival(await anext(messages)))
         answers = province.receive_batch(arrivals, time.time_ns() // 1_000_000)
-        async with asyncio.TaskGroup() as sending:
-            for gateway, packet in answers:
-                topic = f"fengsui/{gateway}/down"
-                sending.create_task(client.publish(topic, packet, qos=1, properties=properties))
+        # Not a TaskGroup: a broker that goes in the middle must come out as MqttError, which `serve` expects.
+        topics = [(f"fengsui/{gateway}/down", packet) for gateway, packet in answers]
+        await asyncio.gather(*(client.publish(to, packet, qos=1, properties=properties) for to, packet in topics))
 
 
 def _arrival(message: aiomqtt.Message) -> tuple[str, bytes]:
