@@ -109,6 +109,7 @@ def test_a_clock_behind_what_was_recorded_is_not_believed(tmp_path: Path) -> Non
         broker.start()
         rig.start_province()
         until("the time is known", lambda: rig.ask("status")["clock"]["quality"] == "trusted")
+        until("readings at the province", lambda: rig.one("SELECT COUNT(*) FROM readings"))
         until("it has caught up", rig.caught_up)
         first, last = rig.province("SELECT MIN(at_ms), MAX(at_ms) FROM readings")[0]
         assert last - first < 60_000
