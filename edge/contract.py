@@ -57,6 +57,9 @@ class Kind(IntEnum):
     STATUS = 2
     SHEET = 3
     ACCOUNT = 4
+    SUMMARY = 5  # min, mean, max, count of a group over a window of time
+    FRAGMENT = 6  # a piece of a body too large for one packet of a narrow link
+    TEST = 7  # asks for a receipt, holds nothing
     RECEIPT = 8  # downlink
 
 
@@ -147,11 +150,19 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class LinkState:
-    """What a link knows of itself. `up` None: cannot be known (say why)."""
+    """What a link knows of itself. `up` None: cannot be known (say why).
+
+    `slot_s` above 0: it takes one packet in so many seconds (a Beidou card's period); `ready_s`: the monotonic instant
+    from which it takes the next one. `trouble`: what a person must see to (silence ordered, card pulled out), told to
+    the province over the other links at once; "" for none.
+    """
 
     up: bool | None
     why: str
     mtu_bytes: int
+    slot_s: float = 0.0
+    ready_s: float = 0.0
+    trouble: str = ""
 
 
 class Sent(Enum):
@@ -243,6 +254,39 @@ class Link(Protocol):
     def health(self) -> Mapping[str, Any]: ...
 
 
+class Memory(Protocol):
+    """A few bytes that outlive restarts and power cuts, for a link's own use."""
+
+    async def load(self) -> bytes:
+        """What was saved last; b"" when there is nothing, or nothing that can be read. Never raises."""
+
+    async def save(self, data: bytes) -> bool:
+        """Whether `data` is on the disk now; False after some seconds when the disk does not take it. Never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpec:
+    """A link as the site file has it, and what it may use of the gateway.
+
+    `settings`: an instance of the driver's `link` struct; `points`: id -> the driver's `link_point` struct (what of
+    the link itself is watched: the link object then is a PolledSensor of these points too). `port`: for a driver with
+    `link_port`. `learn_time(utc_ms, uncertainty_ms, source)`: a time the link has heard, as from GNSS; the gateway
+    judges whether to believe it. `utc_ms()`: the time, None while it is not known for sure. `boot`: a number that
+    is the same until the machine boots again, while monotonic instants can be compared.
+    """
+
+    id: str
+    gateway: str
+    settings: Any
+    open_port: OpenPort
+    memory: Memory
+    learn_time: Callable[[float, float, str], None]
+    utc_ms: Callable[[], int | None]
+    boot: int
+    port: PortSettings | None = None
+    points: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceSpec:
     """A device as the site file has it: `settings` an instance of the driver's `device` struct, `points` id -> the
@@ -257,12 +301,15 @@ class DeviceSpec:
 class Driver:
     """What an entry point of the group `fengsui.drivers` names.
 
-    `device`, `point`, `link` are `msgspec.Struct` types with the driver's own keys of `[[device]]`,
-    `[[device.point]]` and `[[link]]` (the common keys are taken off before), or None where it has no such end.
+    `device`, `point`, `link`, `link_point` are `msgspec.Struct` types with the driver's own keys of `[[device]]`,
+    `[[device.point]]`, `[[link]]` and `[[link.point]]` (the common keys are taken off before), or None where it has
+    no such end. `link_port`: its links talk through a `[[port]]` of their own.
     `sensors(port, open_port, devices)` makes the sensors of all devices on one wire, by device id, opening nothing yet.
-    `open_link(link_id, gateway_id, settings)` makes a link, connecting nothing yet.
+    `open_link(spec)` makes a link, connecting nothing yet; with `link_point`, it is a PolledSensor too.
     `check(port, devices)` and `check_link(settings)` return sentences about settings that are wrong together
     (each starting with the device or point id), for `edge/config`.
+    `explain(text)`: what lines or hexadecimal frames of its wire mean, one map for each (`fengsui decode`): `valid`
+    (bool), `what` (one sentence), `fields` (name -> value), JSON types only.
     """
 
     name: str
@@ -270,6 +317,9 @@ class Driver:
     point: type[Any] | None = None
     link: type[Any] | None = None
     sensors: Callable[[PortSettings, OpenPort, Sequence[DeviceSpec]], Mapping[str, Sensor]] | None = None
-    open_link: Callable[[str, str, Any], Link] | None = None
+    open_link: Callable[[LinkSpec], Link] | None = None
     check: Callable[[PortSettings, Sequence[DeviceSpec]], Sequence[str]] = field(default=lambda _port, _devices: ())
     check_link: Callable[[Any], Sequence[str]] = field(default=lambda _settings: ())
+    link_point: type[Any] | None = None
+    link_port: bool = False
+    explain: Callable[[str], Sequence[Mapping[str, Any]]] | None = None

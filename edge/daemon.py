@@ -33,6 +33,7 @@ from edge.errors import FengsuiError, StoreBroken
 from edge.intake import Intake
 from edge.keeper import Keeper
 from edge.limits import Limit, Limits
+from edge.links import open_links
 from edge.outbox import Outbox
 from edge.packing import alarm_entry, map_entry, round_entry
 from edge.priors import priors_for
@@ -303,11 +304,9 @@ def build(
     for wire in site.wires:
         if wire.driver.sensors is not None:
             sensors.update(wire.driver.sensors(wire.port, open_port, wire.devices))
-    links: dict[str, tuple[Link, float]] = {}
-    for link in site.links:
-        if link.driver.open_link is not None:
-            links[link.id] = (link.driver.open_link(link.id, site.gateway.id, link.settings), link.batch_s)
-    return Daemon(site, sensors, links, clock or Clock(), run_blocking or OneThread(), version)
+    clock, run_blocking = clock or Clock(), run_blocking or OneThread()
+    links = open_links(site, open_port, clock, run_blocking)
+    return Daemon(site, sensors, links, clock, run_blocking, version)
 
 
 def _limit(limit: Any) -> Limit:

@@ -12,7 +12,8 @@ import aiomqtt
 import msgspec
 import pytest
 
-from drivers.mqtt import MqttLink, open_link
+from drivers.mqtt import MqttLink
+from drivers.mqtt.link import PacketsOverMqtt
 from edge.contract import Link, LinkState
 from edge.errors import LinkLost
 from sim.broker import HOST, Broker
@@ -45,7 +46,7 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def run(settings: MqttLink, *, wait_up: bool = True) -> AsyncIterator[Running]:
-    link = open_link("fibre", "gw-1", settings)
+    link = PacketsOverMqtt("fibre", "gw-1", settings)
     received: list[bytes] = []
     states: list[LinkState] = []
     changed = asyncio.Event()

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from drivers.mqtt import DRIVER, open_link
+from drivers.mqtt import DRIVER
 from drivers.mqtt import link as linking
+from drivers.mqtt.link import PacketsOverMqtt
 from edge.contract import Sent
 from sim.broker import Broker, mosquitto_path
 from tests.mqtt_running import make_settings, province, run, settings_for, until
@@ -57,7 +58,7 @@ def test_packets_go_out_whole_and_in_order_and_come_back(broker: Broker, version
 
 def test_before_and_after_a_connection_nothing_is_sent(broker: Broker) -> None:
     async def scenario() -> None:
-        link = open_link("fibre", "gw-1", settings_for(broker))
+        link = PacketsOverMqtt("fibre", "gw-1", settings_for(broker))
         assert link.state().up is False
         assert await link.send(b"x") is Sent.NOT_SENT
         async with run(settings_for(broker)) as near:
@@ -188,7 +189,7 @@ def test_idle_costs_next_to_nothing(broker: Broker) -> None:
 
 def test_two_links_of_a_gateway_to_one_broker_do_not_throw_each_other_out(broker: Broker) -> None:
     async def scenario() -> None:
-        links = [open_link(name, "gw-1", settings_for(broker)) for name in ("fibre", "satellite")]
+        links = [PacketsOverMqtt(name, "gw-1", settings_for(broker)) for name in ("fibre", "satellite")]
         received: list[bytes] = []
         tasks = [asyncio.create_task(link.run(received.append, lambda: None)) for link in links]
         await until(lambda: all(link.state().up for link in links))

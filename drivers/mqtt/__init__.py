@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from drivers.duration import parse_duration_s
-from edge.contract import Driver, Link
+from edge.contract import Driver, Link, LinkSpec
 
 PLAIN_PORT = 1883  # IANA "mqtt"
 TLS_PORT = 8883  # IANA "secure-mqtt"
@@ -98,11 +98,11 @@ def check_link(settings: MqttLink) -> Sequence[str]:
     return problems
 
 
-def open_link(link_id: str, gateway_id: str, settings: MqttLink) -> Link:
+def open_link(spec: LinkSpec) -> Link:
     """Makes the link; connects nothing yet."""
     from drivers.mqtt.link import PacketsOverMqtt
 
-    return PacketsOverMqtt(link_id, gateway_id, settings)
+    return PacketsOverMqtt(spec.id, spec.gateway, spec.settings)
 
 
 DRIVER = Driver(name="mqtt", link=MqttLink, open_link=open_link, check_link=check_link)

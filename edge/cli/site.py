@@ -163,14 +163,10 @@ def _priors_warnings(site: Site) -> list[str]:
 def _sheet_warnings(site: Site) -> list[str]:
     if len(site.points) + len(site.limits) < MANY:
         return []
+    from edge.links import closed_links
     from edge.site_sheet import too_large  # brings in the wire, which a small site need not wait for
 
-    mtus_bytes = [
-        link.driver.open_link(link.id, site.gateway.id, link.settings).state().mtu_bytes
-        for link in site.links
-        if link.driver.open_link is not None
-    ]
-    large = too_large(site, mtus_bytes)
+    large = too_large(site, [link.state().mtu_bytes for link in closed_links(site)])
     return [large] if large else []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,19 @@ class Limit(Struct, frozen=True):
 
 
 class Link(Struct, frozen=True):
-    """A way out. `settings`: an instance of the driver's `link` struct. Rounds wait `batch_s` to be packed together."""
+    """A way out. `settings`: an instance of the driver's `link` struct. Rounds wait `batch_s` to be packed together.
+
+    `port`: the id of the `[[port]]` it talks through, for a driver with `link_port`. `points`: what of the link itself
+    is watched, with `point_settings` id -> the driver's `link_point` struct.
+    """
 
     id: str
     driver: Driver
     batch_s: float
     settings: Any
+    port: str | None = None
+    points: tuple[Point, ...] = ()
+    point_settings: Mapping[str, Any] = {}
 
 
 class Site(Struct, frozen=True):
