@@ -1,10 +1,13 @@
-"""A small right site file with fake drivers, to be broken by the tests in every way there is."""
+"""A small right site file with fake drivers, to be broken by the tests in every way there is.
+
+WATCHED is GOOD with a link more, which talks through a port of its own and has points of its own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -86,6 +89,42 @@ ca = "ca.pem"
 """
 
 
+WATCHED = (
+    GOOD
+    + """
+[[port]]
+id = "radio"
+open = "serial:/dev/serial/by-id/usb-y"
+baud = 115200
+
+[[limit]]
+id = "quiet"
+point = "radio.signal"
+below = { yellow = 40 }
+
+[[link]]
+id = "narrow"
+driver = "radio"
+port = "radio"
+province = 7
+
+[[link.point]]
+id = "radio.signal"
+name = "信号"
+unit = "dBHz"
+step = 1
+every = "1min"
+read = "signal"
+
+[[link.point]]
+id = "radio.card"
+unit = ""
+step = 1
+read = "card"
+"""
+)
+
+
 class FakeDevice(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     unit: Annotated[int, msgspec.Meta(ge=1, le=247, description="Address on the bus")]
 
@@ -106,6 +145,14 @@ class FakeLink(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1883
 
 
+class RadioLink(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    province: int
+
+
+class RadioPoint(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    read: Literal["signal", "card"]
+
+
 def check(port: PortSettings, devices: Sequence[DeviceSpec]) -> list[str]:
     units = [device.settings.unit for device in devices]
     return [f"{device.id}: unit used twice" for device in devices[1:] if units.count(device.settings.unit) > 1]
@@ -117,7 +164,8 @@ def check_link(settings: FakeLink) -> list[str]:
 
 FAKE = Driver(name="fake", device=FakeDevice, point=FakePoint, sensors=lambda _port, _open, _devices: {}, check=check)
 OUT = Driver(name="out", link=FakeLink, check_link=check_link)
-DRIVERS: Mapping[str, Driver] = {"fake": FAKE, "out": OUT}
+RADIO = Driver(name="radio", link=RadioLink, link_point=RadioPoint, link_port=True)
+DRIVERS: Mapping[str, Driver] = {"fake": FAKE, "out": OUT, "radio": RADIO}
 
 
 def load_text(folder: Path, text: str | bytes, drivers: Mapping[str, Driver] | None = DRIVERS, **options: Any) -> Site:

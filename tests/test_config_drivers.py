@@ -81,9 +81,22 @@ def test_the_schema_knows_every_key_and_refuses_others() -> None:
     assert {"id", "driver", "port", "unit"} == set(device["required"])
     point = device["properties"]["point"]["items"]
     assert set(point["properties"]) == {"id", "name", "unit", "step", "range", "every", "register", "scale", "even"}
-    [link] = made["properties"]["link"]["items"]["anyOf"]
+    link, radio = made["properties"]["link"]["items"]["anyOf"]
+    assert set(radio["properties"]) == {"id", "driver", "batch", "port", "province", "point"}
+    assert set(radio["required"]) == {"id", "driver", "port", "province"}
+    watched = radio["properties"]["point"]["items"]
+    assert set(watched["properties"]) == {"id", "name", "unit", "step", "range", "every", "read"}
+    assert "point" not in link["properties"]
     assert link["properties"]["port"]["maximum"] == 65535
-    for table in (device, point, link, made["properties"]["gateway"], made["properties"]["limit"]["items"]):
+    for table in (
+        device,
+        point,
+        link,
+        radio,
+        watched,
+        made["properties"]["gateway"],
+        made["properties"]["limit"]["items"],
+    ):
         assert table["additionalProperties"] is False
     assert "$ref" not in json.dumps(made)
 

@@ -158,7 +158,7 @@ MISTAKES = {
     "unknown driver": (
         'driver = "out"',
         'driver = "ot"',
-        'link[0] "main" → driver: no driver “ot”.*“out”.*installed: fake, out',
+        'link[0] "main" → driver: no driver “ot”.*“out”.*installed: fake, out, radio',
     ),
     "a driver without a link": ('driver = "out"', 'driver = "fake"', 'link[0] "main" → driver: .*“fake” has no link'),
     "no such port form": (

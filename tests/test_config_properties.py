@@ -20,9 +20,9 @@ from edge.config.tables import LimitTable
 from edge.config.units import show_bytes, show_ms
 from edge.config.walk import Walk
 from edge.contract import Point
-from tests.config_sites import DRIVERS, GOOD
+from tests.config_sites import DRIVERS, WATCHED
 
-TREE: dict[str, Any] = tomllib.loads(GOOD)
+TREE: dict[str, Any] = tomllib.loads(WATCHED)
 
 scalars = st.one_of(
     st.none().map(lambda _: "x"),
@@ -30,7 +30,9 @@ scalars = st.one_of(
     st.integers(-(2**70), 2**70),
     st.floats(),
     st.text(max_size=5),
-    st.sampled_from(["bus", "piezo", "fake", "out", "level", "10s", "1MB", "serial:/dev/ttyS0", "red"]),
+    st.sampled_from(
+        ["bus", "piezo", "fake", "out", "radio", "narrow", "level", "10s", "1MB", "serial:/dev/ttyS0", "red"]
+    ),
     st.datetimes(),
 )
 values = st.recursive(

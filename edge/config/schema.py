@@ -5,7 +5,7 @@ Made of the same structs that read the file, with the keys of all installed driv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from edge.config.tables import (
     DeviceTable,
     GatewayTable,
     LimitTable,
-    LinkTable,
     PointTable,
     PortTable,
     SiteTable,
     StoreTable,
+    link_tables,
 )
 from edge.contract import Driver
 
@@ -63,10 +63,12 @@ def _inline(node: Any, components: Mapping[str, Any]) -> Any:
     return [_inline(item, components) for item in node] if isinstance(node, list) else node
 
 
-def _joined(common: type[Any], own: type[Any] | None, name: str | None) -> Schema:
+def _joined(common: type[Any], others: Sequence[type[Any] | None], name: str | None) -> Schema:
     whole = _object(common)
-    if own is not None:
-        extra = _object(own)
+    for other in others:
+        if other is None:
+            continue
+        extra = _object(other)
         whole["properties"].update(extra["properties"])
         whole["required"] = [*whole.get("required", []), *extra.get("required", [])]
     if name is not None:
@@ -75,13 +77,17 @@ def _joined(common: type[Any], own: type[Any] | None, name: str | None) -> Schem
 
 
 def _device(name: str, driver: Driver) -> Schema:
-    whole = _joined(DeviceTable, driver.device, name)
-    whole["properties"]["point"]["items"] = _joined(PointTable, driver.point, None)
+    whole = _joined(DeviceTable, [driver.device], name)
+    whole["properties"]["point"]["items"] = _joined(PointTable, [driver.point], None)
     return whole
 
 
 def _link(name: str, driver: Driver) -> Schema:
-    return _joined(LinkTable, driver.link, name)
+    common, *further = link_tables(driver)
+    whole = _joined(common, [*further, driver.link], name)
+    if driver.link_point is not None:
+        whole["properties"]["point"]["items"] = _joined(PointTable, [driver.link_point], None)
+    return whole
 
 
 def _any_of(kinds: list[Schema]) -> Schema:

@@ -31,7 +31,8 @@ class Store(Struct, frozen=True):
 
 
 class Port(Struct, frozen=True):
-    """A wire to instruments (`contract.PortSettings`). `open`: "serial:/dev/..." or "tcp:host:port"."""
+    """A wire to instruments or to a link's terminal (`contract.PortSettings`). `open`: "serial:/dev/..." or
+    "tcp:host:port"."""
 
     id: str
     open: str
@@ -109,8 +110,9 @@ class Site(Struct, frozen=True):
 
     @property
     def points(self) -> tuple[Point, ...]:
-        """All points in file order."""
-        return tuple(point for device in self.devices for point in device.points)
+        """All points in file order, those of the links behind those of the devices; `Point.device` is whose it is."""
+        owners: tuple[Device | Link, ...] = (*self.devices, *self.links)
+        return tuple(point for owner in owners for point in owner.points)
 
     @property
     def groups(self) -> dict[int, tuple[Point, ...]]:

@@ -1,7 +1,7 @@
 """The tables of a site file with their keys as written, in the order a person meets them. Nothing is computed here.
 
 A key is described where it stands: the descriptions are what an editor shows (`fengsui schema`). Drivers add keys of
-their own to `[[device]]`, `[[device.point]]` and `[[link]]`.
+their own to `[[device]]`, `[[device.point]]`, `[[link]]` and `[[link.point]]`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
+
+from edge.contract import Driver
 
 ID_PATTERN = r"^[a-z0-9._-]{1,40}$"  # goes into MQTT topics, file names and commands: no spaces, no slashes
 
@@ -53,7 +55,7 @@ class StoreTable(Struct, kw_only=True):
 
 
 class PortTable(Struct, kw_only=True):
-    """[[port]]: a wire to instruments."""
+    """[[port]]: a wire to instruments, or to the terminal of one link."""
 
     id: Id
     open: Annotated[str, Meta(description='"serial:/dev/serial/by-id/..." or "tcp:host:port"')]
@@ -74,7 +76,7 @@ class DeviceTable(Struct, kw_only=True):
 
 
 class PointTable(Struct, kw_only=True):
-    """[[device.point]]: one measured quantity; the driver adds keys that say where it is found."""
+    """[[device.point]], [[link.point]]: one measured quantity; the driver adds keys that say where it is found."""
 
     id: Id
     name: Name = ""
@@ -108,6 +110,24 @@ class LinkTable(Struct, kw_only=True):
     id: Id
     driver: str
     batch: Duration = "10s"
+
+
+class LinkPortTable(Struct, kw_only=True):
+    """Further keys of a [[link]] that talks through a wire of its own (`Driver.link_port`)."""
+
+    port: Annotated[str, Meta(description="The [[port]] of its terminal, which nothing else may use")]
+
+
+class LinkPointsTable(Struct, kw_only=True):
+    """Further keys of a [[link]] that can be watched like an instrument (`Driver.link_point`)."""
+
+    point: Annotated[list[dict[str, Any]], Meta(description="[[link.point]]: what of the link itself is read")] = []
+
+
+def link_tables(driver: Driver) -> list[type[Struct]]:
+    """The gateway's own keys of a [[link]] of this driver, the common ones first."""
+    port = [LinkPortTable] if driver.link_port else []
+    return [LinkTable, *port, *([LinkPointsTable] if driver.link_point else [])]
 
 
 class SiteTable(Struct, kw_only=True):

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from edge.config.judge import read_limit
@@ -28,6 +29,7 @@ from edge.config.tables import (
     PortTable,
     SiteTable,
     StoreTable,
+    link_tables,
 )
 from edge.contract import DeviceSpec, Driver, Point
 
@@ -38,6 +40,11 @@ MIN_COMMIT_MS, MAX_COMMIT_MS = 10, 60_000  # below, the card wears for nothing; 
 MAX_BATCH_MS = 3_600_000  # a reading an hour late is history
 MAX_TCP_PORT = 65535
 MAX_SOCKET_PATH_BYTES = 107  # sun_path of unix(7), without its closing NUL
+POINT_OF = {"device": "point", "link": "link_point"}  # part of the site file -> the driver's keys of its points
+FOREIGN = {
+    "port": "a link of the driver “{}” talks through no [[port]]; take this key out",
+    "point": "a link of the driver “{}” has no points of its own; take [[link.point]] out",
+}
 
 _SERIAL = re.compile(r"serial:/\S+")
 _TCP = re.compile(r"tcp:(?:\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):([0-9]{1,5})")
@@ -83,16 +90,18 @@ class Walk:
         gateway, store = self._gateway(top.gateway), self._store(top.store)
         ports = self._parts("port", top.port, PortTable)
         devices = [self._driven(part, "device", DeviceTable) for part in self._parts("device", top.device, None)]
-        measured = [self._points(part) for part in devices]
+        measured = [self._points(part, "device") for part in devices]
         limits = self._parts("limit", top.limit, LimitTable)
         links = [self._driven(part, "link", LinkTable) for part in self._parts("link", top.link, None)]
+        watched = [self._points(part, "link") for part in links]
         made_ports = self._ports(ports)
         made_devices = [self._device(*pair) for pair in zip(devices, measured, strict=True)]
         wires = self._wires(made_ports, devices, made_devices)
-        self._references(ports, devices)
-        made_limits = self._limits(limits, [item for items in measured for item in items])
-        made_links = [self._link(part) for part in links]
-        self._enough(devices, measured, links)
+        self._references(ports, devices, links)
+        made_limits = self._limits(limits, [item for items in (*measured, *watched) for item in items])
+        made_links = [self._link(*pair) for pair in zip(links, watched, strict=True)]
+        self._names(devices, links, watched)
+        self._enough(devices, [*measured, *watched], links)
         if self.reader.problems or gateway is None or store is None:
             return None
         return Site(
@@ -130,11 +139,29 @@ class Walk:
         if own is None:
             self.reader.problem((*where, "driver"), f"the driver “{name}” has no {end}; use it elsewhere")
             return part._replace(table=self.reader.struct(where, raw, common))
-        table, settings = self._both(where, raw, common, own)
+        further = link_tables(driver)[1:] if end == "link" else []
+        if end == "link":
+            raw = self._without_foreign(part, driver, [common, *further, own])
+        table, settings = self._both(where, raw, common, own, *further)
         return part._replace(table=table, driver=driver, settings=settings)
 
-    def _both(self, where: Where, raw: Table, common: type[T], own: type[Struct]) -> tuple[T | None, Any]:
-        meant = self.reader.unknown_keys(where, raw, [common, own])
+    def _without_foreign(self, part: _Part, driver: Driver, kinds: Sequence[type[Struct]]) -> Table:
+        """The keys of a link without those that only links of other drivers have, which are complained of."""
+        raw = dict(part.raw)
+        allowed = {field.encode_name for kind in kinds for field in msgspec.structs.fields(kind)}
+        for key, sentence in FOREIGN.items():
+            if key in raw and key not in allowed:
+                del raw[key]
+                self.reader.problem((*part.where, key), sentence.format(driver.name))
+        return raw
+
+    def _both(
+        self, where: Where, raw: Table, common: type[T], own: type[Struct], *further: type[Struct]
+    ) -> tuple[T | None, Any]:
+        """`further`: keys that are read as they stand; only that they are right is made sure of here."""
+        meant = self.reader.unknown_keys(where, raw, [common, *further, own])
+        for kind in further:
+            self.reader.struct(where, raw, kind, meant)
         return self.reader.struct(where, raw, common, meant), self.reader.struct(where, raw, own, meant)
 
     def _gateway(self, raw: Table) -> Gateway | None:
@@ -180,7 +207,7 @@ class Walk:
             ports.append((part.where, port))
         return ports
 
-    def _points(self, part: _Part) -> list[_Measured]:
+    def _points(self, part: _Part, end: str) -> list[_Measured]:
         given = part.raw.get("point", [])
         if not isinstance(given, list):
             return []  # already complained of
@@ -189,12 +216,12 @@ class Walk:
             if not isinstance(raw, dict):
                 continue
             where = (*part.where, label("point", index, raw))
-            own = part.driver.point if part.driver else None
+            own = getattr(part.driver, POINT_OF[end], None)
             if own is not None:
                 table, settings = self._both(where, raw, PointTable, own)
-            elif part.driver is not None:
+            elif part.driver is not None and end == "device":
                 table, settings = self._table(where, raw, PointTable), ()
-            else:
+            else:  # whose keys nobody knows, or which is not to be here at all
                 table, settings = self.reader.struct(where, raw, PointTable), None
             point = read_point(self.reader, where, table, str(part.raw.get("id"))) if table else None
             measured.append(_Measured(raw.get("id"), where, point, settings))
@@ -233,16 +260,34 @@ class Walk:
             wires.append(Wire(port, driver, specs))
         return wires
 
-    def _references(self, ports: Sequence[_Part], devices: Sequence[_Part]) -> None:
+    def _references(self, ports: Sequence[_Part], devices: Sequence[_Part], links: Sequence[_Part]) -> None:
         known = _ids(ports)
-        used = [part.raw.get("port") for part in devices]
-        for part in devices:
+        linked = [part for part in links if part.driver and part.driver.link_port]
+        guessed = [part for part in links if part.driver is None]  # of a driver nobody knows: perhaps it has a port
+        used: dict[object, Where] = {}
+        for part in (*devices, *linked):
             port = part.raw.get("port")
-            if isinstance(port, str):
-                self.reader.reference((*part.where, "port"), "port", port, known)
+            if not isinstance(port, str):
+                continue
+            place = (*part.where, "port")
+            is_there = self.reader.reference(place, "port", port, known)
+            if is_there and port in used and part in linked:
+                other = used[port][0]
+                self.reader.problem(place, f"“{port}” is {other}'s already; a link needs a port of its own")
+            used.setdefault(port, part.where)
+        used |= {part.raw.get("port"): part.where for part in guessed if isinstance(part.raw.get("port"), str)}
         for part in ports:
             if isinstance(part.raw.get("id"), str) and part.raw["id"] not in used:
-                self.reader.problem(part.where, "no device uses this port; take it out, or name it in a device")
+                self.reader.problem(part.where, "no device uses this port; take it out, or name it in a device or link")
+
+    def _names(self, devices: Sequence[_Part], links: Sequence[_Part], watched: Sequence[Sequence[_Measured]]) -> None:
+        """A link with points is asked by its id like a device: the two must not be mistaken."""
+        first = {part.raw["id"]: part.where for part in devices if isinstance(part.raw.get("id"), str)}
+        for part, points in zip(links, watched, strict=True):
+            given = part.raw.get("id")
+            if points and isinstance(given, str) and given in first:
+                other = first[given][0]
+                self.reader.problem((*part.where, "id"), f"{other} is called so too; give one of them another id")
 
     def _limits(self, parts: Sequence[_Part], measured: Sequence[_Measured]) -> list[Limit | None]:
         check_distinct(self.reader, "point", [(item.where, item.id) for item in measured])
@@ -256,7 +301,7 @@ class Walk:
             limits.append(read_limit(self.reader, part.where, part.table, points) if part.table else None)
         return limits
 
-    def _link(self, part: _Part) -> Link | None:
+    def _link(self, part: _Part, watched: Sequence[_Measured]) -> Link | None:
         table: LinkTable | None = part.table
         if table is None:
             return None
@@ -265,7 +310,10 @@ class Walk:
             return None
         for sentence in part.driver.check_link(part.settings):
             self.reader.problem(part.where, sentence)
-        return Link(table.id, part.driver, batch_ms / 1000, part.settings)
+        points = tuple(item.point for item in watched if item.point)
+        settings = {point.id: item.settings for item in watched if (point := item.point)}
+        port = part.raw["port"] if part.driver.link_port and isinstance(part.raw.get("port"), str) else None
+        return Link(table.id, part.driver, batch_ms / 1000, part.settings, port, points, settings)
 
     def _enough(
         self, devices: Sequence[_Part], measured: Sequence[Sequence[_Measured]], links: Sequence[_Part]

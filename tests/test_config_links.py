@@ -1,0 +1,145 @@
+"""A link with a port and points of its own: what the daemon gets, and a sentence for each way to write it wrongly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from edge.contract import Level
+from edge.site_sheet import longest_sheet
+from tests.config_sites import (
+    DRIVERS,
+    GOOD,
+    RADIO,
+    WATCHED,
+    RadioLink,
+    RadioPoint,
+    changed,
+    load_text,
+    problems_of,
+)
+
+POINT = '\n[[link.point]]\nid = "extra"\nunit = ""\nstep = 1\n'
+
+
+def test_a_link_gets_its_port_and_its_points(tmp_path: Path) -> None:
+    main, narrow = load_text(tmp_path, WATCHED).links
+    assert (main.port, main.points, main.point_settings) == (None, (), {})
+    assert (narrow.port, narrow.settings) == ("radio", RadioLink(province=7))
+    assert [(point.id, point.device, point.every_ms, point.step) for point in narrow.points] == [
+        ("radio.signal", "narrow", 60_000, Decimal(1)),
+        ("radio.card", "narrow", 10_000, Decimal(1)),
+    ]
+    assert narrow.point_settings == {"radio.signal": RadioPoint(read="signal"), "radio.card": RadioPoint(read="card")}
+
+
+def test_points_of_a_link_are_points_like_all_others(tmp_path: Path) -> None:
+    site = load_text(tmp_path, WATCHED)
+    assert [point.id for point in site.points] == ["depth", "temp", "level", "radio.signal", "radio.card"]
+    assert {every: [point.id for point in points] for every, points in site.groups.items()} == {
+        10_000: ["temp", "level", "radio.card"],
+        60_000: ["depth", "radio.signal"],
+    }
+    assert next(limit for limit in site.limits if limit.id == "quiet").thresholds == ((Level.YELLOW, 40),)
+    assert [point.id for group in longest_sheet(site).groups for point in group.points] == [
+        "temp",
+        "level",
+        "radio.card",
+        "depth",
+        "radio.signal",
+    ]
+
+
+def test_the_wire_of_a_link_is_no_wire_of_instruments(tmp_path: Path) -> None:
+    site = load_text(tmp_path, WATCHED)
+    assert [port.id for port in site.ports] == ["bus", "net", "radio"]
+    assert [wire.port.id for wire in site.wires] == ["bus", "net"]
+
+
+def test_a_link_without_points_may_be_called_like_a_device(tmp_path: Path) -> None:
+    assert problems_of(tmp_path, changed('id = "main"', 'id = "piezo"')) == []
+
+
+MISTAKES = {
+    "no port": ('port = "radio"\n', "", ['link[1] "narrow": the key `port` is missing: The [[port]] of its terminal']),
+    "port of a wrong type": ('port = "radio"\n', "port = 1\n", ['link[1] "narrow" → port: found 1']),
+    "unknown port": ('port = "radio"\n', 'port = "radoi"\n', ["port: there is no port “radoi”; did you mean “radio”"]),
+    "port of a device": (
+        'port = "radio"\n',
+        'port = "bus"\n',
+        ['link[1] "narrow" → port: “bus” is device[0] "piezo"\'s already; a link needs a port of its own'],
+    ),
+    "unused port": ('port = "radio"\n', 'port = "bus"\n', ['port[2] "radio": no device uses this port', "or link"]),
+    "a device on the port of a link": ('port = "net"\nunit = 1', 'port = "radio"\nunit = 1', ["“radio” is device[1]"]),
+    "unknown key": ("province = 7", "provinz = 7", ['link[1] "narrow" → provinz: no such key', "`province`"]),
+    "unknown key of a point": (
+        'read = "card"',
+        'reed = "card"',
+        ['"narrow" → point[1] "radio.card" → reed:', "`read`"],
+    ),
+    "missing key of a point": ('read = "card"', "", ['point[1] "radio.card": the key `read` is missing']),
+    "wrong value of a point": ('read = "card"', 'read = "cart"', ['read: found “cart”; allowed: "card" or "signal"']),
+    "wrong step": ('unit = "dBHz"\nstep = 1', 'unit = "dBHz"\nstep = 0', ['point[0] "radio.signal" → step: found 0']),
+    "point twice": ('id = "radio.card"', 'id = "temp"', ['"narrow" → point[1] "temp" → id:', "taken by device[0]"]),
+    "called like a device": ('id = "narrow"', 'id = "radar"', ['"radar" → id: device[1] "radar" is called so too']),
+    "limit of no point": ('point = "radio.signal"', 'point = "radio.signl"', ["did you mean “radio.signal”"]),
+    "one bracket too few": (
+        '[[link.point]]\nid = "radio.card"',
+        '[[link]]\nid = "radio.card"',
+        ["`driver` is missing"],
+    ),
+    "another name": ('[[link]]\nid = "narrow"', '[[link]]\npoints = 1\nid = "narrow"', ["points: no such key"]),
+}
+# The other end of the mistake is a mistake too: a port nobody uses.
+TOLD_TWICE = {
+    "no port",
+    "port of a wrong type",
+    "unknown port",
+    "port of a device",
+    "unused port",
+    "a device on the port of a link",
+    "one bracket too few",
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_each_mistake_has_a_sentence(name: str, tmp_path: Path) -> None:
+    old, new, parts = MISTAKES[name]
+    found = problems_of(tmp_path, changed(old, new, WATCHED))
+    assert [problem for problem in found if all(part in problem for part in parts)], found
+    assert len(found) == 1 or name in TOLD_TWICE, found
+
+
+def test_two_links_do_not_share_a_port(tmp_path: Path) -> None:
+    third = '\n[[link]]\nid = "third"\ndriver = "radio"\nport = "radio"\nprovince = 7\n'
+    [problem] = problems_of(tmp_path, WATCHED + third)
+    assert problem.startswith('link[2] "third" → port: “radio” is link[1] "narrow"\'s already')
+
+
+def test_a_link_that_needs_no_port_is_given_none(tmp_path: Path) -> None:
+    drivers = {**DRIVERS, "radio": replace(RADIO, link_port=False)}
+    [problem] = problems_of(tmp_path, WATCHED.replace("baud = 115200\n", ""), drivers)[:1]
+    assert (
+        problem == 'link[1] "narrow" → port: a link of the driver “radio” talks through no [[port]]; take this key out'
+    )
+
+
+def test_a_link_that_can_not_be_watched_has_no_points(tmp_path: Path) -> None:
+    """Its points count as given: a limit that names one is no second mistake."""
+    limit = '\n[[limit]]\nid = "x"\npoint = "extra"\nabove = { red = 1 }\n'
+    assert problems_of(tmp_path, GOOD + POINT + 'read = "card"\n' + limit) == [
+        'link[0] "main" → point: a link of the driver “out” has no points of its own; take [[link.point]] out'
+    ]
+
+
+def test_a_link_of_an_unknown_driver_is_one_mistake(tmp_path: Path) -> None:
+    [problem] = problems_of(tmp_path, changed('driver = "radio"', 'driver = "radoi"', WATCHED))
+    assert "no driver “radoi” is installed; did you mean “radio”?" in problem
+
+
+def test_a_drivers_own_check_of_a_link_with_a_port(tmp_path: Path) -> None:
+    drivers = {**DRIVERS, "radio": replace(RADIO, check_link=lambda link: [f"card {link.province} is not ours"])}
+    assert problems_of(tmp_path, WATCHED, drivers) == ['link[1] "narrow": card 7 is not ours']
