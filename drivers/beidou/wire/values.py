@@ -1,0 +1,412 @@
+"""What Beidou RDSS terminals and their hosts say to each other, as values. Pure: no bytes are read or made here.
+
+One frame is one value: a status frame of 4.0 that also holds beam powers is a `Health` with `beams`, an RMC sentence
+is a `Position` with `utc_ms`. `raw` is the frame as it stood on the wire (without its line end), never compared.
+A card number ("user address") is an int: leading zeros are the wire's. Times of day are UTC.
+Source of every layout: survey of public drivers and manuals of the three dialects (the 2006 "4.0" interface, the 2014
+"2.1" interface, GB/T 44086.2-2024 for BDS-3 as terminals implement it); file names of the parsers say which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Final
+
+MIXED_MARK: Final = 0xA4  # first byte of "mixed" content: plain bytes follow. It costs its 8 bits on the air
+POSITION_MARK: Final = 0xA0  # first byte of a position report sent as content
+
+# Bits of one message by (level, encrypted card), A4 included: Sealike/xxxsvr Tool.h; 628 confirmed by two more drivers.
+# BDS-3 cards have no published table: BitLimit when the terminal sends one, else a cautious start.
+LEVEL_BITS: Final = MappingProxyType(
+    {
+        (1, False): 110,
+        (2, False): 408,
+        (3, False): 628,
+        (4, False): 848,
+        (1, True): 140,
+        (2, True): 360,
+        (3, True): 580,
+        (4, True): 1680,
+    }
+)
+URGENT_BITS: Final = 188  # urgent messages, any level (same source)
+BDS3_BITS_UNKNOWN: Final = 720  # 180 hexadecimal digits: the cap of one maker's firmware; a cautious start for BDS-3
+
+
+def mixed_bytes(bits: int) -> int:
+    """Whole bytes that fit behind the A4 mark of a message of `bits` (628 -> 77)."""
+    return max(0, bits // 8 - 1)
+
+
+class Dialect(Enum):
+    BDS3 = "bds3"
+    TEXT21 = "2.1"
+    BINARY40 = "4.0"
+
+
+class Form(Enum):
+    """How the content of a message is to be read."""
+
+    TEXT = "text"  # bytes of GBK text
+    CODE = "code"  # digits or plain bytes without a mark; an odd number of digits ends in a filling F
+    MIXED = "mixed"  # bytes that stood behind A4 (taken off)
+    POSITION = "position"  # bytes from A0 on, a position report (A0 kept)
+    COMPRESSED = "compressed"  # BDS-3 encodings 4 and 5: opaque
+    RAW = "raw"  # not what its form promises: the bytes as they stood on the wire
+
+
+class Outcome(Enum):
+    """What a terminal says became of a command."""
+
+    SENT = "sent"  # the burst went out; nobody has to have received it
+    TOO_EARLY = "too early"  # the card's period is not over
+    SUPPRESSED = "suppressed"  # inhibited by the system
+    SILENT = "radio silence"
+    LOW_BATTERY = "low battery"
+    NO_CARD = "no card"
+    NO_SIGNAL = "no signal"  # no beam locked
+    NO_PERMISSION = "no permission"
+    BAD_CHECK = "bad checksum"  # our command arrived damaged
+    CRYPTO = "crypto error"
+    REFUSED = "refused"  # no reason, or one that is not known: see `code`
+    RELEASED = "inhibit released"  # 4.0 flag 8; some terminals mean radio silence by it: information only
+
+
+# --- terminal -> host --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """ICP, ICI, ICXX. `address` None: no card in the terminal (0, or 2097151 which is all 21 bits set).
+
+    `level` 5 where a terminal says 0 for it; 0 without a card. `serial` is text, "" where the dialect has none.
+    """
+
+    dialect: Dialect
+    address: int | None
+    broadcast: int = 0
+    period_s: float = 0.0
+    level: int = 0
+    user_class: int = 0
+    encrypted: bool = False
+    serial: str = ""
+    subordinates: int = 0
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Beam:
+    """`strength`: C/N0 in dBHz (BDS-3, `pilot` too), else the power step 0..4 (0 below -158 dBW, 4 above -152)."""
+
+    id: int
+    strength: float
+    pilot: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Beams:
+    """PWI, BSI, GLZK. PWI: `time_s_of_day` None: the terminal has no time yet; `old_beams` those of BDS-1/2."""
+
+    dialect: Dialect
+    beams: tuple[Beam, ...]
+    time_s_of_day: float | None = None
+    response_beam: int | None = None
+    difference_beam: int | None = None
+    old_beams: tuple[Beam, ...] = ()
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """FKI (both forms), FKXX. `command`: "TXA", "TCQ", "TXSQ" ..., "" when the frame does not say.
+
+    `wait_s`: until the terminal takes the next one; None: it does not say (a zero says nothing: use the period).
+    A SENT may carry a wait. `code`: reason number as it stood there. `time_s_of_day`: of the send (BDS-3).
+    """
+
+    dialect: Dialect
+    command: str
+    outcome: Outcome
+    wait_s: float | None = None
+    code: int | None = None
+    time_s_of_day: float | None = None
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """`TCQ OK!`: the terminal has read a command. It has no checksum and says nothing about sending: for the log."""
+
+    command: str
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """TCI, TXR, TXXX: a short message that came down. `content` as `form` says. `sent_at`: (h, m) or (h, m, s).
+
+    `bits`: what it took on the air, as told or counted. `stored`: it was waiting for us and came by QueryStored.
+    `intact` False: the terminal itself says that it arrived damaged (4.0).
+    """
+
+    dialect: Dialect
+    sender: int
+    receiver: int | None
+    form: Form
+    content: bytes
+    stored: bool = False
+    sent_at: tuple[int, ...] | None = None
+    intact: bool = True
+    bits: int = field(default=0, compare=False)
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """ZJXX (4.0, with `beams`), ZTI (2.1). None: not said. `faults` names the parts that are bad.
+
+    ZTI's "crypto" is a fault in the list only: plain cards show it and work. `inbound`: ZJXX's state byte as it is.
+    """
+
+    dialect: Dialect
+    card_ok: bool | None
+    hardware_ok: bool
+    battery_percent: int | None = None
+    inbound: int | None = None
+    beams: tuple[Beam, ...] = ()
+    faults: tuple[str, ...] = ()
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryReceipt:
+    """When a message was sent and when its receiver got it, (h, m) each."""
+
+    sent_at: tuple[int, int]
+    received_at: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipts:
+    """HZR, TXHZ: the satellite system's own receipts for messages to `receiver`, as asked by QueryReceipts."""
+
+    dialect: Dialect
+    receiver: int
+    receipts: tuple[DeliveryReceipt, ...]
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """DWR, DWXX, WAA: a position found through the satellites, of card `address`."""
+
+    dialect: Dialect
+    address: int
+    time_s_of_day: float
+    lat_deg: float
+    lon_deg: float
+    height_m: float | None = None
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UtcTime:
+    """ZDA (both shapes), SJXX. `utc_ms` None: the terminal says itself that it has no time. `source`: "ZDA", "SJXX"."""
+
+    utc_ms: int | None
+    source: str
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """GGA, RMC, GLL. `valid` False: the receiver has no fix, whatever stands in the rest. South and west negative.
+
+    `utc_ms`: only RMC has a date with its time.
+    """
+
+    source: str
+    valid: bool
+    lat_deg: float | None
+    lon_deg: float | None
+    height_m: float | None = None
+    satellites: int | None = None
+    hdop: float | None = None
+    utc_ms: int | None = None
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BitLimit:
+    """ZDX (Pancoit BDS-3): what the card may send at once, in `bits`, with the rest of that maker's status line."""
+
+    address: int | None
+    bits: int
+    period_s: float
+    level: int
+    battery_percent: int | None = None
+    strengths: tuple[float, ...] = ()
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """BBXX: the terminal's own words about its version."""
+
+    dialect: Dialect
+    text: str
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A frame whose check is right and which nobody here needs (SNR, COV, GSV, GPSP ...). `fields` as they stood; of a
+    binary frame one field, its body in hexadecimal."""
+
+    sentence: str
+    fields: tuple[str, ...]
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Bytes that are no frame; `why` for a person, with the numbers."""
+
+    raw: bytes
+    why: str
+
+
+# --- host -> terminal --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class QueryCard:
+    """ICR, ICA, ICJC: which card is in? Answered by Card. `kind` 0: this card; others as the dialect has them."""
+
+    dialect: Dialect
+    kind: int = 0
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SetReport:
+    """RMO (2.1 and BDS-3 alike): print sentence `what` every `period_s`; 0: once; None: no more. `what` "": all."""
+
+    what: str
+    period_s: float | None
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """TCQ, TXA, TXSQ: send `content` to card `to`. Radiates, and uses the card's slot.
+
+    `own`: the card's own number, which 4.0 frames carry (0 is taken too). `bits` as in Message.
+    """
+
+    dialect: Dialect
+    to: int
+    content: bytes
+    form: Form = Form.MIXED
+    urgent: bool = False
+    own: int = 0
+    bits: int = field(default=0, compare=False)
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryStored:
+    """CXA (2.1): give out a message that waits for us: the newest, or (`sender`) of one card. Uses the slot."""
+
+    sender: int | None = None
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryReceipts:
+    """CXA (2.1): which messages to `receiver` have arrived? Answered by Receipts. Uses the slot."""
+
+    receiver: int
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SetBeams:
+    """BSS (2.1, BDS-3): response and time-difference beam, 1..10; None both: the terminal chooses."""
+
+    response: int | None
+    difference: int | None
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryStatus:
+    """XTZJ (4.0), answered by Health every `period_s`; 0: once."""
+
+    period_s: int = 0
+    own: int = 0
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryPower:
+    """GLJC (4.0), answered by Beams every `period_s`; 0: once."""
+
+    period_s: int = 0
+    own: int = 0
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTime:
+    """SJSC (4.0), answered by UtcTime every `period_s`; 0: once."""
+
+    period_s: int = 0
+    own: int = 0
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryVersion:
+    """BBDQ (4.0), answered by Version."""
+
+    own: int = 0
+    raw: bytes = field(default=b"", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Locate:
+    """DWA (2.1), DWSQ (4.0): find this card's position through the satellites. Radiates, and uses the slot.
+
+    `height_mode` 0..3 as the dialects have it. `figures`: DWA's height flag, height, antenna, pressure, temperature
+    as they stood; not in 4.0.
+    """
+
+    dialect: Dialect
+    own: int = 0
+    urgent: bool = False
+    height_mode: int = 0
+    period_s: float = 0.0
+    figures: tuple[str, ...] = ("L", "", "0", "", "")
+    raw: bytes = field(default=b"", compare=False)
+
+
+Report = (
+    Card | Beams | Feedback | Ack | Message | Health | Receipts | Fix | UtcTime | Position | BitLimit | Version | Other
+)
+Command = (
+    QueryCard
+    | SetReport
+    | Send
+    | QueryStored
+    | QueryReceipts
+    | SetBeams
+    | QueryStatus
+    | QueryPower
+    | QueryTime
+    | QueryVersion
+    | Locate
+)
+Heard = Report | Command | Noise
