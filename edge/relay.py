@@ -377,15 +377,16 @@ class Relay:
             self._say("province", "signs again")
         self.unsigned = False
         self._time(receipt, epoch)
-        if self._loaded and receipt.epoch == self._keeper.sheet.epoch:
+        entries_epoch = epoch if receipt.epoch is None else receipt.epoch
+        if self._loaded and entries_epoch == self._keeper.sheet.epoch:
             self._probed = True
             if any(self.transit.never_sent(low, high, self._opened_seq) for low, high in receipt.ranges):
                 # It has what this run never sent: our store is an older copy, and its seqs mean something else there.
-                self._renew(receipt.epoch)
+                self._renew(entries_epoch)
                 return
         for low, high in receipt.ranges:
-            self._keeper.settle(receipt.epoch, low, high)
-            if receipt.epoch == self._keeper.sheet.epoch:
+            self._keeper.settle(entries_epoch, low, high)
+            if entries_epoch == self._keeper.sheet.epoch:
                 self.transit.receipted(low, high)
         for short in receipt.need_sheets:
             self._need_sheet(short)

@@ -71,7 +71,8 @@ class Sealing:
         )
 
     def open(self, packet: bytes) -> tuple[Receipt, int] | None:
-        """A genuine receipt and the epoch it was sealed for; None for anything else, which is told to `refused`."""
+        """A genuine receipt and the epoch it was sealed under, which its entries have too where it names none; None
+        for anything else, which is told to `refused`."""
         epochs = {self._keeper.sheet.epoch: -1}
         opened = seal.open_packet(packet, self._root, self._gateway, seal.Direction.DOWN, epochs)
         if isinstance(opened, seal.Noise):
@@ -88,7 +89,8 @@ class Sealing:
         return body, opened.epoch
 
     def answered(self, receipt: Receipt, epoch: int) -> tuple[str, float] | None:
-        """The link and the round trip (s) of the packet that a receipt answers, if it was sent in this run."""
+        """The link and the round trip (s) of the packet that a receipt answers, if it was sent in this run. The time
+        for which the province held that packet is not counted."""
         if receipt.echo is None:
             return None
         number = Number(epoch, receipt.echo)
@@ -99,7 +101,7 @@ class Sealing:
         # What went the same way before and has no answer of its own was lost, or answered together with others.
         for earlier in [n for n, (_, other) in self._sent.items() if other == way and n < number]:
             del self._sent[earlier]
-        return way, asyncio.get_running_loop().time() - sent_s
+        return way, max(asyncio.get_running_loop().time() - sent_s - receipt.held_ms / 1000, 0.0)
 
     def unanswered_s(self) -> float:
         """How long the oldest packet without any answer has been out."""

@@ -195,11 +195,13 @@ class Province:
             return []
         self.counts["asked"] += 1
         self._lines.append(f"{gateway}: packet names a sheet not known here (0x{short:02x}), asked for it")
-        return [self._seal(gateway, root, epoch, wire.encode_receipt(epoch, [], now_ms, None, [short]), now_ms)]
+        return [self._seal(gateway, root, epoch, wire.encode_receipt(None, [], now_ms, need_sheets=[short]), now_ms)]
 
     def _receipt(self, gateway: str, site: Site, root: bytes, opened: Opened, seqs: list[int], now_ms: int) -> bytes:
         epoch = _entry_epoch(opened)
-        body = wire.encode_receipt(epoch, site.seqs[epoch].around(seqs), now_ms, opened.counter)
+        named = None if epoch == opened.epoch else epoch
+        ranges = site.seqs[epoch].around(seqs)
+        body = wire.encode_receipt(named, ranges, now_ms, echo=opened.counter)
         return self._seal(gateway, root, opened.epoch, body, now_ms)
 
     def _seal(self, gateway: str, root: bytes, epoch: int, body: bytes, now_ms: int) -> bytes:

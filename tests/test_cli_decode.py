@@ -66,6 +66,11 @@ WORDS = {
     "account": ["taken: 5", "(clock not confirmed)"],
     "sheet": [SHEET.digest.hex(), "above yellow 2100.0, red 2300.0 mm", "0 to 5000", "group 1, every 10min (1)"],
     "receipt": ["stored 69252 entries of epoch 5eed0005: seq 1-250, 252, 1000-70000", "counter 70000", "0x"],
+    "receipt-narrow": [
+        "epoch 5eed0005: seq 1-250",
+        "held for 31.25 s",
+        "from 69976 to there that have not arrived: 69990",
+    ],
 }
 
 
@@ -113,7 +118,7 @@ def store(tmp_path: Path) -> Iterator[Outbox]:
 
 @pytest.mark.parametrize("name", BODIES)
 def test_every_kind_in_words_and_for_programs(name: str, key: Path) -> None:
-    down = ["--down"] if name == "receipt" else []
+    down = ["--down"] if name.startswith("receipt") else []
     sheet = SHEET if name.startswith(("rounds", "alarm")) else None
     packet = sealed(encode(BODIES[name][0]), sheet, way=Direction.DOWN if down else Direction.UP)
     asked = [packet, "--key", key, "--gateway", GATEWAY, "--sheet", SHEET_PACKET, *down]
@@ -285,11 +290,12 @@ def test_texts_in_a_packet_steer_no_terminal(key: Path) -> None:
 
 
 def test_a_receipt_for_programs(key: Path) -> None:
-    body = encode_receipt(SHEET.epoch, RANGES, T0_MS, 5, [1])
+    body = encode_receipt(SHEET.epoch, RANGES, T0_MS, echo=5, need_sheets=[1])
     done = run(sealed(body, way=Direction.DOWN), "--key", key, "--gateway", GATEWAY, "--down", "--json")
     ranges = [list(pair) for pair in RANGES]
     assert json.loads(done.stdout)["body"] == {
-        **{"epoch": SHEET.epoch, "ranges": ranges, "time_ms": T0_MS, "echo": 5, "need_sheets": [1]}
+        **{"epoch": SHEET.epoch, "ranges": ranges, "time_ms": T0_MS, "echo": 5, "need_sheets": [1]},
+        **{"held_ms": 0, "lowest": None, "missing": []},
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ class Gateway:
         self.down.add(opened.counter)
         body = wire.decode(opened.body, None)
         assert isinstance(body, wire.Receipt)
-        return body
+        return replace(body, epoch=opened.epoch) if body.epoch is None else body
 
 
 def make_province(db: Path | str = ":memory:", lines: list[str] | None = None) -> Province:

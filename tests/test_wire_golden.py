@@ -96,8 +96,12 @@ BODIES: dict[str, tuple[Body, str]] = {
     "account": (Account(72, T0_MS, 1, {"taken": 5}), "an account map"),
     "sheet": (SheetPacket(1, SHEET), "the sheet of all these"),
     "receipt": (
-        Receipt(SHEET.epoch, RANGES, T0_MS + 5, 70_000, (SHEET.short,)),
-        "ranges of seq, echo, need of a sheet",
+        Receipt(SHEET.epoch, RANGES, T0_MS + 5, 70_000, need_sheets=(SHEET.short,)),
+        "ranges of seq of a named epoch, echo, need of a sheet",
+    ),
+    "receipt-narrow": (
+        Receipt(None, RANGES, T0_MS + 5, 70_000, 31_250, frozenset(range(69_976, 70_000)) - {69_990}, 69_976),
+        "the same ranges, echo of a packet held for 31.25 s, which of the 24 packets before have arrived",
     ),
 }
 
@@ -115,7 +119,18 @@ def encode(body: Body) -> bytes:
         case SheetPacket(seq, sheet):
             return encode_sheet(seq, sheet)
         case Receipt():
-            return encode_receipt(body.epoch, body.ranges, body.time_ms, body.echo, body.need_sheets)
+            return encode_receipt(
+                body.epoch,
+                body.ranges,
+                body.time_ms,
+                echo=body.echo,
+                held_ms=body.held_ms,
+                arrived=body.arrived,
+                lowest=body.lowest,
+                need_sheets=body.need_sheets,
+            )
+        case _:
+            raise AssertionError(body)
 
 
 PACKETS = {

@@ -72,8 +72,8 @@ def test_the_rest_comes_back() -> None:
     assert decode(encode_map(Kind.ACCOUNT, 5, 6, 0, values), None) == Account(5, 6, 0, values)
     assert decode(encode_sheet(300, SHEET), None) == SheetPacket(300, SHEET)
     ranges = ((0, 0), (2, 9), (1 << 40, (1 << 40) + 5))
-    receipt = decode(encode_receipt(7, ranges, 99, 3, [1, 255]), None)
-    assert receipt == Receipt(7, ranges, 99, 3, (1, 255))
+    receipt = decode(encode_receipt(7, ranges, 99, echo=3, need_sheets=[1, 255]), None)
+    assert receipt == Receipt(7, ranges, 99, 3, need_sheets=(1, 255))
     with pytest.raises(WireError):
         encode_receipt(7, [(3, 4), (4, 5)], 0)
 

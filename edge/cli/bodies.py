@@ -15,7 +15,20 @@ from typing import Any
 from edge.cli.show import clock_time, table
 from edge.config.units import show_ms
 from edge.contract import Alarm, ClockQuality, Level, Point, Quality, Rule
-from edge.wire.packet import Account, Alarms, Body, Receipt, RoundRow, Rounds, SheetPacket, Status
+from edge.wire.packet import (
+    Account,
+    Alarms,
+    Body,
+    Fragment,
+    Receipt,
+    RoundRow,
+    Rounds,
+    SheetPacket,
+    Status,
+    Summaries,
+    Test,
+    Window,
+)
 from edge.wire.sheet import Sheet, SheetGroup, SheetLimit, SheetPoint
 
 CLOCK_MARKS = {ClockQuality.TRUSTED: "", ClockQuality.FREE: " (clock not confirmed)"}
@@ -73,6 +86,13 @@ def lines(body: Body, sheet: Sheet | None, points: Points) -> Iterator[str]:
         case SheetPacket():
             yield f"seq {body.seq}"
             yield from _sheet_lines(body.sheet)
+        case Summaries() if sheet is not None:
+            yield from _summaries_lines(body, sheet.groups[body.group])
+        case Fragment():
+            yield f"piece {body.index + 1} of {body.last + 1} of a parcel, {len(body.data)} bytes: {body.data.hex()}"
+            yield f"the parcel began {body.back} packets before this one"
+        case Test():
+            yield "asks the province for a receipt, holds nothing"
         case Receipt():
             yield from _receipt_lines(body)
 
@@ -101,6 +121,37 @@ def _readings(points: Sequence[Point], row: RoundRow) -> Iterator[tuple[Point, i
     for point, steps, quality in zip(points, row.values, qualities, strict=True):
         good = quality == Quality.GOOD and steps is not None
         yield point, steps, "" if good else _name(Quality, quality)
+
+
+def _summaries_lines(summaries: Summaries, group: SheetGroup) -> Iterator[str]:
+    seq = f"seq {summaries.seq}" if summaries.seq else "derived, no entry"
+    window = show_ms(summaries.window_s * 1000)
+    yield f"group {summaries.group}, {len(summaries.windows)} windows of {window}: least, mean, greatest; {seq}"
+    for start_ms, found in _windows(summaries, group):
+        cells = (
+            f"{point.id} {' / '.join(shown or '-' for shown in values)} {point.unit} ({count} good)"
+            for point, values, count in found
+        )
+        yield f"from {clock_time(start_ms)}  {', '.join(cells)}"
+
+
+def _windows(
+    summaries: Summaries, group: SheetGroup
+) -> Iterator[tuple[int, list[tuple[Point, list[str | None], int]]]]:
+    """For each window its start, and for each point (least, mean, greatest) and how many good values."""
+    points = [_point(point, group.every_ms) for point in group.points]
+    for window in summaries.windows:
+        yield (
+            window.start_ms,
+            [
+                (point, [_shown(point, steps) for steps in three], count)
+                for point, three, count in zip(points, _threes(window), window.counts, strict=True)
+            ],
+        )
+
+
+def _threes(window: Window) -> Iterator[tuple[int | None, int | None, int | None]]:
+    return zip(window.minimum, window.mean, window.maximum, strict=True)
 
 
 def _alarm_words(alarm: Alarm, sheet: Sheet | None, points: Points) -> str:
@@ -143,12 +194,24 @@ def _rule_words(limit: SheetLimit, point: Point | None) -> str:
 def _receipt_lines(receipt: Receipt) -> Iterator[str]:
     entries = sum(high - low + 1 for low, high in receipt.ranges)
     shown = ", ".join(f"{low}" if low == high else f"{low}-{high}" for low, high in receipt.ranges)
-    yield f"the province has stored {entries} entries of epoch {receipt.epoch:08x}: seq {shown or 'none'}"
+    epoch = "the same epoch" if receipt.epoch is None else f"epoch {receipt.epoch:08x}"
+    yield f"the province has stored {entries} entries of {epoch}: seq {shown or 'none'}"
     yield f"its clock: {clock_time(receipt.time_ms)}"
     if receipt.echo is not None:
-        yield f"answers the uplink packet with counter {receipt.echo}"
+        held = f", held for {receipt.held_ms / 1000:.2f} s before" if receipt.held_ms else ""
+        yield f"answers the uplink packet with counter {receipt.echo}{held}"
+        missing = ", ".join(map(str, _missing(receipt)))
+        if receipt.lowest is not None:
+            yield f"packets from {receipt.lowest} to there that have not arrived: {missing or 'none'}"
     if receipt.need_sheets:
         yield f"asks for sheets it does not have: {', '.join(f'0x{short:02x}' for short in receipt.need_sheets)}"
+
+
+def _missing(receipt: Receipt) -> list[int]:
+    """Counters of the packets that it says have not arrived."""
+    if receipt.echo is None or receipt.lowest is None:
+        return []
+    return [counter for counter in range(receipt.lowest, receipt.echo) if receipt.missing(counter)]
 
 
 # -- for programs -----------------------------------------------------------------------------------------------------
@@ -169,12 +232,19 @@ def as_json(body: Body, sheet: Sheet | None, points: Points) -> dict[str, Any]:
             return {"seq": body.seq, "at_ms": body.at_ms, "clock": _name(ClockQuality, body.clock), "values": values}
         case SheetPacket():
             return {"seq": body.seq, "sheet": _sheet_json(body.sheet)}
+        case Summaries() if sheet is not None:
+            return _summaries_json(body, sheet.groups[body.group])
+        case Fragment():
+            return {"back": body.back, "index": body.index, "last": body.last, "data": body.data.hex()}
         case Receipt():
             return {
                 "epoch": body.epoch,
                 "ranges": [list(pair) for pair in body.ranges],
                 "time_ms": body.time_ms,
                 "echo": body.echo,
+                "held_ms": body.held_ms,
+                "lowest": body.lowest,
+                "missing": _missing(body),
                 "need_sheets": list(body.need_sheets),
             }
     return {}
@@ -190,6 +260,18 @@ def _row_json(points: Sequence[Point], row: RoundRow) -> dict[str, Any]:
         for point, steps, quality in _readings(points, row)
     ]
     return {"seq": row.seq, "at_ms": row.at_ms, "clock": _name(ClockQuality, row.clock), "readings": readings}
+
+
+def _summaries_json(summaries: Summaries, group: SheetGroup) -> dict[str, Any]:
+    windows = []
+    for start_ms, found in _windows(summaries, group):
+        readings = [
+            {"point": point.id, "min": low, "mean": mean, "max": high, "unit": point.unit, "count": count}
+            for point, (low, mean, high), count in found
+        ]
+        windows.append({"start_ms": start_ms, "readings": readings})
+    head = {"seq": summaries.seq, "group": summaries.group, "window_s": summaries.window_s}
+    return {**head, "windows": windows}
 
 
 def _alarm_json(seq: int, alarm: Alarm, sheet: Sheet | None, points: Points) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import json
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from edge.cli.bodies import as_json, lines, points_of
 from edge.cli.show import printable
 from edge.config.load import load
 from edge.wire.basics import WireError
-from edge.wire.packet import Body, SheetPacket
+from edge.wire.packet import Body, Receipt, SheetPacket
 from edge.wire.packet import decode as decode_body
 from edge.wire.seal import (
     EPOCH_MASK,
@@ -137,6 +137,8 @@ def _show_opened(raw: bytes, head: Head, known: Known, direction: Direction, as_
         answer["why"] = f"genuine, but its body is malformed: {error}"
         _finish(answer, [*text, answer["why"]], as_json)
         return
+    if isinstance(body, Receipt) and body.epoch is None:
+        body = replace(body, epoch=found.epoch)
     _finish(*_told(answer, text, body, found.sheet, known), as_json)
 
 

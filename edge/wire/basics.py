@@ -41,6 +41,13 @@ def varint(number: int) -> bytes:
     return bytes(out)
 
 
+def within(number: Any, most: int, what: str) -> int:
+    """`number` if it is a whole number of 0..`most`. Raises WireError, which names it as `what`."""
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= most:
+        raise WireError(f"{what} {str(number)[:40]} out of range")
+    return number
+
+
 class Reader:
     """Reads a body from the front; every method raises WireError when the bytes end or are not as they must be."""
 

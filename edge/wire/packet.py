@@ -1,41 +1,65 @@
 """Bodies of packets, both ways. First byte: from 0x20 on rounds, else kind (`contract.Kind`) in the low four bits.
 
 `decode` gives one of the dataclasses here or raises WireError, never anything else, in bounded time and memory.
-Rounds are in `rounds.py`; alarms are small fixed fields; what is rare or still growing (status, account, sheet,
-receipt) is CBOR. FORMAT.md sections 3 and 5 are the contract.
+Rounds are in `rounds.py`, summaries, fragments and receipts in files of their own; alarms are small fixed fields; what
+is rare or still growing (status, account, sheet) is CBOR. FORMAT.md sections 3, 5 and 7 are the contract.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Rule
-from edge.wire.basics import Reader, WireError, read_cbor, varint, write_cbor, zigzag
+from edge.wire.basics import Reader, WireError, read_cbor, varint, within, write_cbor, zigzag
+from edge.wire.fragment import (
+    FRAGMENT_HEAD_BYTES,
+    Fragment,
+    Joined,
+    SheetMissing,
+    cut,
+    decode_fragment,
+    encode_fragment,
+    join,
+)
+from edge.wire.receipt import Receipt, decode_receipt, encode_receipt
 from edge.wire.rounds import ROUNDS_FROM, RoundRow, pack_rounds, unpack_rounds
-from edge.wire.sheet import MAX_EPOCH, MAX_SEQ, MAX_TIME_MS, Sheet, SheetLimit
+from edge.wire.sheet import MAX_SEQ, MAX_TIME_MS, Sheet, SheetLimit
+from edge.wire.summary import Summaries, Window, pack_summaries, summarise, unpack_summaries
 
 __all__ = [
+    "FRAGMENT_HEAD_BYTES",
     "Account",
     "Alarms",
     "Body",
+    "Fragment",
+    "Joined",
     "Receipt",
     "RoundRow",
     "Rounds",
+    "SheetMissing",
     "SheetPacket",
     "Status",
+    "Summaries",
+    "Test",
+    "Window",
+    "cut",
     "decode",
     "encode_alarms",
+    "encode_fragment",
     "encode_map",
     "encode_receipt",
     "encode_sheet",
+    "encode_test",
+    "join",
     "pack_rounds",
+    "pack_summaries",
+    "summarise",
 ]
 
 ON_SHEET = 0x10  # in the first byte of alarms: numbers count from the sheet's, limits may be named by index
 MAX_ALARMS = 256  # in one body
-MAX_NUMBER = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +98,13 @@ class SheetPacket:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
-    """The province has stored these entries of `epoch` (`ranges` of seq, both ends inside, ascending).
+class Test:
+    """Asks for a receipt, holds nothing."""
 
-    `time_ms`: its UTC clock when it wrote this. `echo`: counter of the uplink packet that this answers at once, for
-    the round trip. `need_sheets`: short bytes of sheets that packets named and that it does not have.
-    """
-
-    epoch: int
-    ranges: tuple[tuple[int, int], ...]
-    time_ms: int
-    echo: int | None = None
-    need_sheets: tuple[int, ...] = ()
+    __test__ = False  # no test of pytest's
 
 
-Body = Rounds | Alarms | Status | Account | SheetPacket | Receipt
+Body = Rounds | Alarms | Status | Account | SheetPacket | Summaries | Fragment | Test | Receipt
 
 
 def decode(body: bytes, sheet: Sheet | None) -> Body:
@@ -109,11 +125,19 @@ def decode(body: bytes, sheet: Sheet | None) -> Body:
     if kind == Kind.SHEET:
         reader = Reader(body)
         reader.byte()
-        seq = _within(reader.varint(), MAX_SEQ, "seq")
+        seq = within(reader.varint(), MAX_SEQ, "seq")
         return SheetPacket(seq, Sheet.decode(body[reader.at :]))
+    if kind == Kind.SUMMARY:
+        if sheet is None:
+            raise WireError("summaries without their sheet")
+        return unpack_summaries(sheet, body)
+    if kind == Kind.FRAGMENT:
+        return decode_fragment(body)
+    if kind == Kind.TEST and len(body) == 1:
+        return Test()
     if kind == Kind.RECEIPT:
-        return _decode_receipt(body)
-    raise WireError(f"kind {kind} is not known")
+        return decode_receipt(body)
+    raise WireError(f"kind {kind} is not known" if kind != Kind.TEST else "a test that holds something")
 
 
 def encode_map(kind: Kind, seq: int, at_ms: int, clock: int, values: Mapping[str, Any]) -> bytes:
@@ -127,9 +151,9 @@ def _decode_map(kind: int, body: bytes) -> Status | Account:
     items = read_cbor(body[1:])
     if not isinstance(items, list) or len(items) != 4 or not isinstance(items[3], dict):
         raise WireError("status or account: not [seq, time, clock, map]")
-    seq = _within(items[0], MAX_SEQ, "seq")
-    at_ms = _within(items[1], MAX_TIME_MS, "time")
-    clock = _within(items[2], 2, "clock quality")
+    seq = within(items[0], MAX_SEQ, "seq")
+    at_ms = within(items[1], MAX_TIME_MS, "time")
+    clock = within(items[2], 2, "clock quality")
     return (Status if kind == Kind.STATUS else Account)(seq, at_ms, clock, items[3])
 
 
@@ -138,48 +162,9 @@ def encode_sheet(seq: int, sheet: Sheet) -> bytes:
     return bytes([Kind.SHEET]) + varint(seq) + sheet.encode()
 
 
-def encode_receipt(
-    epoch: int,
-    ranges: Iterable[tuple[int, int]],
-    time_ms: int,
-    echo: int | None = None,
-    need_sheets: Sequence[int] = (),
-) -> bytes:
-    """A RECEIPT body. `ranges`: (first, last) seq, ascending, not touching; see `Receipt`."""
-    flat: list[int] = []
-    end = -1
-    for low, high in ranges:
-        if low <= end or high < low or high > MAX_SEQ:
-            raise WireError(f"receipt: range {low}..{high} after {end}")
-        flat += [low - end - 1, high - low]
-        end = high
-    return bytes([Kind.RECEIPT]) + write_cbor([epoch, time_ms, echo, flat, bytes(need_sheets)])
-
-
-def _decode_receipt(body: bytes) -> Receipt:
-    items = read_cbor(body[1:])
-    if not isinstance(items, list) or len(items) != 5:
-        raise WireError("receipt: not five fields")
-    epoch, time_ms, echo, flat, need = items
-    if not isinstance(flat, list) or len(flat) % 2 or not isinstance(need, bytes):
-        raise WireError("receipt: ranges or needs malformed")
-    ranges = []
-    end = -1
-    for gap, more in zip(flat[::2], flat[1::2], strict=True):
-        low = end + 1 + _within(gap, MAX_SEQ, "range")
-        end = _within(low + _within(more, MAX_SEQ, "range"), MAX_SEQ, "range")
-        ranges.append((low, end))
-    if echo is not None:
-        _within(echo, MAX_NUMBER, "echo")
-    _within(epoch, MAX_EPOCH, "epoch")
-    _within(time_ms, MAX_TIME_MS, "time")
-    return Receipt(epoch, tuple(ranges), time_ms, echo, tuple(need))
-
-
-def _within(number: Any, most: int, what: str) -> int:
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= most:
-        raise WireError(f"{what} {str(number)[:40]} out of range")
-    return number
+def encode_test() -> bytes:
+    """A TEST body: the province answers it at once."""
+    return bytes([Kind.TEST])
 
 
 def encode_alarms(sheet: Sheet | None, alarms: Sequence[tuple[int, Alarm]]) -> bytes:
@@ -255,8 +240,8 @@ def _decode_alarm(reader: Reader, sheet: Sheet | None) -> Alarm_:
     else:
         name, point = reader.text(), reader.text()
     seq0, t0_ms = (sheet.seq0, sheet.t0_ms) if sheet else (0, 0)
-    seq = _within(seq0 + reader.signed(), MAX_SEQ, "seq")
-    at_ms = _within(t0_ms + reader.signed(), MAX_TIME_MS, "time")
+    seq = within(seq0 + reader.signed(), MAX_SEQ, "seq")
+    at_ms = within(t0_ms + reader.signed(), MAX_TIME_MS, "time")
     graded = flags >> 11
     threshold = _threshold(limit, graded) if graded else reader.signed()
     value = threshold + reader.signed() if flags >> 7 & 1 else None
