@@ -16,7 +16,7 @@ from typing import Any
 from edge.clock import Clock
 from edge.config.site import Site
 from edge.contract import Alarm, Quality
-from edge.control import Handler
+from edge.control import TEST_WAIT_LEAST_S, TEST_WAIT_MOST_S, Handler
 from edge.errors import DeviceSilent, FengsuiError, PortLost
 from edge.intake import Intake, PointNow
 from edge.keeper import Keeper
@@ -113,6 +113,7 @@ class Answers:
             "outbox": self._ask_outbox,
             "read": self._ask_read,
             "watch": self._ask_watch,
+            "send-test": self._ask_send_test,
         }
 
     async def _ask_status(self, _request: Mapping[str, Any]) -> dict[str, Any]:
@@ -219,6 +220,20 @@ class Answers:
         finally:
             self.journal.watchers.remove(queue)
 
+    async def _ask_send_test(self, request: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        wanted, wait_s = str(request.get("link")), request.get("wait_s", TEST_WAIT_MOST_S)
+        names = [link.id for link in self.site.links]
+        if wanted not in names:
+            raise FengsuiError(f"there is no link {wanted}; links: {', '.join(names)}")
+        if not isinstance(wait_s, int | float) or not TEST_WAIT_LEAST_S <= wait_s <= TEST_WAIT_MOST_S:
+            raise FengsuiError(f"wait_s must be a number from {TEST_WAIT_LEAST_S:g} to {TEST_WAIT_MOST_S:g}")
+        relay = self.relay()
+        if relay is None:
+            raise FengsuiError("nothing is sent yet: the gateway waits for its key (fengsui status)")
+        async with contextlib.aclosing(relay.send_test(wanted)) as steps:
+            async for step in _no_longer_than(steps, wait_s):
+                yield step
+
     def short_status(self) -> dict[str, Any]:
         """What the province is told now and then."""
         return {
@@ -229,6 +244,23 @@ class Answers:
             "store": self.keeper.broken or "ok",
             "events": [f"{event['about']}: {event['text']}" for event in list(self.journal.events)[-3:]],
         }
+
+
+async def _no_longer_than(steps: AsyncIterator[dict[str, Any]], wait_s: float) -> AsyncIterator[dict[str, Any]]:
+    """The steps of a test packet, ended with `no receipt` when `wait_s` have passed since it was sent."""
+    until_s: float | None = None
+    while True:
+        try:
+            async with asyncio.timeout_at(until_s):
+                step = await anext(steps)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            yield {"step": "no receipt", "after_s": wait_s}
+            return
+        if step["step"] == "sent":
+            until_s = asyncio.get_running_loop().time() + wait_s
+        yield step
 
 
 def _show_point(now: PointNow) -> dict[str, Any]:

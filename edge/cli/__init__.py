@@ -34,7 +34,8 @@ VERBS = {
     "outbox": ("edge.cli.ask:outbox", "What is kept, sent, settled, and what was given up"),
     "watch": ("edge.cli.ask:watch", "Follow readings and alarms as they come"),
     "read": ("edge.cli.ask:read", "Ask one instrument now"),
-    "decode": ("edge.cli.decode:decode", "Open a sealed packet and print what is in it"),
+    "send-test": ("edge.cli.send_test:send_test", "Try one link: a packet out, the province's receipt back"),
+    "decode": ("edge.cli.explain:decode", "Say what a sealed packet or a line from a wire means"),
     "fit": ("edge.cli.fit:fit", "Learn from history how to pack a site's readings smaller"),
 }
 

@@ -12,14 +12,16 @@ from typing import Any
 import click
 
 from edge.cli import EXIT_NO_DAEMON, EXIT_REFUSED, json_option, stop
-from edge.cli.show import clock_time, printable, table
+from edge.cli.show import clock_time, printable, span, table
+from edge.cli.slots import SHOWN, slot_lines
 from edge.control import DEFAULT_SOCKET, ENVIRONMENT, NoDaemon, Refused, ask, ask_once
 
 RECENT_SHOWN = 20
 LEVEL_WIDTH = 6  # of the longest: orange, yellow
+HEADLINE = frozenset({"up", "why", "last_receipt_age_s"})
 COLOURS = {"blue": "blue", "yellow": "yellow", "orange": "bright_red", "red": "red"}
 
-_socket = click.option(
+socket_option = click.option(
     "--socket",
     "socket_path",
     type=click.Path(path_type=Path),
@@ -43,7 +45,7 @@ def _answer(path: Path, as_json: bool, show: Callable[[Any], None], **request: A
 
 
 @click.command()
-@_socket
+@socket_option
 @json_option
 def status(socket_path: Path, as_json: bool) -> None:
     """How the running gateway is, on one page."""
@@ -51,7 +53,7 @@ def status(socket_path: Path, as_json: bool) -> None:
 
 
 @click.command()
-@_socket
+@socket_option
 @json_option
 def points(socket_path: Path, as_json: bool) -> None:
     """Every point with its latest value."""
@@ -59,7 +61,7 @@ def points(socket_path: Path, as_json: bool) -> None:
 
 
 @click.command()
-@_socket
+@socket_option
 @json_option
 def alarms(socket_path: Path, as_json: bool) -> None:
     """Where every limit stands, and the last alarms."""
@@ -67,7 +69,7 @@ def alarms(socket_path: Path, as_json: bool) -> None:
 
 
 @click.command()
-@_socket
+@socket_option
 @json_option
 def links(socket_path: Path, as_json: bool) -> None:
     """Every way out: up or down, and why."""
@@ -75,7 +77,7 @@ def links(socket_path: Path, as_json: bool) -> None:
 
 
 @click.command()
-@_socket
+@socket_option
 @json_option
 def outbox(socket_path: Path, as_json: bool) -> None:
     """What is kept, sent, settled, and what was given up."""
@@ -84,7 +86,7 @@ def outbox(socket_path: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("what")
-@_socket
+@socket_option
 @json_option
 def read(what: str, socket_path: Path, as_json: bool) -> None:
     """Ask the device or point WHAT now (its limits are judged, no round is kept)."""
@@ -92,7 +94,7 @@ def read(what: str, socket_path: Path, as_json: bool) -> None:
 
 
 @click.command()
-@_socket
+@socket_option
 @json_option
 def watch(socket_path: Path, as_json: bool) -> None:
     """Follow readings, alarms and events as they come; Ctrl-C ends it."""
@@ -136,6 +138,9 @@ def _show_status(answer: Mapping[str, Any]) -> None:
     click.echo(f"limits   {', '.join(levels) or 'all clear'}")
     for line in _link_lines(answer["links"]):
         click.echo(f"link     {line}")
+    for name, link in answer["links"].items():
+        if trouble := _trouble(link):
+            click.echo(f"trouble  {name}: {trouble}")
     _show_store(store)
     for event in answer["events"][-5:]:
         click.echo(f"event    {_event(event)}")
@@ -155,7 +160,12 @@ def _link_lines(links: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 def _receipt(link: Mapping[str, Any]) -> str:
     age_s = link["last_receipt_age_s"]
-    return ", no receipt yet" if age_s is None else f", last receipt {age_s} s ago"
+    return ", no receipt yet" if age_s is None else f", last receipt {span(age_s)} ago"
+
+
+def _trouble(link: Mapping[str, Any]) -> str:
+    """What a person must see to, in red; "" for nothing."""
+    return click.style(printable(link["trouble"]), fg="red", bold=True) if link.get("trouble") else ""
 
 
 def _show_store(store: Mapping[str, Any]) -> None:
@@ -196,7 +206,13 @@ def _alarm(alarm: Mapping[str, Any]) -> str:
 def _show_links(answer: Mapping[str, Mapping[str, Any]]) -> None:
     for line, link in zip_longest(_link_lines(answer), answer.values()):
         click.echo(line)
-        rest = {key: value for key, value in (link or {}).items() if key not in ("up", "why", "last_receipt_age_s")}
+        if link is None:
+            continue
+        if trouble := _trouble(link):
+            click.echo(f"  trouble    {trouble}")
+        for words in slot_lines(link):
+            click.echo(f"  {words}")
+        rest = {key: value for key, value in link.items() if key not in HEADLINE | SHOWN}
         if rest:
             click.echo(printable("  " + "  ".join(f"{key} {value}" for key, value in rest.items())))
 

@@ -78,12 +78,7 @@ class Known:
         self.epochs.setdefault(sheet.epoch, 0)
 
 
-@click.group()
-def decode() -> None:
-    """Say in words what bytes from the wire mean."""
-
-
-@decode.command()
+@click.command()
 @click.argument("packet", metavar="PACKET")
 @click.option("--key", type=click.Path(path_type=Path), help="The gateway's key file (fengsui keygen).")
 @click.option("--gateway", help="The gateway's id.")

@@ -40,6 +40,14 @@ def clock_time(at_ms: int | None) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
+def span(amount_s: float) -> str:
+    """A length of time in the unit a person would take, rounded."""
+    for unit, unit_s, most in (("s", 1, 120), ("min", 60, 120), ("h", 3600, 48)):
+        if round(amount_s / unit_s) < most:
+            return f"{round(amount_s / unit_s)} {unit}"
+    return f"{round(amount_s / 86400)} days"
+
+
 def printable(line: str) -> str:
     """Without what would steer a terminal, whatever an instrument or a packet put into a text."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)

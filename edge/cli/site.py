@@ -239,8 +239,17 @@ def _as_text(site: Site) -> str:
         ),
         table(
             "links",
-            ("id", "driver", "batch"),
-            [(link.id, link.driver.name, show_ms(round(link.batch_s * 1000))) for link in site.links],
+            ("id", "driver", "port", "points", "batch"),
+            [
+                (
+                    link.id,
+                    link.driver.name,
+                    link.port or "-",
+                    str(len(link.points)),
+                    show_ms(round(link.batch_s * 1000)),
+                )
+                for link in site.links
+            ],
         ),
     ]
     return "\n\n".join(parts) + "\n"
@@ -266,7 +275,10 @@ def _as_json(site: Site) -> dict[str, Any]:
         ],
         "points": [_point_json(point) for point in site.points],
         "limits": [_limit_json(limit) for limit in site.limits],
-        "links": [{"id": link.id, "driver": link.driver.name, "batch_s": link.batch_s} for link in site.links],
+        "links": [
+            {"id": link.id, "driver": link.driver.name, "port": link.port, "batch_s": link.batch_s}
+            for link in site.links
+        ],
     }
 
 
