@@ -230,8 +230,8 @@ class Answers:
         relay = self.relay()
         if relay is None:
             raise FengsuiError("nothing is sent yet: the gateway waits for its key (fengsui status)")
-        async with contextlib.aclosing(relay.send_test(wanted)) as steps:
-            async for step in _no_longer_than(steps, wait_s):
+        async with contextlib.aclosing(relay.send_test(wanted, wait_s)) as steps:
+            async for step in steps:
                 yield step
 
     def short_status(self) -> dict[str, Any]:
@@ -244,23 +244,6 @@ class Answers:
             "store": self.keeper.broken or "ok",
             "events": [f"{event['about']}: {event['text']}" for event in list(self.journal.events)[-3:]],
         }
-
-
-async def _no_longer_than(steps: AsyncIterator[dict[str, Any]], wait_s: float) -> AsyncIterator[dict[str, Any]]:
-    """The steps of a test packet, ended with `no receipt` when `wait_s` have passed since it was sent."""
-    until_s: float | None = None
-    while True:
-        try:
-            async with asyncio.timeout_at(until_s):
-                step = await anext(steps)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            yield {"step": "no receipt", "after_s": wait_s}
-            return
-        if step["step"] == "sent":
-            until_s = asyncio.get_running_loop().time() + wait_s
-        yield step
 
 
 def _show_point(now: PointNow) -> dict[str, Any]:

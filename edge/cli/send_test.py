@@ -19,7 +19,7 @@ from edge.cli.show import printable, span
 from edge.config.units import duration_ms, show_ms
 from edge.control import TEST_WAIT_LEAST_S, TEST_WAIT_MOST_S, NoDaemon, Refused, ask
 
-WAIT = "5min"  # the province's own card has a slot too, and each way loses one message in twenty
+WAIT = "5min"  # a slot of ours, one of the province's card, and time for one who waits for a beam
 OUTCOMES = {
     "sent": "sent: it has left, now the province's receipt must come",
     "not sent": "not sent",
@@ -40,7 +40,14 @@ def _wait_s(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
 
 @click.command("send-test")
 @click.option("--link", required=True, metavar="LINK", help="The link's id in the site file (fengsui links).")
-@click.option("--wait", "wait_s", default=WAIT, show_default=True, callback=_wait_s, help="For the receipt, once sent.")
+@click.option(
+    "--wait",
+    "wait_s",
+    default=WAIT,
+    show_default=True,
+    callback=_wait_s,
+    help="At most, the wait for the slot included.",
+)
 @socket_option
 @json_option
 def send_test(link: str, wait_s: float, socket_path: Path, as_json: bool) -> None:
@@ -81,7 +88,7 @@ def _words(step: Mapping[str, Any], link: str) -> str:
             return f"receipt after {span(step['after_s'])}: {link} reaches the province and back"
         case "no receipt":
             return (
-                f"no receipt within {span(step['after_s'])}. One lost message is nothing strange: try once more, then "
+                f"no receipt in {span(step['after_s'])}. One lost message is nothing strange: try once more, then "
                 "ask the province whether it hears this gateway (fengsui links shows its id, card and last receipt)"
             )
     return json.dumps(step, ensure_ascii=False)
