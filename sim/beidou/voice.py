@@ -108,10 +108,10 @@ def _gnss(what: str, sky: Sky, now_s: float) -> wire.Report:
     utc_ms = sky.utc_ms(now_s) // 1000 * 1000
     if what in ("ZDA", "SJXX"):
         return wire.UtcTime(utc_ms if sky.has_fix else None, what)
-    place = (sky.lat_deg, sky.lon_deg) if sky.has_fix else (None, None)
+    lat_deg, lon_deg = (sky.lat_deg, sky.lon_deg) if sky.has_fix else (None, None)
     if what == "GGA":
-        return wire.Position(what, sky.has_fix, *place, sky.height_m, 12 if sky.has_fix else 0, 0.9)
-    return wire.Position(what, sky.has_fix, *place, utc_ms=utc_ms if what == "RMC" else None)
+        return wire.Position(what, sky.has_fix, lat_deg, lon_deg, sky.height_m, 12 if sky.has_fix else 0, 0.9)
+    return wire.Position(what, sky.has_fix, lat_deg, lon_deg, utc_ms=utc_ms if what == "RMC" else None)
 
 
 def _bit_limit(sky: Sky, card: Card, battery_percent: int) -> wire.BitLimit:
