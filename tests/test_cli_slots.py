@@ -121,7 +121,7 @@ def test_21_beams_fit_a_serial_console() -> None:
     ("changes", "shown"),
     [
         ({"mode": "summaries"}, "14 messages, about 15 min: 1 alarm, 1440 readings; more than the slots carry: summar"),
-        ({"mode": "alarms only"}, "14 messages, about 15 min: 1 alarm, 1440 readings; only alarms go, readings wait"),
+        ({"mode": "alarms only"}, "14 messages, about 15 min: 1 alarm, 1440 readings; alarms only, all else goes by"),
         ({"messages": 1, "minutes": 0.5, "alarms": 2, "readings": 0}, "1 message, about 30 s: 2 alarms"),
         ({"messages": 9000, "minutes": 9000.0, "alarms": 0, "readings": 1}, "9000 messages, about 6 days: 1 reading"),
     ],

@@ -23,7 +23,7 @@ BEAMS_IN_ROW = 8  # of at most 8 columns each: with the label 80
 MODES = {
     "full": "",
     "summaries": "; more than the slots carry: summaries go, every reading follows on a wider link",
-    "alarms only": "; only alarms go, readings wait for a wider link",
+    "alarms only": "; alarms only, all else goes by a wider link",
 }
 SHOWN = frozenset(
     ("slot_s", "trouble", "queue", "card", "terminal", "dialect", "baud", "beams", "next_slot_s", "last_feedback")
