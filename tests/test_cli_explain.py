@@ -123,3 +123,14 @@ def test_help_lists_what_can_be_decoded() -> None:
 
 def test_a_packet_is_still_opened_here() -> None:
     assert "no packet: only 1 bytes" in run("packet", "40").stdout
+
+
+def test_only_the_driver_that_is_named_is_imported() -> None:
+    program = (
+        "import sys\nfrom edge.cli import fengsui\n"
+        "try: fengsui(['decode', 'beidou', '--help'])\n"
+        "finally: print('LOADED', [name for name in sys.modules if name.split('.')[0] in ('cryptography', 'pymodbus',"
+        " 'paho', 'asyncio', 'sqlite3') or name in ('drivers.modbus', 'drivers.mqtt', 'edge.wire.seal')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "LOADED []" in done.stdout

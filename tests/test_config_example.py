@@ -69,7 +69,9 @@ def test_every_key_of_an_instruments_driver_is_shown(name: str) -> None:
 
 def test_every_key_of_a_links_driver_is_shown() -> None:
     drivers: dict[str, Driver] = {link.driver.name: link.driver for link in load(EXAMPLE).links}
-    assert set(drivers) == {"mqtt"}
-    links = tomllib.loads(all_keys_used())["link"]
+    assert set(drivers) == {"mqtt", "beidou"}
     for name, driver in drivers.items():
-        assert shown([link for link in links if link["driver"] == name]) == keys_of(tables.LinkTable, driver.link)
+        links = [link for link in tomllib.loads(all_keys_used())["link"] if link["driver"] == name]
+        assert shown(links) == keys_of(*tables.link_tables(driver), driver.link)
+        points = [point for link in links for point in link.get("point", [])]
+        assert shown(points) == (keys_of(tables.PointTable, driver.link_point) if driver.link_point else set())
