@@ -1,0 +1,95 @@
+"""What outlives a link's process: the slot of the card, the card the province knows, how the terminal was found.
+
+One record, saved before each request and whenever something in it has changed. One save at a time: a request waits for
+the one that is under way, since a slot that is not on the disk is one that a power cut forgets. A disk that does not
+take it holds up no request (`contract.Memory.save` gives up by itself).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from math import inf
+
+from drivers.beidou.slots import Saved, SlotClock, dump, load, remaining_s
+from drivers.beidou.wire import Dialect
+from edge.contract import LinkSpec
+
+SAVE_AGAIN_S = 60.0  # after a save that failed; each request tries by itself
+
+
+class LinkMemory:
+    """`card`: whose slot the clock shows; `home`: the card the province knows, as far as we do; `known`: rate and
+    dialect that worked last; `next_s`: the saved slot on this process's clock."""
+
+    def __init__(self, spec: LinkSpec) -> None:
+        self.card: int | None = None
+        self.home: int | None = None
+        self.known: tuple[int, Dialect] | None = None
+        self.next_s = -inf
+        self.failed = 0
+        self._spec = spec
+        self._saved: Saved | None = None
+        self._recalled = False
+        self._again_s = -inf
+        self._saving = asyncio.Lock()
+
+    async def recall(self) -> None:
+        """What an earlier process knew; once."""
+        if self._recalled:
+            return
+        data = await self._spec.memory.load()
+        self._recalled = True
+        saved = self._saved = load(data)
+        if saved is None:
+            return
+        now_s = asyncio.get_running_loop().time()
+        self.next_s = now_s + remaining_s(saved, self._spec.boot, now_s, self._spec.utc_ms())
+        self.home = saved.home
+        if saved.baud is not None and saved.dialect in [dialect.value for dialect in Dialect]:
+            self.known = (saved.baud, Dialect(saved.dialect))
+
+    def knew(self, card: int) -> bool:
+        """Whether the saved slot is this card's."""
+        return self._saved is not None and self._saved.card == card
+
+    async def keep(self, slots: SlotClock, now_s: float) -> None:
+        """Saves if something has changed that must not be forgotten."""
+        saved = self._saved
+        same = (
+            saved is not None
+            and (saved.card, saved.home) == (self.card, self.home)
+            and self._place()
+            == (
+                saved.baud,
+                saved.dialect,
+            )
+        )
+        if now_s >= self._again_s and not (same and slots.next_s <= self.next_s):
+            await self.save(slots)
+
+    async def save(self, slots: SlotClock) -> None:
+        """Saves now."""
+        if self.card is None:
+            return  # the slot of a card that was not seen yet is the one saved before
+        async with self._saving:
+            now_s = asyncio.get_running_loop().time()
+            next_s, utc_ms, reserve_s = slots.reserved(now_s, self._spec.utc_ms())
+            baud, dialect = self._place()
+            saved = Saved(
+                boot=self._spec.boot,
+                next_s=next_s,
+                utc_ms=utc_ms,
+                reserve_s=reserve_s,
+                card=self.card,
+                home=self.home,
+                baud=baud,
+                dialect=dialect,
+            )
+            if await self._spec.memory.save(dump(saved)):
+                self._saved, self.next_s = saved, next_s
+            else:
+                self.failed += 1
+                self._again_s = now_s + SAVE_AGAIN_S
+
+    def _place(self) -> tuple[int | None, str]:
+        return (None, "") if self.known is None else (self.known[0], self.known[1].value)

@@ -1,0 +1,131 @@
+"""When the card may send again. Pure: every instant is given by the caller; what is saved is a value.
+
+A card takes one request (message, fix or poll) in a period, and a request before its end is refused and counts against
+the site. So the next instant belongs to the card, not to this process: it is saved before each request as if that went
+out, at the latest possible moment, and restored at the start:
+
+    same boot                         exactly, the monotonic clock went on
+    other boot, UTC known both times  by UTC
+    else                              the whole time that was reserved then, from now on
+    nothing saved, another card       one whole reserve from now on
+
+The countdown starts at the terminal's feedback (facts 1.5) with MARGIN_S on top. A wait the terminal names is believed,
+up to LONGEST_WAIT_S; one named with a success not below what is left of the period since the request was written: a
+burst cannot have been before that.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+MARGIN_S = 2.0  # terminals' timers are off by up to 2 s, testers wait period + 2 (facts 1.5)
+FEEDBACK_S = 15.0  # how long a terminal may take to answer (facts 3.1): it may radiate as late
+SAVE_S = 2.0  # so long the gateway's memory may take to be on the disk, before the request is written
+LONGEST_WAIT_S = 3600.0  # a longer wait is a misprint: the terminal is asked again after this
+UTC_MARGIN_MS = 5000  # two trusted UTC times before and after a boot agree better than this
+DEFAULT_PERIOD_S = 60.0  # of a civil card (facts 1.5), while none is known
+EPOCH_END_MS = 2**53
+
+
+class Saved(msgspec.Struct, frozen=True, kw_only=True):
+    """What outlives the process: the slot of `card`, the card the province knows (`home`), how the terminal was found.
+
+    `next_s` in monotonic seconds of this boot, `utc_ms` the same instant, `reserve_s` its distance when it was saved.
+    """
+
+    boot: int
+    next_s: float
+    utc_ms: int | None
+    reserve_s: float
+    card: int | None
+    home: int | None
+    baud: int | None
+    dialect: str
+
+
+def load(data: bytes) -> Saved | None:
+    """What `dump` made; None for anything that is not."""
+    try:
+        saved = msgspec.json.decode(data, type=Saved)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    sane = math.isfinite(saved.next_s) and 0 <= saved.reserve_s < math.inf
+    return saved if sane and abs(saved.utc_ms or 0) < EPOCH_END_MS else None
+
+
+def dump(saved: Saved) -> bytes:
+    """Bytes for `contract.Memory`."""
+    return msgspec.json.encode(saved)
+
+
+def remaining_s(saved: Saved, boot: int, now_s: float, utc_now_ms: int | None) -> float:
+    """Seconds from now to the slot that was saved: never fewer than are truly left, never more than were reserved."""
+    most_s = min(max(saved.reserve_s, 0.0), LONGEST_WAIT_S)
+    if saved.boot == boot:
+        return min(max(saved.next_s - now_s, 0.0), most_s)
+    if saved.utc_ms is not None and utc_now_ms is not None:
+        return min(max((saved.utc_ms + UTC_MARGIN_MS - utc_now_ms) / 1000, 0.0), most_s)
+    return most_s
+
+
+class SlotClock:
+    """The next instant at which the card in the terminal may be asked to radiate. Monotonic seconds."""
+
+    def __init__(self, period_s: float = DEFAULT_PERIOD_S) -> None:
+        self.period_s = period_s
+        self.next_s = -math.inf
+        self._asked_s: float | None = None  # when the last request was written
+
+    @property
+    def reserve_s(self) -> float:
+        """The most that may pass from the writing of a request until the next is allowed."""
+        return FEEDBACK_S + self.period_s + MARGIN_S
+
+    def unknown(self, now_s: float) -> None:
+        """Nobody knows when this card was used last: somebody may have asked it to send just now."""
+        self.next_s = max(self.next_s, now_s + self.reserve_s)
+
+    def restored(self, next_s: float) -> None:
+        """Goes on where an earlier process left off."""
+        self.next_s = max(self.next_s, next_s)
+
+    def card_period(self, period_s: float) -> None:
+        """The card's period as it says; where it has grown, what was asked last counts for the longer one."""
+        if self._asked_s is not None and period_s > self.period_s:
+            self.next_s += period_s - self.period_s
+        self.period_s = period_s
+
+    def asked(self, now_s: float) -> None:
+        """A request is about to be written. Until its feedback says otherwise, it radiates as late as can be."""
+        self._asked_s = now_s
+        self.next_s = max(self.next_s, now_s + self.reserve_s)
+
+    def sent(self, now_s: float, wait_s: float | None) -> None:
+        """The terminal says the request went out, and perhaps how long the next has to wait."""
+        if wait_s:
+            floor_s = -math.inf if self._asked_s is None else self._asked_s + self.period_s
+            self.next_s = max(floor_s, now_s + min(wait_s, LONGEST_WAIT_S)) + MARGIN_S
+        else:
+            self.next_s = now_s + self.period_s + MARGIN_S
+
+    def refused(self, before_s: float) -> None:
+        """It surely did not go out: as before (`next_s` of then)."""
+        self.next_s = before_s
+
+    def too_early(self, now_s: float, wait_s: float | None) -> None:
+        """The terminal names the rest of the period; 0 or None: it does not say, so the whole."""
+        self.next_s = now_s + min(wait_s or self.period_s, LONGEST_WAIT_S) + MARGIN_S
+
+    def noted(self, now_s: float, *, sent: bool, wait_s: float | None) -> None:
+        """A feedback that belongs to no request on the way (late, doubled): it can only move the slot back."""
+        if sent or wait_s:
+            rest_s = min(wait_s, LONGEST_WAIT_S) if wait_s else self.period_s
+            self.next_s = max(self.next_s, now_s + rest_s + MARGIN_S)
+
+    def reserved(self, now_s: float, utc_now_ms: int | None) -> tuple[float, int | None, float]:
+        """(`next_s`, the same in UTC, seconds until then) to be saved now; with room for a save that is slow."""
+        left_s = max(self.next_s - now_s, 0.0) + SAVE_S
+        utc_ms = None if utc_now_ms is None else utc_now_ms + math.ceil(left_s * 1000)
+        return now_s + left_s, utc_ms, left_s
