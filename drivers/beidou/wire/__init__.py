@@ -8,6 +8,9 @@ build_report(report) -> bytes          a terminal's report (for the simulator)
 
 from __future__ import annotations
 
+from drivers.beidou.wire.build import build
+from drivers.beidou.wire.build_report import build_report
+from drivers.beidou.wire.stream import Stream
 from drivers.beidou.wire.values import (
     BDS3_BITS_UNKNOWN,
     LEVEL_BITS,
@@ -32,6 +35,7 @@ from drivers.beidou.wire.values import (
     Other,
     Outcome,
     Position,
+    PositionInject,
     QueryCard,
     QueryPower,
     QueryReceipts,
@@ -73,6 +77,7 @@ __all__ = [
     "Other",
     "Outcome",
     "Position",
+    "PositionInject",
     "QueryCard",
     "QueryPower",
     "QueryReceipts",
@@ -85,7 +90,10 @@ __all__ = [
     "Send",
     "SetBeams",
     "SetReport",
+    "Stream",
     "UtcTime",
     "Version",
+    "build",
+    "build_report",
     "mixed_bytes",
 ]

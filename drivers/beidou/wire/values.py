@@ -167,7 +167,8 @@ class Message:
 class Health:
     """ZJXX (4.0, with `beams`), ZTI (2.1). None: not said. `faults` names the parts that are bad.
 
-    ZTI's "crypto" is a fault in the list only: plain cards show it and work. `inbound`: ZJXX's state byte as it is.
+    ZTI's "crypto" is a fault in the list only: plain cards show it and work. ZJXX's card flag is set in the frames of
+    a station that works, too: whether a card is there, Card says. `inbound`: ZJXX's state byte as it is.
     """
 
     dialect: Dialect
@@ -263,7 +264,7 @@ class Version:
 @dataclass(frozen=True, slots=True)
 class Other:
     """A frame whose check is right and which nobody here needs (SNR, COV, GSV, GPSP ...). `fields` as they stood; of a
-    binary frame one field, its body in hexadecimal."""
+    binary frame one field, all between its length and its check in hexadecimal."""
 
     sentence: str
     fields: tuple[str, ...]
@@ -393,6 +394,20 @@ class Locate:
     raw: bytes = field(default=b"", compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class PositionInject:
+    """NPS (BDS-3): tells a terminal that has no fix of its own where it stands (a TD3050 wants it before each send).
+
+    `seconds_of_week` of GNSS time, whole; degrees, south and west negative.
+    """
+
+    seconds_of_week: int
+    lat_deg: float
+    lon_deg: float
+    height_m: float
+    raw: bytes = field(default=b"", compare=False)
+
+
 Report = (
     Card | Beams | Feedback | Ack | Message | Health | Receipts | Fix | UtcTime | Position | BitLimit | Version | Other
 )
@@ -408,5 +423,6 @@ Command = (
     | QueryTime
     | QueryVersion
     | Locate
+    | PositionInject
 )
 Heard = Report | Command | Noise
