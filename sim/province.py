@@ -3,112 +3,85 @@
 Opens each packet with the gateway's key, removes repeats by (gateway, epoch, seq), stores all of a batch in one
 commit, and only then gives the receipts out. A receipt names the whole run of entries received around those just
 stored, so that one receipt makes good the loss of earlier ones. A packet whose sheet is not known is kept for a while
-and its sheet asked for; it counts when the sheet has come. Bytes that are no genuine packet are counted, and said once
-for each kind.
-Never raises on what comes in; raises sqlite3.Error when its own disk fails, and is then as if the batch had not come.
+and its sheet asked for; it counts when the sheet has come. Fragments are gathered until their parcel is whole; then its
+body counts as if it had come in one packet. Bytes that are no genuine packet are counted, and said once for each kind.
+
+A wide link answers every packet (`receive_batch`). A narrow one stores (`store_narrow`) and answers many packets with
+one when its side of the house sees fit (`receipt`): what is owed is remembered until it was said, and said again a few
+times, as nobody knows whether a receipt arrived.
+
+Never raises on what comes in; raises sqlite3.Error when its own disk fails, and is then as if the batch had not come
+(and the pieces of parcels and the receipts owed are forgotten: gateways send again what has no receipt).
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from decimal import Decimal
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Quality, Rule
+from edge.contract import Kind
 from edge.wire import packet as wire
 from edge.wire.basics import WireError
+from edge.wire.receipt import MAX_BITMAP_BYTES, decode_receipt
 from edge.wire.seal import (
-    EPOCH_MASK,
-    LONG,
-    LONG_HEAD_BYTES,
-    SHORT_HEAD_BYTES,
-    SUITE_SM4,
-    VERSION_BITS,
-    VERSION_MASK,
+    LONG_OVERHEAD_BYTES,
     Direction,
     Noise,
     Opened,
     open_packet,
-    parse_key_file,
     seal,
 )
-from edge.wire.sheet import Sheet, SheetPoint
-from sim.province_store import Shown, Store, as_real
+from edge.wire.sheet import Sheet
+from sim.province_bodies import (
+    alarm_words,
+    describe,
+    entries_of,
+    entry_epoch,
+    limit_name,
+    readings,
+    shown_alarm,
+    summary_rows,
+)
+from sim.province_keys import KeyFolder, KeyOf, named_in_clear
+from sim.province_site import (
+    ASK_AGAIN_MS,
+    ASK_NARROW_AGAIN_MS,
+    Asked,
+    Owed,
+    Parcel,
+    ParcelKey,
+    Seqs,
+    Site,
+    Took,
+)
+from sim.province_store import Store
 
-WAITING_PACKETS = 256  # for their sheet, of one gateway: 4 MB at 16 kB each
-ASK_AGAIN_MS = 5_000  # for a sheet, of one gateway: one round trip by satellite and the sheet's own way, with room
+__all__ = ["ASK_AGAIN_MS", "KeyFolder", "Province", "Stored"]
+
 NOISE_KINDS = 1_000  # told apart; the rest is counted together
-GATEWAY_ID = re.compile(r"[a-z0-9._-]{1,40}")  # as in a site file; also keeps a topic from naming a path
-
-LAST_DATE_MS = 253_402_300_799_999  # 9999-12-31, the last day of datetime
-SMALLEST_STEP = Decimal("1e-30")  # what no instrument has, and no arithmetic here overflows on
-
-KeyOf = Callable[[str], bytes | None]
+AT_ONCE = frozenset({Kind.ALARM, Kind.TEST})  # somebody waits for the answer to these
 
 
-class KeyFolder:
-    """Root keys by gateway id: `<id>.key` in a folder, looked up when first needed, or one file for all gateways."""
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A packet of a narrow link is on the disk. `urgent`: its gateway is to be answered at once (an alarm, a test, a
+    parcel ended while no sheet of its epoch is known, a sheet is missing). `waiting`: packets no receipt covers yet."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._known: dict[str, bytes] = {}
-
-    def __call__(self, gateway: str) -> bytes | None:
-        if gateway not in self._known and GATEWAY_ID.fullmatch(gateway):
-            path = self._path / f"{gateway}.key" if self._path.is_dir() else self._path
-            try:
-                self._known[gateway] = parse_key_file(path.read_text("utf-8"))
-            except (OSError, ValueError):  # WireError and UnicodeDecodeError are ValueErrors
-                return None
-        return self._known.get(gateway)
+    urgent: bool
+    waiting: int
 
 
-class Seqs:
-    """The seqs received of one epoch, as closed ranges that never touch."""
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """When and on which link packets came, and how soon a sheet may be asked for again there."""
 
-    def __init__(self) -> None:
-        self.low: list[int] = []
-        self.high: list[int] = []
-
-    def __contains__(self, seq: int) -> bool:
-        place = bisect_left(self.high, seq)
-        return place < len(self.low) and self.low[place] <= seq
-
-    def add(self, low: int, high: int) -> None:
-        """Takes in low..high, joining what it touches."""
-        first, last = bisect_left(self.high, low - 1), bisect_right(self.low, high + 1)
-        if first < last:
-            low, high = min(low, self.low[first]), max(high, self.high[last - 1])
-        self.low[first:last], self.high[first:last] = [low], [high]
-
-    def around(self, seqs: Iterable[int]) -> list[tuple[int, int]]:
-        """The ranges that hold `seqs`, ascending."""
-        places = sorted({bisect_left(self.high, seq) for seq in seqs})
-        return [(self.low[place], self.high[place]) for place in places]
-
-
-@dataclass
-class Site:
-    """What is known of one gateway. `epochs`: epoch -> highest uplink counter; sheets newest first."""
-
-    sheets: deque[Sheet] = field(default_factory=deque)
-    epochs: dict[int, int] = field(default_factory=dict)
-    seqs: dict[int, Seqs] = field(default_factory=dict)
-    waiting: deque[bytes] = field(default_factory=lambda: deque(maxlen=WAITING_PACKETS))
-    asked_at_ms: int = -ASK_AGAIN_MS
-
-    def may_ask(self, now_ms: int) -> bool:
-        """Whether to ask for a sheet now. What names it is not proven genuine, so there is one allowance for all."""
-        if 0 <= now_ms - self.asked_at_ms < ASK_AGAIN_MS:
-            return False
-        self.asked_at_ms = now_ms
-        return True
+    now_ms: int
+    link: str | None
+    ask_again_ms: int = ASK_AGAIN_MS
 
 
 class Province:
@@ -122,6 +95,7 @@ class Province:
         self._say = say
         self._lines: list[str] = []
         self._sites: dict[str, Site] = {}
+        self._since = 0
         self.counts: Counter[str] = Counter()
         self.noise: Counter[tuple[str, str]] = Counter()
         self._load()
@@ -130,16 +104,111 @@ class Province:
         """Closes the database."""
         self._store.close()
 
-    def receive(self, gateway: str, packet: bytes, now_ms: int) -> list[bytes]:
-        """One uplink packet, stored when this returns; gives the downlink packets for the same gateway."""
-        return [answer for _, answer in self.receive_batch([(gateway, packet)], now_ms)]
+    # -- wide links ----------------------------------------------------------------------------------------------------
 
-    def receive_batch(self, arrivals: Sequence[tuple[str, bytes]], now_ms: int) -> list[tuple[str, bytes]]:
+    def receive(self, gateway: str, packet: bytes, now_ms: int, link: str | None = None) -> list[bytes]:
+        """One uplink packet, stored when this returns; gives the downlink packets for the same gateway."""
+        return [answer for _, answer in self.receive_batch([(gateway, packet)], now_ms, link)]
+
+    def receive_batch(
+        self, arrivals: Sequence[tuple[str, bytes]], now_ms: int, link: str | None = None
+    ) -> list[tuple[str, bytes]]:
         """Uplink packets (gateway id, bytes), stored in one commit when this returns; gives the downlink packets."""
+        way = _Way(now_ms, link)
+        with self._transaction():
+            return [
+                (gateway, self._answer(gateway, found, now_ms))
+                for gateway, packet in arrivals
+                for found in self._take(gateway, packet, way)
+            ]
+
+    def _answer(self, gateway: str, found: Took | Asked, now_ms: int) -> bytes:
+        if isinstance(found, Asked):
+            body = wire.encode_receipt(None, [], now_ms, need_sheets=[found.short])
+        else:
+            named = None if found.epoch == found.sealed else found.epoch
+            ranges = self._site(gateway).received(found.epoch).around(found.seqs)
+            body = wire.encode_receipt(named, ranges, now_ms, echo=found.counter)
+        return self._seal(gateway, found.sealed, body, now_ms)
+
+    # -- narrow links --------------------------------------------------------------------------------------------------
+
+    def store_narrow(self, gateway: str, packet: bytes, now_ms: int, link: str | None = None) -> Stored | None:
+        """One uplink packet, stored when this returns; None for what can not be read (now). What comes a second time
+        asks for no answer: a gateway that sends something again does so in a packet with a counter of its own."""
+        with self._transaction():
+            found = self._take(gateway, packet, _Way(now_ms, link, ASK_NARROW_AGAIN_MS))
+            fresh = [
+                it for it in found if isinstance(it, Asked) or self._store.times(gateway, it.sealed, it.counter) == 1
+            ]
+        if not found:
+            return None
+        site = self._site(gateway)
+        for it in fresh:
+            owed = site.owes(it.sealed)
+            if isinstance(it, Asked):
+                owed.asked(it.short)
+            else:
+                owed.took(it, now_ms)
+        urgent = any(isinstance(it, Asked) or it.ended or it.kind in AT_ONCE for it in fresh)
+        return Stored(urgent, sum(owed.waiting for owed in site.owed.values()))
+
+    def receipt(self, gateway: str, now_ms: int, room_bytes: int) -> bytes | None:
+        """One downlink packet of at most `room_bytes` that answers all that came over a narrow link since the last one;
+        None when there is nothing to say (or no room to say it in).
+
+        It echoes the last packet, says which of the 256 before have arrived as far as there is room (32 at least), and
+        names the ranges of entries around what is new and around what the last few receipts were about, so that one
+        that is lost does no harm. What does not fit stays owed, and counts in `Stored.waiting`.
+        """
+        site = self._site(gateway)
+        epoch = site.owing()
+        if epoch is None:
+            return None
+        owed = site.owed[epoch]
+        of = epoch if epoch in owed.new else next(iter(owed.new), epoch)
+        body = self._owed_body((gateway, epoch, of), owed, now_ms, room_bytes - LONG_OVERHEAD_BYTES)
+        said = decode_receipt(body)
+        if len(body) > room_bytes - LONG_OVERHEAD_BYTES or (of in owed.new and not said.ranges):
+            return None
+        with self._transaction():
+            packet = self._seal(gateway, epoch, body, now_ms)
+        owed.close(of, said)
+        return packet
+
+    def _owed_body(self, key: tuple[str, int, int], owed: Owed, now_ms: int, room_bytes: int) -> bytes:
+        """`key`: gateway, epoch of the packets, epoch of the entries."""
+        gateway, epoch, of = key
+        site = self._site(gateway)
+        lowest = max((owed.echo or 0) - 8 * MAX_BITMAP_BYTES, 0)
+        arrived = self._store.arrived(gateway, epoch, lowest, owed.echo or 0, self._since)
+        arrived -= {counter for sealed, counter in site.parcels.lost if sealed == epoch}
+        new = owed.new.get(of, Seqs()).low
+        body = b""
+        for seqs in ([*new, *owed.open(of)], new):  # what is new has the right of way
+            body = wire.encode_receipt(
+                None if of == epoch else of,
+                site.received(of).around(seqs),
+                now_ms,
+                echo=owed.echo,
+                held_ms=now_ms - owed.echo_at_ms,
+                arrived=arrived,
+                lowest=lowest,
+                need_sheets=owed.needs,
+                room_bytes=room_bytes,
+            )
+            if set(site.received(of).around(new)) <= set(decode_receipt(body).ranges):
+                break
+        return body
+
+    # -- one packet ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         self._lines.clear()
         self._store.begin()
         try:
-            answers = [(name, answer) for name, packet in arrivals for answer in self._take(name, packet, now_ms)]
+            yield
             self._store.commit()
         except BaseException:
             self._store.rollback()
@@ -147,7 +216,6 @@ class Province:
             raise
         for line in self._lines:
             self._say(line)
-        return answers
 
     def _load(self) -> None:
         self._sites.clear()
@@ -156,12 +224,13 @@ class Province:
         for gateway, epoch, counter in self._store.epochs():
             self._site(gateway).epochs[epoch] = counter
         for gateway, epoch, low, high in self._store.islands():
-            self._site(gateway).seqs.setdefault(epoch, Seqs()).add(low, high)
+            self._site(gateway).received(epoch).add(low, high)
+        self._since = self._store.last_packet()
 
     def _site(self, gateway: str) -> Site:
         return self._sites.setdefault(gateway, Site())
 
-    def _take(self, gateway: str, packet: bytes, now_ms: int) -> list[bytes]:
+    def _take(self, gateway: str, packet: bytes, way: _Way) -> list[Took | Asked]:
         root = self._key_of(gateway)
         if root is None:
             self._noise("?", f"no key for gateway {gateway[:40]!r}", kind="no key for a gateway")
@@ -169,77 +238,130 @@ class Province:
         site = self._site(gateway)
         opened = open_packet(packet, root, gateway, Direction.UP, site.epochs, site.sheets)
         if isinstance(opened, Noise):
-            return self._unopened(gateway, site, root, opened, now_ms)
+            return self._unopened(gateway, site, opened, way)
         try:
             body = wire.decode(opened.body, opened.sheet)
-            seqs = self._keep(gateway, site, opened, body, len(packet), now_ms)
+            if isinstance(body, wire.Fragment):
+                return self._take_fragment(gateway, site, opened, body, len(packet), way)
+            took = self._keep(gateway, site, opened, body, len(packet), way)
         except WireError as error:
             self._noise(gateway, f"a genuine packet that cannot be read: {error}")
             return []
-        answers = [self._receipt(gateway, site, root, opened, seqs, now_ms)]
-        if isinstance(body, wire.SheetPacket):
-            waiting = list(site.waiting)
-            site.waiting.clear()
-            answers += [answer for held in waiting for answer in self._take(gateway, held, now_ms)]
-        return answers
+        self._note(gateway, site, took, took.kind, len(packet), way)
+        return [took, *(self._waited(gateway, site, way) if isinstance(body, wire.SheetPacket) else [])]
 
-    def _unopened(self, gateway: str, site: Site, root: bytes, noise: Noise, now_ms: int) -> list[bytes]:
+    def _note(self, gateway: str, site: Site, took: Took, kind: Kind, size: int, way: _Way) -> None:
+        number = (gateway, took.sealed, took.counter)
+        self._store.add_packet(number, kind, size, way.link, way.now_ms, len(took.seqs), took.repeated)
+        site.epochs[took.sealed] = max(took.counter, site.epochs.get(took.sealed, -1))
+        self.counts.update(packets=1)
+
+    def _waited(self, gateway: str, site: Site, way: _Way) -> list[Took | Asked]:
+        """A sheet has come: takes what waited for one."""
+        waiting = list(site.waiting)
+        site.waiting.clear()
+        found = [it for held in waiting for it in self._take(gateway, held, way)]
+        for key, parcel in site.parcels.whole():
+            found += self._finish(gateway, site, key, parcel, way)
+        return found
+
+    def _unopened(self, gateway: str, site: Site, noise: Noise, way: _Way) -> list[Took | Asked]:
         """Asks for the sheet if that may be what is missing: also when one fits, as two can share their short byte."""
         if noise.sheet_short is None:
             self._noise(gateway, noise.why)
         else:
             self.counts["waiting"] += 1
             site.waiting.append(noise.raw)
-        epoch, short = _named(noise.raw, site)
-        if epoch is None or not short or not site.may_ask(now_ms):
+        return self._ask(gateway, site, *named_in_clear(noise.raw, site.epochs), way)
+
+    def _ask(self, gateway: str, site: Site, epoch: int | None, short: int, way: _Way) -> list[Took | Asked]:
+        if epoch is None or not short or not site.may_ask(way.now_ms, way.ask_again_ms):
             return []
         self.counts["asked"] += 1
         self._lines.append(f"{gateway}: packet names a sheet not known here (0x{short:02x}), asked for it")
-        return [self._seal(gateway, root, epoch, wire.encode_receipt(None, [], now_ms, need_sheets=[short]), now_ms)]
+        return [Asked(epoch, short)]
 
-    def _receipt(self, gateway: str, site: Site, root: bytes, opened: Opened, seqs: list[int], now_ms: int) -> bytes:
-        epoch = _entry_epoch(opened)
-        named = None if epoch == opened.epoch else epoch
-        ranges = site.seqs[epoch].around(seqs)
-        body = wire.encode_receipt(named, ranges, now_ms, echo=opened.counter)
-        return self._seal(gateway, root, opened.epoch, body, now_ms)
+    # -- fragments -----------------------------------------------------------------------------------------------------
 
-    def _seal(self, gateway: str, root: bytes, epoch: int, body: bytes, now_ms: int) -> bytes:
+    def _take_fragment(
+        self, gateway: str, site: Site, opened: Opened, fragment: wire.Fragment, size: int, way: _Way
+    ) -> list[Took | Asked]:
+        key = (opened.epoch, opened.counter - fragment.back)
+        if key[1] < 0:
+            raise WireError(f"a fragment {fragment.back} packets after the first of its parcel")
+        took = Took(opened.epoch, opened.counter, opened.epoch, (), Kind.FRAGMENT)
+        found: list[Took | Asked] = []
+        done = site.parcels.done(key)
+        if done is not None:
+            took = replace(done, sealed=opened.epoch, counter=opened.counter, repeated=len(done.seqs))
+        else:
+            self._lines.append(f"{gateway}: fragment {fragment.index + 1} of {fragment.last + 1}, {size} B")
+            unknown = not site.knows(opened.epoch)
+            parcel = site.parcels.add(key, opened, fragment)
+            if parcel.whole:
+                found = self._finish(gateway, site, key, parcel, way)
+            if found and isinstance(found[0], Took):
+                took, *found = found  # type: ignore[assignment]
+            took = replace(took, ended=unknown and (parcel.whole or fragment.index == fragment.last))
+        self._note(gateway, site, took, Kind.FRAGMENT, size, way)
+        return [took, *found]
+
+    def _finish(self, gateway: str, site: Site, key: ParcelKey, parcel: Parcel, way: _Way) -> list[Took | Asked]:
+        """A parcel is whole: what it holds counts as if it had come in the packet that came last."""
+        try:
+            joined = wire.join(parcel.in_order(), site.sheets)
+            if isinstance(joined, wire.SheetMissing):
+                return self._ask(gateway, site, parcel.opened.epoch, joined.short, way)
+            opened = replace(parcel.opened, sheet=joined.sheet, body=joined.body)
+            body = wire.decode(joined.body, joined.sheet)
+            took = self._keep(gateway, site, opened, body, parcel.size_bytes, way)
+        except WireError as error:
+            site.parcels.finish(key, None)
+            self._noise(gateway, f"a genuine parcel that cannot be read: {error}")
+            return []
+        site.parcels.finish(key, took)
+        return [took, *(self._waited(gateway, site, way) if isinstance(body, wire.SheetPacket) else [])]
+
+    # -- what is kept --------------------------------------------------------------------------------------------------
+
+    def _seal(self, gateway: str, epoch: int, body: bytes, now_ms: int) -> bytes:
+        root = self._key_of(gateway)
+        assert root is not None  # else there were nothing to answer
         counter = self._store.take_counter(gateway, epoch, now_ms)
         return seal(root, gateway, epoch, Direction.DOWN, counter, None, body, long=True)
 
-    def _keep(self, gateway: str, site: Site, opened: Opened, body: wire.Body, size: int, now_ms: int) -> list[int]:
-        """Stores what is new of a body; returns all its seqs. Raises WireError for a body no gateway sends."""
-        kind, seqs = _entries(body, gateway)
-        epoch = _entry_epoch(opened)
-        received = site.seqs.setdefault(epoch, Seqs())
+    def _keep(self, gateway: str, site: Site, opened: Opened, body: wire.Body, size: int, way: _Way) -> Took:
+        """Stores what is new of a body. Raises WireError for a body no gateway sends."""
+        kind, seqs = entries_of(body, gateway)
+        epoch = entry_epoch(opened)
+        received = site.received(epoch)
         new = sorted({seq for seq in seqs if seq not in received})
         repeated = len(seqs) - len(new)
-        self._store.add_entries(gateway, epoch, new, kind, now_ms)
-        self._store_body((gateway, epoch), opened.sheet, body, set(new), now_ms)
-        self._store.add_packet(gateway, opened.epoch, opened.counter, kind, size, now_ms, len(seqs), repeated)
+        self._store.add_entries(gateway, epoch, new, kind, way.now_ms)
+        self._store_body((gateway, epoch), opened.sheet, body, set(new), way.now_ms)
         for seq in new:
             received.add(seq, seq)
         if isinstance(body, wire.SheetPacket) and body.sheet not in site.sheets:
             site.sheets.appendleft(body.sheet)
-        site.epochs[opened.epoch] = max(opened.counter, site.epochs.get(opened.epoch, -1))
-        self.counts.update(packets=1, entries=len(new), repeated=repeated)
+        self.counts.update(entries=len(new), repeated=repeated)
         if new or kind != Kind.ALARM:
             self._lines.append(
-                f"{gateway}: {_describe(body)}, {size} B" + (f", {repeated} repeated" if repeated else "")
+                f"{gateway}: {describe(body)}, {size} B" + (f", {repeated} repeated" if repeated else "")
             )
-        return seqs
+        return Took(opened.epoch, opened.counter, epoch, tuple(seqs), kind, repeated=repeated)
 
     def _store_body(
         self, key: tuple[str, int], sheet: Sheet | None, body: wire.Body, new: set[int], now_ms: int
     ) -> None:
         if isinstance(body, wire.Rounds) and sheet is not None:
-            self._store.add_readings(_readings(key, sheet, body, new, now_ms))
+            self._store.add_readings(readings(key, sheet, body, new, now_ms))
+        elif isinstance(body, wire.Summaries) and sheet is not None:
+            self._store.add_summaries(summary_rows(key[0], sheet, body, now_ms))
         elif isinstance(body, wire.Alarms):
             for seq, alarm in dict(body.alarms).items():
                 if seq in new:
-                    shown = _shown(alarm, sheet)
-                    words = alarm_words(alarm, shown, _limit_name(alarm, sheet))
+                    shown = shown_alarm(alarm, sheet)
+                    words = alarm_words(alarm, shown, limit_name(alarm, sheet))
                     self._store.add_alarm((*key, seq), alarm, shown, words, now_ms)
                     self._lines.append(f"{key[0]}: ALARM {words}")
         elif isinstance(body, wire.Status | wire.Account) and new:
@@ -256,103 +378,3 @@ class Province:
                 key = ("?", "other noise")
             self._lines.append(f"{gateway}: not counted: {why} (said once)")
         self.noise[key] += 1
-
-
-def _named(raw: bytes, site: Site) -> tuple[int | None, int]:
-    """(epoch, short byte of its sheet) as the clear head of an unopened packet says; None, 0 where it does not."""
-    if len(raw) < LONG_HEAD_BYTES or raw[0] & (VERSION_MASK | SUITE_SM4) != VERSION_BITS:
-        return None, 0
-    if raw[0] & LONG:
-        return int.from_bytes(raw[1:5], "big"), raw[LONG_HEAD_BYTES - 1]
-    fitting = [epoch for epoch in site.epochs if not (epoch ^ raw[0]) & EPOCH_MASK]
-    return (fitting[-1] if fitting else None), raw[SHORT_HEAD_BYTES - 1]
-
-
-def _entry_epoch(opened: Opened) -> int:
-    """The epoch whose seqs a packet's entries carry: its sheet's, where it names one. A gateway also sends what it has
-    taken over from another store of its own, sealed under its present epoch."""
-    return opened.epoch if opened.sheet is None else opened.sheet.epoch
-
-
-def _entries(body: wire.Body, gateway: str) -> tuple[Kind, list[int]]:
-    if isinstance(body, wire.Rounds):
-        return Kind.ROUNDS, [row.seq for row in body.rows]
-    if isinstance(body, wire.Alarms):
-        return Kind.ALARM, [seq for seq, _ in body.alarms]
-    if isinstance(body, wire.Status):
-        return Kind.STATUS, [body.seq]
-    if isinstance(body, wire.Account):
-        return Kind.ACCOUNT, [body.seq]
-    if isinstance(body, wire.SheetPacket):
-        _check_sheet(body.sheet, gateway)
-        return Kind.SHEET, [body.seq]
-    raise WireError("a receipt, which only the province writes")
-
-
-def _check_sheet(sheet: Sheet, gateway: str) -> None:
-    if sheet.gateway != gateway:
-        raise WireError(f"a sheet of {sheet.gateway[:40]!r}")
-    for point in (point for group in sheet.groups for point in group.points):
-        if not SMALLEST_STEP <= point.step <= 1 / SMALLEST_STEP:
-            raise WireError(f"a sheet whose point {point.id[:40]!r} has a step of {str(point.step)[:40]}")
-
-
-def _readings(
-    key: tuple[str, int], sheet: Sheet, rounds: wire.Rounds, new: set[int], now_ms: int
-) -> Iterable[tuple[Any, ...]]:
-    points = sheet.groups[rounds.group].points
-    for row in rounds.rows:
-        if row.seq not in new:
-            continue
-        new.discard(row.seq)  # a packet that holds a seq twice stores the first
-        qualities = row.qualities or bytes([Quality.GOOD]) * len(points)
-        for point, steps, quality in zip(points, row.values, qualities, strict=True):
-            value = None if steps is None else as_real(steps * point.step)
-            yield (*key, row.seq, row.at_ms, point.id, value, steps, quality, row.clock, now_ms)
-
-
-def _point(name: str, sheet: Sheet | None) -> SheetPoint | None:
-    groups = sheet.groups if sheet else ()
-    return next((point for group in groups for point in group.points if point.id == name), None)
-
-
-def _shown(alarm: Alarm, sheet: Sheet | None) -> Shown:
-    """Value, threshold and unit as a person reads them; in steps when the sheet does not know the point."""
-    if alarm.rule == Rule.STALE:
-        return None, Decimal(alarm.threshold), "s"
-    point = _point(alarm.point, sheet)
-    step, unit = (point.step, point.unit) if point else (Decimal(1), "steps")
-    return None if alarm.value is None else alarm.value * step, alarm.threshold * step, unit
-
-
-def _limit_name(alarm: Alarm, sheet: Sheet | None) -> str:
-    return next((limit.name for limit in (sheet.limits if sheet else ()) if limit.id == alarm.limit), "")
-
-
-def alarm_words(alarm: Alarm, shown: Shown, name: str) -> str:
-    """An alarm in full words, for the duty officer's screen."""
-    value, threshold, unit = shown
-    if alarm.rule == Rule.STALE:
-        why = f"no good value for {threshold} s"
-    else:
-        side = "above" if alarm.rule == Rule.ABOVE else "below"
-        why = f"{'-' if value is None else value} {unit}, limit {side} {threshold} {unit}"
-    level = "cleared" if alarm.change == Change.CLEARED else f"{Level(alarm.level).name} {alarm.change.name.lower()}"
-    clock = "" if alarm.clock == ClockQuality.TRUSTED else f" (clock {alarm.clock.name.lower()})"
-    return f"{level}: {name or alarm.limit} ({alarm.limit}, point {alarm.point}): {why}, at {_utc(alarm.at_ms)}{clock}"
-
-
-def _utc(at_ms: int) -> str:
-    if at_ms > LAST_DATE_MS:
-        return f"{at_ms} ms"  # a clock gone mad; no calendar goes there
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _describe(body: wire.Body) -> str:
-    if isinstance(body, wire.Rounds):
-        return f"{len(body.rows)} rounds of group {body.group}"
-    if isinstance(body, wire.Alarms):
-        return f"{len(body.alarms)} alarm(s)"
-    if isinstance(body, wire.SheetPacket):
-        return f"sheet 0x{body.sheet.short:02x}"
-    return type(body).__name__.lower()

@@ -3,7 +3,8 @@
 `entries` is the one register of what has been received; an entry is stored once, whatever packets carried it. The other
 tables hold what the entries say. Times are UTC milliseconds. `received_at_ms` is when the first copy came in.
 `quality` is contract.Quality, `clock` contract.ClockQuality, `kind` contract.Kind, `level` contract.Level. A packet's
-`link` stays NULL as long as nothing on the wire says by which way it came.
+`link` is the way it came ("mqtt", "beidou"), NULL where that was not told. Of a window told twice, `summaries` keeps
+what counts more good values.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from edge.contract import Alarm
+from edge.contract import Alarm, Kind
 from edge.wire.sheet import Sheet
 
 SCHEMA = """
@@ -40,6 +41,10 @@ CREATE TABLE IF NOT EXISTS statuses (
 CREATE TABLE IF NOT EXISTS sheets (
     gateway TEXT, epoch INTEGER, digest BLOB, sheet BLOB NOT NULL, received_at_ms INTEGER NOT NULL,
     PRIMARY KEY (gateway, epoch, digest)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS summaries (
+    gateway TEXT, point TEXT, window_s INTEGER, start_ms INTEGER, minimum REAL, mean REAL, maximum REAL,
+    count INTEGER NOT NULL, received_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (gateway, point, window_s, start_ms)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS packets (
     id INTEGER PRIMARY KEY, gateway TEXT NOT NULL, epoch INTEGER NOT NULL, counter INTEGER NOT NULL,
     kind INTEGER NOT NULL, bytes INTEGER NOT NULL, link TEXT, received_at_ms INTEGER NOT NULL,
@@ -109,14 +114,33 @@ class Store:
         return int(row[0]) - 1
 
     def add_packet(
-        self, gateway: str, epoch: int, counter: int, kind: int, size: int, now_ms: int, *counts: int
+        self, number: tuple[str, int, int], kind: int, size: int, link: str | None, now_ms: int, *counts: int
     ) -> None:
-        """`counts`: entries in it, and how many of them had been received before."""
+        """`number`: gateway, epoch, counter. `counts`: entries in it, and how many had been received before."""
         self._db.execute(
-            "INSERT INTO packets (gateway, epoch, counter, kind, bytes, received_at_ms, entries, repeated) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (gateway, epoch, counter, kind, size, now_ms, *counts),
+            "INSERT INTO packets (gateway, epoch, counter, kind, bytes, link, received_at_ms, entries, repeated) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*number, kind, size, link, now_ms, *counts),
         )
+
+    def last_packet(self) -> int:
+        """The id of the packet received last; 0 before the first."""
+        return int(self._db.execute("SELECT coalesce(max(id), 0) FROM packets").fetchone()[0])
+
+    def times(self, gateway: str, epoch: int, counter: int) -> int:
+        """How often this packet has come."""
+        sql = "SELECT count(*) FROM packets WHERE gateway = ? AND epoch = ? AND counter = ?"
+        return int(self._db.execute(sql, (gateway, epoch, counter)).fetchone()[0])
+
+    def arrived(self, gateway: str, epoch: int, low: int, high: int, since: int) -> set[int]:
+        """Counters of the packets from `low` to `high` that have arrived; of fragments, only those received after the
+        packet of id `since`: the pieces of earlier ones are gone."""
+        found = self._db.execute(
+            "SELECT counter FROM packets WHERE gateway = ? AND epoch = ? AND counter BETWEEN ? AND ? "
+            "AND (kind <> ? OR id > ?)",
+            (gateway, epoch, low, high, int(Kind.FRAGMENT), since),
+        )
+        return {counter for (counter,) in found}
 
     def add_entries(self, gateway: str, epoch: int, seqs: Iterable[int], kind: int, now_ms: int) -> None:
         self._db.executemany(
@@ -126,6 +150,15 @@ class Store:
     def add_readings(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Rows in the order of the table's columns."""
         self._db.executemany("INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def add_summaries(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Rows in the order of the table's columns."""
+        self._db.executemany(
+            "INSERT INTO summaries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET minimum = "
+            "excluded.minimum, mean = excluded.mean, maximum = excluded.maximum, count = excluded.count, "
+            "received_at_ms = excluded.received_at_ms WHERE excluded.count > count",
+            rows,
+        )
 
     def add_alarm(self, key: tuple[str, int, int], alarm: Alarm, shown: Shown, words: str, now_ms: int) -> None:
         what = (

@@ -1,0 +1,128 @@
+"""What a packet's body means at the province: which entries it holds, the rows that keep it, the words that say it.
+
+Pure. Raises WireError for what no gateway sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Quality, Rule
+from edge.wire import packet as wire
+from edge.wire.basics import WireError
+from edge.wire.seal import Opened
+from edge.wire.sheet import Sheet, SheetPoint
+from sim.province_store import Shown, as_real
+
+LAST_DATE_MS = 253_402_300_799_999  # 9999-12-31, the last day of datetime
+SMALLEST_STEP = Decimal("1e-30")  # what no instrument has, and no arithmetic here overflows on
+
+
+def entry_epoch(opened: Opened) -> int:
+    """The epoch whose seqs a packet's entries carry: its sheet's, where it names one. A gateway also sends what it has
+    taken over from another store of its own, sealed under its present epoch."""
+    return opened.epoch if opened.sheet is None else opened.sheet.epoch
+
+
+def entries_of(body: wire.Body, gateway: str) -> tuple[Kind, list[int]]:
+    if isinstance(body, wire.Rounds):
+        return Kind.ROUNDS, [row.seq for row in body.rows]
+    if isinstance(body, wire.Alarms):
+        return Kind.ALARM, [seq for seq, _ in body.alarms]
+    if isinstance(body, wire.Status):
+        return Kind.STATUS, [body.seq]
+    if isinstance(body, wire.Account):
+        return Kind.ACCOUNT, [body.seq]
+    if isinstance(body, wire.SheetPacket):
+        _check_sheet(body.sheet, gateway)
+        return Kind.SHEET, [body.seq]
+    if isinstance(body, wire.Summaries):
+        return Kind.SUMMARY, [body.seq] if body.seq else []
+    if isinstance(body, wire.Test):
+        return Kind.TEST, []
+    raise WireError(f"a {type(body).__name__.lower()}, which does not belong there")
+
+
+def _check_sheet(sheet: Sheet, gateway: str) -> None:
+    if sheet.gateway != gateway:
+        raise WireError(f"a sheet of {sheet.gateway[:40]!r}")
+    for point in (point for group in sheet.groups for point in group.points):
+        if not SMALLEST_STEP <= point.step <= 1 / SMALLEST_STEP:
+            raise WireError(f"a sheet whose point {point.id[:40]!r} has a step of {str(point.step)[:40]}")
+
+
+def readings(
+    key: tuple[str, int], sheet: Sheet, rounds: wire.Rounds, new: set[int], now_ms: int
+) -> Iterable[tuple[Any, ...]]:
+    points = sheet.groups[rounds.group].points
+    for row in rounds.rows:
+        if row.seq not in new:
+            continue
+        new.discard(row.seq)  # a packet that holds a seq twice stores the first
+        qualities = row.qualities or bytes([Quality.GOOD]) * len(points)
+        for point, steps, quality in zip(points, row.values, qualities, strict=True):
+            value = None if steps is None else as_real(steps * point.step)
+            yield (*key, row.seq, row.at_ms, point.id, value, steps, quality, row.clock, now_ms)
+
+
+def summary_rows(gateway: str, sheet: Sheet, summaries: wire.Summaries, now_ms: int) -> Iterator[tuple[Any, ...]]:
+    """A row for each point of each window that had good values."""
+    points = sheet.groups[summaries.group].points
+    for window in summaries.windows:
+        three = zip(window.minimum, window.mean, window.maximum, strict=True)
+        for point, values, count in zip(points, three, window.counts, strict=True):
+            if count:
+                reals = (None if steps is None else as_real(steps * point.step) for steps in values)
+                yield (gateway, point.id, summaries.window_s, window.start_ms, *reals, count, now_ms)
+
+
+def _point(name: str, sheet: Sheet | None) -> SheetPoint | None:
+    groups = sheet.groups if sheet else ()
+    return next((point for group in groups for point in group.points if point.id == name), None)
+
+
+def shown_alarm(alarm: Alarm, sheet: Sheet | None) -> Shown:
+    """Value, threshold and unit as a person reads them; in steps when the sheet does not know the point."""
+    if alarm.rule == Rule.STALE:
+        return None, Decimal(alarm.threshold), "s"
+    point = _point(alarm.point, sheet)
+    step, unit = (point.step, point.unit) if point else (Decimal(1), "steps")
+    return None if alarm.value is None else alarm.value * step, alarm.threshold * step, unit
+
+
+def limit_name(alarm: Alarm, sheet: Sheet | None) -> str:
+    return next((limit.name for limit in (sheet.limits if sheet else ()) if limit.id == alarm.limit), "")
+
+
+def alarm_words(alarm: Alarm, shown: Shown, name: str) -> str:
+    """An alarm in full words, for the duty officer's screen."""
+    value, threshold, unit = shown
+    if alarm.rule == Rule.STALE:
+        why = f"no good value for {threshold} s"
+    else:
+        side = "above" if alarm.rule == Rule.ABOVE else "below"
+        why = f"{'-' if value is None else value} {unit}, limit {side} {threshold} {unit}"
+    level = "cleared" if alarm.change == Change.CLEARED else f"{Level(alarm.level).name} {alarm.change.name.lower()}"
+    clock = "" if alarm.clock == ClockQuality.TRUSTED else f" (clock {alarm.clock.name.lower()})"
+    return f"{level}: {name or alarm.limit} ({alarm.limit}, point {alarm.point}): {why}, at {_utc(alarm.at_ms)}{clock}"
+
+
+def _utc(at_ms: int) -> str:
+    if at_ms > LAST_DATE_MS:
+        return f"{at_ms} ms"  # a clock gone mad; no calendar goes there
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def describe(body: wire.Body) -> str:
+    if isinstance(body, wire.Rounds):
+        return f"{len(body.rows)} rounds of group {body.group}"
+    if isinstance(body, wire.Alarms):
+        return f"{len(body.alarms)} alarm(s)"
+    if isinstance(body, wire.SheetPacket):
+        return f"sheet 0x{body.sheet.short:02x}"
+    if isinstance(body, wire.Summaries):
+        return f"{len(body.windows)} windows of {body.window_s} s of group {body.group}"
+    return type(body).__name__.lower()
