@@ -26,7 +26,7 @@ from typing import IO, Any
 from edge.answers import Answers, Journal
 from edge.clock import Clock
 from edge.config.site import Site
-from edge.contract import Alarm, ClockQuality, Kind, Link, OpenPort, Quality, Round, Sensor
+from edge.contract import Alarm, ClockQuality, Kind, Link, OpenPort, PolledSensor, Quality, Round, Sensor
 from edge.control import Server
 from edge.entries import Standing
 from edge.errors import FengsuiError, StoreBroken
@@ -96,6 +96,7 @@ class Daemon:
         )
         self.limits = Limits([_limit(limit) for limit in site.limits], asyncio.get_running_loop().time())
         ports = {device.id: device.port for device in site.devices}
+        ports |= {link.id: link.port or link.id for link in site.links if link.points}
         self.intake = Intake(site.groups, sensors, ports, clock, self._judge, self._keep, self.say, self._supervise)
         self.answers = Answers(
             *(site, clock, self.intake, self.limits, self.keeper, lambda: self.relay, self.journal, version)
@@ -169,7 +170,9 @@ class Daemon:
                     "key", f"{self.site.gateway.key}: {why}. Nothing is sent without it: fengsui keygen"
                 )
             await asyncio.sleep(KEY_AGAIN_S)
-        self.relay = Relay(self.site.gateway.id, root_key, self._links, self.keeper, self.say, self._learn)
+        self.relay = Relay(
+            *(self.site.gateway.id, root_key, self._links, self.keeper, self.say, self._learn, self._troubled)
+        )
         await self.relay.run()
 
     async def _control(self) -> None:
@@ -246,6 +249,12 @@ class Daemon:
             values = {p.id: p.show(v) for p, v in zip(points, round_.values, strict=True)}
             self.journal.tell({"round": {"at_ms": round_.at_ms, "values": values}})
 
+    def _troubled(self, link: str, trouble: str) -> None:
+        """A link needs a person: the province is told by the others, with the next commit."""
+        now = self.clock.now()
+        words = {"link": link, "trouble": trouble or "over"}
+        self.keeper.ride(map_entry(Kind.STATUS, now.at_ms, now.quality, words))
+
     # -- time ----------------------------------------------------------------------------------------------------
 
     def _learn(self, utc_ms: float, uncertainty_ms: float) -> None:
@@ -306,6 +315,10 @@ def build(
             sensors.update(wire.driver.sensors(wire.port, open_port, wire.devices))
     clock, run_blocking = clock or Clock(), run_blocking or OneThread()
     links = open_links(site, open_port, clock, run_blocking)
+    for watched in site.links:
+        link = links[watched.id][0] if watched.id in links else None
+        if watched.points and isinstance(link, PolledSensor):
+            sensors[watched.id] = link
     return Daemon(site, sensors, links, clock, run_blocking, version)
 
 

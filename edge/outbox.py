@@ -47,7 +47,9 @@ WAL_AUTOCHECKPOINT_PAGES = 400  # a WAL that wraps early inside its old size spa
 CACHE_KIB = 2048
 EVICT_STEP_ENTRIES = 500  # freed in one go when the quota is reached: bounded, so that intake never stalls
 MEMORY_QUOTA_BYTES = 32_000_000
+MOST_MAPS = 300  # status and account entries held: where only a narrow link is left, they wait; the oldest say least
 MIN_QUOTA_BYTES = 1_000_000
+MAPS = (Kind.STATUS, Kind.ACCOUNT)
 
 
 class Outbox(OutboxReader):
@@ -207,6 +209,8 @@ class Outbox(OutboxReader):
             self._stand(limits)
             evicted = self._evict(done.freed)
             done.evicted = evicted[0]
+            if any(entry.kind in MAPS for entry in entries):
+                evicted = evicted[0] + self._forget_maps(done.freed), evicted[1]
             self._db.execute(
                 "UPDATE store SET taken_entries = taken_entries + ?, taken_readings = taken_readings + ?,"
                 " settled_entries = settled_entries + ?, settled_readings = settled_readings + ?,"
@@ -336,6 +340,14 @@ class Outbox(OutboxReader):
         self._db.execute("DELETE FROM entry WHERE kind = 0 AND seq <= ?", (rows[-1][0],))
         freed.extend(RangeSet((row[0], row[0]) for row in rows))
         return len(rows), sum(row[1] for row in rows)
+
+    def _forget_maps(self, freed: list[Range]) -> int:
+        """Lets go of the oldest status and account entries beyond MOST_MAPS."""
+        query = "SELECT seq FROM entry WHERE kind <> 0 AND kind IN (?, ?) ORDER BY seq DESC LIMIT -1 OFFSET ?"
+        seqs = [row[0] for row in self._db.execute(query, (*MAPS, MOST_MAPS))]
+        self._db.executemany("DELETE FROM entry WHERE seq = ?", [(seq,) for seq in seqs])
+        freed.extend(RangeSet((seq, seq) for seq in seqs))
+        return len(seqs)
 
     def _stand(self, standings: Iterable[Standing]) -> None:
         self._db.executemany(

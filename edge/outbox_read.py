@@ -66,6 +66,56 @@ class OutboxReader:
             readings += entry.readings
         return found
 
+    def rounds_back(self, skip: RangeSet, low: int, high: int, most_rows: int) -> list[Held]:
+        """The newest rounds of seq `low`..`high` not in `skip`, newest first; those without a time are left out."""
+        found: list[Held] = []
+        where = "kind = 0 AND clock <> 2 AND seq BETWEEN ? AND ?"
+        query = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE {where} ORDER BY seq DESC LIMIT ?"
+        with self._guard():
+            for gap_low, gap_high in reversed(list(skip.gaps(low, high))):
+                rows = self._db.execute(query, (gap_low, gap_high, most_rows - len(found))).fetchall()
+                found += [held_of(row) for row in rows]
+                if len(found) >= most_rows:
+                    break
+        return found
+
+    def first_since(self, at_ms: int, low: int, high: int) -> int:
+        """The first seq of `low`..`high` whose round is of `at_ms` or later, where times ascend with the seqs."""
+        query = "SELECT seq, at_ms FROM entry WHERE kind = 0 AND clock <> 2 AND seq >= ? ORDER BY seq LIMIT 1"
+        with self._guard():
+            while low < high:
+                middle = (low + high) // 2
+                row = self._db.execute(query, (middle,)).fetchone()
+                if row is None or row[0] > high or row[1] >= at_ms:
+                    high = middle
+                else:
+                    low = row[0] + 1
+        return low
+
+    def rounds_between(self, start_ms: int, end_ms: int, group: int, low: int, most_rows: int) -> list[Held]:
+        """Rounds of a group with `start_ms` <= time < `end_ms`, of seq `low` or later, of this store's own."""
+        query = (
+            f"SELECT {ENTRY_COLUMNS} FROM entry WHERE kind = 0 AND clock <> 2 AND seq >= ? AND grp = ?"
+            " AND origin_seq IS NULL ORDER BY seq LIMIT ?"
+        )
+        found: list[Held] = []
+        with self._guard():
+            for row in self._db.execute(query, (low, group, most_rows)):
+                held = held_of(row)
+                if held.at_ms >= end_ms:
+                    break
+                if held.at_ms >= start_ms:
+                    found.append(held)
+        return found
+
+    def span(self) -> tuple[int, int, int, int] | None:
+        """(seq, at_ms) of the oldest and of the newest dated round; None when there is none."""
+        query = "SELECT seq, at_ms FROM entry WHERE kind = 0 AND clock <> 2 ORDER BY seq {} LIMIT 1"
+        with self._guard():
+            first = self._db.execute(query.format("ASC")).fetchone()
+            last = self._db.execute(query.format("DESC")).fetchone()
+        return (*first, *last) if first and last else None
+
     def scan(self) -> Iterator[Held]:
         """Every held entry, oldest first."""
         with self._guard():

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cbor2
 
@@ -28,15 +28,30 @@ MOST_ALARMS = 64  # in one packet
 SHEETS_CACHED = 8
 
 
+class Window(NamedTuple):
+    """A stretch of time of one group: `number` * `window_s` is its start in seconds since 1970."""
+
+    group: int
+    window_s: int
+    number: int
+
+
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A body, the sheet to seal it with, and which entries (local seq) are in it."""
+    """A body, the sheet to seal it with, and which entries (local seq) are in it.
+
+    `fresh`: those of them that were not on the way already. `windows`: of which summaries are in it.
+    """
 
     kind: Kind
     body: bytes
     sheet: Sheet | None
     ranges: tuple[Range, ...]
     readings: int
+    fresh: tuple[Range, ...] = ()
+    group: int = 0
+    rows: int = 0
+    windows: tuple[Window, ...] = ()
 
 
 def round_entry(round_: Round) -> NewEntry:
@@ -95,6 +110,15 @@ def _sense(held: Held) -> Iterator[None]:
         raise Unpackable(held.seq, f"{type(error).__name__}: {error}") from error
 
 
+def _most_urgent(held: Held) -> tuple[int, int]:
+    """Red first, then the newest. One that can not be read comes first too: it is to be noticed, and dropped."""
+    try:
+        level = alarm_of(held).level
+    except Unpackable:
+        level = Level.RED
+    return -level, -held.seq
+
+
 class Packer:
     """Makes bodies out of what an outbox holds. None: nothing fits, or nothing is there. Raises
     Unpackable, DoesNotFit."""
@@ -112,29 +136,37 @@ class Packer:
         held = [entry for entry in outbox.held(seqs) if entry.clock is not ClockQuality.UNKNOWN]
         return self._pack(outbox, held[:1], room_bytes)
 
-    def alarms(self, outbox: Outbox, seqs: Sequence[int], alone: bool, room_bytes: int) -> Packed | None:
-        """These alarms, or the first of them, as many as fit. `alone`: the province may not have our sheet yet."""
-        held = [entry for entry in outbox.held(seqs[:MOST_ALARMS]) if entry.kind is Kind.ALARM]
+    def alarms(
+        self, outbox: Outbox, seqs: Sequence[int], alone: bool, room_bytes: int, *, pieces: bool = False
+    ) -> Packed | None:
+        """The most urgent of these alarms (`seqs` ascending), as many as fit: the highest level first, then the newest.
+
+        `alone`: the province may not have our sheet yet. `pieces`: one that is larger than the room may be returned.
+        """
+        held = [entry for entry in outbox.held(seqs[-MOST_ALARMS:]) if entry.kind is Kind.ALARM]
         if not held:
             return None
+        held.sort(key=_most_urgent)
         own = held[0].origin_seq is None
         held = [entry for entry in held if entry.sheet == held[0].sheet and (entry.origin_seq is None) == own]
-        sheet = None if alone and own else self._sheet_of(outbox, held[0])
+        sheet = None if alone and own else self.sheet_of(outbox, held[0])
         while held:
             with _sense(held[0]):
                 body = encode_alarms(sheet, [(entry.wire_seq, alarm_of(entry)) for entry in held])
             if len(body) <= room_bytes:
                 return Packed(Kind.ALARM, body, sheet, tuple(to_ranges(entry.seq for entry in held)), 0)
             if len(held) == 1:
+                if pieces:
+                    return Packed(Kind.ALARM, body, sheet, ((held[0].seq, held[0].seq),), 0)
                 raise DoesNotFit(held[0].seq, "alarm")
-            held = held[: len(held) // 2]
+            held = held[: max(len(held) // 2, 1) if len(held) > 8 else len(held) - 1]
         return None
 
     def small(self, outbox: Outbox, seq: int, room_bytes: int) -> Packed | None:
         """A sheet, status or account."""
         for entry in outbox.held([seq]):
             # Sealed with its sheet only where that tells the epoch: an entry adopted from another store.
-            sheet = self._sheet_of(outbox, entry)
+            sheet = self.sheet_of(outbox, entry)
             if entry.kind is Kind.SHEET:
                 body, named = encode_sheet(entry.wire_seq, sheet), None
             else:
@@ -147,7 +179,8 @@ class Packer:
             return Packed(entry.kind, body, named, ((seq, seq),), 0)
         return None
 
-    def _sheet_of(self, outbox: Outbox, entry: Held) -> Sheet:
+    def sheet_of(self, outbox: Outbox, entry: Held) -> Sheet:
+        """The sheet that an entry belongs to. Raises Unpackable."""
         key = (outbox.epoch, entry.sheet)
         if key not in self._sheets:
             while len(self._sheets) >= SHEETS_CACHED:
@@ -159,7 +192,7 @@ class Packer:
     def _pack(self, outbox: Outbox, held: Sequence[Held], room_bytes: int) -> Packed | None:
         if not held:
             return None
-        sheet = self._sheet_of(outbox, held[0])
+        sheet = self.sheet_of(outbox, held[0])
         with _sense(held[0]):
             width = len(sheet.groups[held[0].group].points)
         rows = [row_of(entry, width) for entry in held]

@@ -4,6 +4,10 @@ Order: the sheet (nothing can be read without it), alarms, small things (status,
 the link has come up), rounds as they come in, packed together each `batch_s`, and between them the backlog, oldest
 first.
 Bulk never takes the last place in a link's window: an alarm always finds it free.
+
+A link with slots (`next_in_slot`) takes one packet in so many seconds, chosen when the slot has come: alarms, then, as
+long as no wide link carries the rest: a technician's test, what was begun in pieces, the sheet, rounds (the newest
+first), and where slots can not carry all of them, "where we are now" and summaries by turns.
 """
 
 from __future__ import annotations
@@ -17,6 +21,9 @@ class What(Enum):
     SHEET = "sheet"
     ALARMS = "alarms"
     SMALL = "small"
+    TEST = "test"
+    PIECE = "piece"
+    SUMMARY = "summary"
     NEWEST = "newest"
     LIVE = "live"
     BACKLOG = "backlog"
@@ -33,6 +40,7 @@ class LinkNow:
     batch_s: float = 10.0
     greeted: bool = True  # "where we are now" has been said since it came up
     last_live_s: float = -inf
+    ready_s: float = 0.0  # it takes nothing before
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,7 @@ class Queue:
     backlog: bool = False
     room: bool = True  # fewer packets wait for their receipt than may
     most_readings: int = 1000  # that go into one packet
+    test: bool = False  # a technician waits for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +75,10 @@ def next_step(link: LinkNow, queue: Queue, now_s: float) -> Send | Wait:
     """The next thing to do on an idle place of this link."""
     if not link.usable or link.on_way >= link.window:
         return Wait(inf)
-    if now_s < link.not_before_s:
-        return Wait(link.not_before_s)
+    if now_s < max(link.not_before_s, link.ready_s):
+        return Wait(max(link.not_before_s, link.ready_s))
+    if queue.test:
+        return Send(What.TEST)
     if queue.sheet:
         return Send(What.SHEET)
     if queue.alarms:
@@ -88,3 +99,49 @@ def _bulk(link: LinkNow, queue: Queue, now_s: float) -> Send | Wait:
     if queue.backlog:
         return Send(What.BACKLOG)
     return Wait(min(queue.alarm_due_s, live_due_s))
+
+
+@dataclass(frozen=True, slots=True)
+class SlotQueue:
+    """What waits, as far as a link with slots is concerned."""
+
+    alarms: bool = False
+    alarm_due_s: float = inf
+    test: bool = False
+    wide: bool = False  # a wide link is up and carries all but alarms
+    sheet: bool = False
+    piece_due_s: float = inf  # when the next piece of what was begun is due
+    rounds: bool = False
+    summaries: bool = False
+    newest_due_s: float = inf  # when "where we are now" is due: only while not every round can go
+    summary_turn: bool = False  # rounds went last: summaries are next, if there are any
+
+
+def next_in_slot(link: LinkNow, queue: SlotQueue, now_s: float) -> Send | Wait:
+    """The next thing to do in a slot of this link."""
+    if not link.usable or link.on_way >= link.window:
+        return Wait(inf)
+    ready_s = max(link.not_before_s, link.ready_s)
+    if now_s < ready_s:
+        return Wait(ready_s)
+    if queue.alarms:
+        return Send(What.ALARMS)
+    if queue.test:
+        return Send(What.TEST)
+    if queue.wide:
+        return Wait(queue.alarm_due_s)
+    if queue.piece_due_s <= now_s:
+        return Send(What.PIECE)
+    if queue.sheet:
+        return Send(What.SHEET)
+    return _slot_bulk(queue, now_s)
+
+
+def _slot_bulk(queue: SlotQueue, now_s: float) -> Send | Wait:
+    if queue.newest_due_s <= now_s:
+        return Send(What.NEWEST)
+    if queue.summaries and (queue.summary_turn or not queue.rounds):
+        return Send(What.SUMMARY)
+    if queue.rounds:
+        return Send(What.LIVE)
+    return Wait(min(queue.alarm_due_s, queue.piece_due_s, queue.newest_due_s))

@@ -2,7 +2,8 @@
 
 What is on the way is not sent again before its receipt is overdue (four times the usual round trip, growing while the
 province is silent). Alarms are the exception: each goes out on every usable link at once and is repeated on each until
-a receipt (see `edge.transit`). The word of a link (PUBACK) frees only its window.
+a receipt (see `edge.transit`). The word of a link (PUBACK) frees only its window. What one link can carry next is
+decided in `edge.ways` and, for those with slots, `edge.slotways`.
 
 A link's own ladder: `Link.run` until it is lost, then a pause of 1 to 8 s with jitter, so that one that is back is used
 within 10 s. Losses and returns are said once.
@@ -13,70 +14,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from math import inf
 from typing import Any
 
 from edge.contract import ClockQuality, Kind, Link, Sent
 from edge.entries import Commit, NewEntry
-from edge.errors import DoesNotFit, LinkLost, StoreBroken, Unpackable
+from edge.errors import DoesNotFit, FengsuiError, LinkLost, StoreBroken, Unpackable
 from edge.keeper import Keeper
 from edge.outbox import Outbox
-from edge.packing import MOST_READINGS, Packed, Packer
-from edge.plan import LinkNow, Queue, Wait, What, next_step
+from edge.plan import Wait, What
 from edge.sealing import Sealing
-from edge.transit import AlarmDues, Flight, Transit
-from edge.wire import seal
+from edge.slotways import SlotWay
+from edge.transit import Transit
+from edge.ways import Cargo, Shared, Test, Way
+from edge.wire.basics import WireError
 from edge.wire.packet import Receipt
+from edge.wire.sheet import Sheet
 
-MOST_UNSETTLED = 32  # packets of rounds waiting for a receipt: bounds memory, and the repeats when the province is dumb
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 8.0  # with jitter below the 10 s within which a link that is back must be used
-REFUSED_PAUSE_S = 5.0  # a link that refused a packet though it is up (broker's quota, rights): do not hammer
 STEADY_S = 60.0  # a link that held so long begins its ladder anew; one that flaps does not
-UNFIT_PAUSE_S = 60.0  # an alarm that does not fit a packet of this link is tried again, but not in a loop
-NARROW_BYTES = 256  # links with a smaller mtu use the short form of the packet
 SWEEP_S = 1.0
+LOOK_S = 10.0  # how often what is held is counted, for links with slots
 SHEET_AGAIN_S = 5.0
+TEST_WAIT_S = 600.0  # a slot, a lost message, and the time of the province
 PROBE_S = 60.0  # how long the rounds of a run wait for its first receipt: a satellite's takes seconds, and it is lost
 RENEW_AGAIN_S = 3600.0  # a store found to be an older copy twice within this time: something else is wrong, say so
-UNSIGNED_S = 60.0  # a link that takes packets while the province signs for none is said
-SHEETS = frozenset({Kind.SHEET})
-SMALL = frozenset({Kind.STATUS, Kind.ACCOUNT})
-
-
-@dataclass(slots=True)
-class Way:
-    """A link and what the relay knows of it. Instants are monotonic seconds."""
-
-    id: str
-    link: Link
-    batch_s: float
-    on_way: int = 0
-    not_before_s: float = 0.0
-    greeted: bool = False
-    up: bool | None = None
-    last_live_s: float = -inf
-    losses: int = 0  # running, for the ladder
-    trip_s: float = 0.0
-    receipt_s: float | None = None
-    packets: int = 0
-    payload_bytes: int = 0
-    dues: AlarmDues = field(default_factory=AlarmDues)
-    packing: list[int] = field(default_factory=list)  # the alarms that were due when packing began
-    unfit: set[int] = field(default_factory=set)  # small entries larger than a packet here
-    rounds_fit: bool = True
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def wide(self) -> bool:
-        return self.link.state().mtu_bytes >= NARROW_BYTES
-
-    @property
-    def room_bytes(self) -> int:
-        overhead = seal.LONG_OVERHEAD_BYTES if self.wide else seal.SHORT_OVERHEAD_BYTES
-        return self.link.state().mtu_bytes - overhead
 
 
 class Relay:
@@ -90,16 +54,21 @@ class Relay:
         keeper: Keeper,
         say: Callable[[str, str], None],
         learnt: Callable[[float, float], None],
+        troubled: Callable[[str, str], None] = lambda _link, _trouble: None,
     ) -> None:
-        """`links`: id -> (link, batch_s)."""
+        """`links`: id -> (link, batch_s). `troubled`: a link says what a person must see to ("": no more)."""
         self.gateway = gateway
         self._sealing = Sealing(gateway, root_key, keeper, self._refuse)
         self._keeper = keeper
         self._say = say
         self._learnt = learnt
+        self._troubled = troubled
         self._random = random.Random(gateway)
         self._packing = asyncio.Lock()  # two links must not pack the same rounds
-        self.ways = {name: Way(name, link, batch_s) for name, (link, batch_s) in links.items()}
+        self.shared = Shared(keeper.sent)
+        for name, (link, batch_s) in links.items():
+            kind = SlotWay if link.state().slot_s else Way
+            self.ways[name] = kind(name, link, batch_s, self.shared)
         self.noise = 0
         self.receipts = 0
         self.damaged = 0
@@ -113,8 +82,7 @@ class Relay:
 
     def _reset(self) -> None:
         """Forgets all that is on the way: at the start, and when the store has changed under us."""
-        self.transit = Transit(self._keeper.sent)
-        self._packer = Packer()  # its sheets are rows of the store that is gone
+        self.shared.renew(self._keeper.sent)
         self._sealing.forget()
         self._sheet_sent_s: dict[int, float] = {}
         self._loaded = False
@@ -122,10 +90,15 @@ class Relay:
         self._probed = False
         self._probe_until_s = inf
         for way in self.ways.values():
-            way.dues.clear()
-            way.unfit.clear()
-            way.rounds_fit = True
-            way.wake.set()
+            way.reset()
+
+    @property
+    def transit(self) -> Transit:
+        return self.shared.transit
+
+    @property
+    def ways(self) -> dict[str, Way]:
+        return self.shared.ways
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -156,13 +129,19 @@ class Relay:
             await asyncio.sleep(pause_s * self._random.uniform(0.5, 1.0))
 
     def _changed(self, way: Way) -> None:
-        if way.link.state().up and way.up is not True:
+        state = way.link.state()
+        if state.trouble != way.trouble:
+            way.trouble = state.trouble
+            self._say(f"link {way.id}", state.trouble or "the trouble is over")
+            self._troubled(way.id, state.trouble)
+        if state.up and way.up is not True:
             self._say(f"link {way.id}", "is back" if way.up is False else "is up")
-            if not any(other.up for other in self.ways.values()):
+            if not any(other.up for other in self.ways.values() if other.slots <= way.slots):
                 self.transit.all_backlog()
-            way.up, way.greeted, way.not_before_s, way.rounds_fit = True, False, 0.0, True
-            way.dues.clear()
-            way.unfit.clear()
+            way.came_up()
+            for other in self.ways.values():
+                if isinstance(other, SlotWay) and not way.slots:
+                    other.wide_is_back()
         self._wake()
 
     def _wake(self) -> None:
@@ -182,7 +161,7 @@ class Relay:
         async with self._packing:
             if not self._loaded:
                 await self._load()
-            step = next_step(self._link_now(way), self._queue(way, loop.time()), loop.time())
+            step = way.next(loop.time())
             if isinstance(step, Wait):
                 return step.until_s
             self._probe_until_s = min(self._probe_until_s, loop.time() + PROBE_S)
@@ -190,9 +169,9 @@ class Relay:
                 return loop.time() + SWEEP_S
             transit = self.transit
             try:
-                packed = await self._keeper.call(self._work(way, step.what))
+                packed = await self._keeper.call(way.work(step.what, loop.time()))
                 if packed is None:
-                    self._nothing(way, step.what)
+                    way.nothing(step.what, loop.time())
                     return None
                 number = await self._sealing.number()
             except StoreBroken:
@@ -201,16 +180,20 @@ class Relay:
                 await self._drop(damage)
                 return None
             except DoesNotFit as unfit:
-                self._unfit(way, step.what, unfit)
+                way.does_not_fit(step.what, unfit, loop.time())
+                self._say(f"link {way.id}", str(unfit))
                 return None
             if transit is not self.transit:
                 return None
-            flight = self._take_off(way, packed, step.what)
-        packet = self._sealing.seal(number, packed.sheet, packed.body, way.id, long=way.wide)
+            long = way.long
+            cargo = way.take_off(packed, step.what, number.counter, loop.time())
+            if cargo is None:
+                return None
+        packet = self._sealing.seal(number, cargo.sheet, cargo.body, way.id, long=long)
         way.on_way += 1
         way.packets += 1
         way.payload_bytes += len(packet)
-        sends.create_task(self._hand_over(way, packed, flight, packet), name=f"send {way.id}")
+        sends.create_task(self._hand_over(way, cargo, packet), name=f"send {way.id}")
         return None
 
     def _must_wait(self, what: What, now_s: float) -> bool:
@@ -219,16 +202,6 @@ class Relay:
         rounds = what in (What.NEWEST, What.LIVE, What.BACKLOG)
         asked = bool(self.transit.flights or self.transit.alarms)
         return rounds and asked and not self._probed and now_s < self._probe_until_s
-
-    def _unfit(self, way: Way, what: What, unfit: DoesNotFit) -> None:
-        """It waits for another link; this one goes on with the rest."""
-        if what is What.ALARMS:
-            way.dues.due_s[unfit.seq] = asyncio.get_running_loop().time() + UNFIT_PAUSE_S
-        elif what in (What.SHEET, What.SMALL):
-            way.unfit.add(unfit.seq)
-        else:
-            way.rounds_fit = False
-        self._say(f"link {way.id}", str(unfit))
 
     async def _drop(self, damage: Unpackable) -> None:
         """An entry that makes no sense must not stand in the way of all others."""
@@ -249,115 +222,84 @@ class Relay:
             return
         self.transit.found(things, last_seq)
         self._loaded = True
+        with contextlib.suppress(WireError, TypeError):  # a damaged one: packets name it, nothing else needs it here
+            self.shared.sheet = Sheet.decode(self._keeper.sheet.body)
+            self.shared.sheet_row = self._keeper.sheet.id
+        await self._look()
 
-    # -- what waits ----------------------------------------------------------------------------------------------
-
-    def _link_now(self, way: Way) -> LinkNow:
-        usable = way.up is True and way.link.state().up is not False
-        window = way.link.window
-        return LinkNow(usable, window, way.on_way, way.not_before_s, way.batch_s, way.greeted, way.last_live_s)
-
-    def _queue(self, way: Way, now_s: float) -> Queue:
-        transit = self.transit
-        alarm_due_s = transit.next_alarm_s(way.dues)
-        return Queue(
-            sheet=transit.waiting(SHEETS, way.unfit) is not None,
-            alarms=alarm_due_s <= now_s,
-            alarm_due_s=alarm_due_s,
-            small=transit.waiting(SMALL, way.unfit) is not None,
-            newest=bool(transit.newest),
-            live_readings=transit.live_readings,
-            backlog=transit.backlog,
-            room=way.rounds_fit and transit.rounds_in_flight() < MOST_UNSETTLED,
-            most_readings=MOST_READINGS,
-        )
-
-    def _work(self, way: Way, what: What) -> Callable[[Outbox], Packed | None]:
-        """The packing of one packet, to be done on the store's thread; all it needs is taken here and now."""
-        transit, packer, room_bytes = self.transit, self._packer, way.room_bytes
-        if what is What.ALARMS:
-            due = way.packing = transit.due_alarms(way.dues, asyncio.get_running_loop().time())
-            # Until the province has our sheet, an alarm must speak for itself.
-            alone = transit.sheet_unsettled()
-            return lambda outbox: packer.alarms(outbox, due, alone, room_bytes)
-        if what in (What.SHEET, What.SMALL):
-            seq = transit.waiting(SHEETS if what is What.SHEET else SMALL, way.unfit) or 0
-            return lambda outbox: packer.small(outbox, seq, room_bytes)
-        if what is What.NEWEST:
-            newest = transit.newest_waiting()
-            return lambda outbox: packer.newest(outbox, newest, room_bytes)
-        skip = transit.skip()
-        low, high = (transit.live_mark + 1, transit.last_seq) if what is What.LIVE else (1, transit.live_mark)
-        return lambda outbox: packer.rounds(outbox, skip, low, high, room_bytes)
-
-    def _nothing(self, way: Way, what: What) -> None:
-        """There was nothing to pack after all: the store is right, not the tally."""
-        transit = self.transit
-        if what is What.NEWEST:
-            way.greeted = True
-        elif what is What.LIVE:
-            transit.live_readings = 0
-        elif what is What.BACKLOG:
-            transit.backlog = False
-        elif what is What.ALARMS:
-            now_s = asyncio.get_running_loop().time()
-            for seq in way.packing:  # those looked for, not one that has come meanwhile
-                way.dues.due_s[seq] = now_s + UNFIT_PAUSE_S
-        else:
-            gone = transit.waiting(SHEETS if what is What.SHEET else SMALL, way.unfit)
-            if gone is not None:
-                del transit.small[gone]
+    async def _look(self) -> None:
+        """How much is held: links with slots choose by it."""
+        with contextlib.suppress(StoreBroken):
+            self.shared.held_readings = (await self._keeper.call(Outbox.account)).held_readings
 
     # -- sending -------------------------------------------------------------------------------------------------
 
-    def _take_off(self, way: Way, packed: Packed, what: What) -> Flight | None:
-        """Notes that a packet leaves; None for alarms, which are never waited for."""
-        transit, now_s = self.transit, asyncio.get_running_loop().time()
-        if packed.kind is Kind.ALARM:
-            for low, high in packed.ranges:
-                transit.sent.add(low, high)
-                for seq in range(low, high + 1):
-                    way.dues.said(seq, now_s, way.trip_s)
-            return None
-        flight = transit.off(packed.ranges, packed.readings, now_s, packed.kind is Kind.ROUNDS)
-        if what is What.LIVE:
-            transit.live_readings = max(0, transit.live_readings - packed.readings)
-            if transit.live_readings < MOST_READINGS:
-                way.last_live_s = now_s
-        elif what is What.NEWEST:
-            way.greeted = not transit.newest_waiting()
-        return flight
-
-    async def _hand_over(self, way: Way, packed: Packed, flight: Flight | None, packet: bytes) -> None:
+    async def _hand_over(self, way: Way, cargo: Cargo, packet: bytes) -> None:
+        sent = Sent.UNKNOWN
         try:
             sent = await way.link.send(packet)
         finally:
             way.on_way -= 1
+            way.handed(cargo, sent, asyncio.get_running_loop().time())
             way.wake.set()
-        if sent is not Sent.NOT_SENT:
-            return
-        if way.link.state().up:
-            way.not_before_s = asyncio.get_running_loop().time() + REFUSED_PAUSE_S
-        if flight is not None:
-            self.transit.taken_back(flight)
-            return
-        for low, high in packed.ranges:
-            for seq in range(low, high + 1):
-                way.dues.forget(seq)
+
+    async def send_test(self, link_id: str, wait_s: float = TEST_WAIT_S) -> AsyncGenerator[dict[str, Any], None]:
+        """Sends a packet that asks for a receipt and says what becomes of it, step by step. Raises FengsuiError."""
+        way = self.ways.get(link_id)
+        if way is None:
+            raise FengsuiError(f"there is no link {link_id}; links: {', '.join(self.ways) or 'none'}")
+        if way.test is not None:
+            raise FengsuiError(f"a test is on its way by {link_id} already: try again in some minutes")
+        loop = asyncio.get_running_loop()
+        test = way.test = Test()
+        began_s = loop.time()
+        state = way.link.state()
+        ready_in_s = round(max(0.0, state.ready_s - began_s), 1)
+        yield {"step": "waiting", "ready_in_s": ready_in_s, "why": state.why if state.up is not True else ""}
+        way.wake.set()
+        try:
+            async with asyncio.timeout_at(began_s + wait_s):
+                while True:
+                    step = await test.steps.get()
+                    yield step
+                    if step["step"] == "receipt" or step.get("outcome") == Sent.NOT_SENT.value:
+                        return
+        except TimeoutError:
+            yield {"step": "no receipt", "after_s": round(loop.time() - began_s, 1)}
+        finally:
+            if way.test is test:
+                way.test = None
 
     async def _sweep(self) -> None:
         """Takes back what is overdue."""
         heard = self.receipts
+        look_s = 0.0
         while True:
             await asyncio.sleep(SWEEP_S)
             now_s = asyncio.get_running_loop().time()
             if self.transit.overdue(now_s, self.receipts != heard):
                 heard = self.receipts
-                self._wake()
-            unsigned = self._sealing.unanswered_s() > UNSIGNED_S
-            if unsigned and not self.unsigned and any(way.up for way in self.ways.values()):
+                self._rounds_came()
+            if now_s >= look_s and self._loaded and any(way.slots for way in self.ways.values()):
+                look_s = now_s + LOOK_S
+                await self._look()
+            if not self.unsigned:
+                self._look_for_signature()
+
+    def _look_for_signature(self) -> None:
+        """Says, once, that a link takes packets and nobody signs for them."""
+        for way in self.ways.values():
+            if way.up and self._sealing.unanswered_s(way.id) > way.unsigned_s:
                 self.unsigned = True
-                self._say("province", f"has signed for nothing in {UNSIGNED_S:.0f} s: is it up, does it have our key?")
+                why = f"has signed for nothing in {way.unsigned_s:.0f} s (link {way.id})"
+                self._say("province", f"{why}: is it up, does it have our key?")
+                return
+
+    def _rounds_came(self) -> None:
+        for way in self.ways.values():
+            if isinstance(way, SlotWay):
+                way.rounds_came()
+        self._wake()
 
     # -- what comes back -----------------------------------------------------------------------------------------
 
@@ -378,6 +320,8 @@ class Relay:
         self.unsigned = False
         self._time(receipt, epoch)
         entries_epoch = epoch if receipt.epoch is None else receipt.epoch
+        if epoch == self._keeper.sheet.epoch:
+            self.shared.known = True
         if self._loaded and entries_epoch == self._keeper.sheet.epoch:
             self._probed = True
             if any(self.transit.never_sent(low, high, self._opened_seq) for low, high in receipt.ranges):
@@ -390,9 +334,9 @@ class Relay:
                 self.transit.receipted(low, high)
         for short in receipt.need_sheets:
             self._need_sheet(short)
-        for way in self.ways.values():
-            for seq in [seq for seq in way.dues.due_s if seq not in self.transit.alarms]:
-                way.dues.forget(seq)
+        if epoch == self._keeper.sheet.epoch:
+            for way in self.ways.values():
+                way.receipt(receipt, asyncio.get_running_loop().time())
         self._wake()
 
     def _renew(self, epoch: int) -> None:
@@ -412,7 +356,8 @@ class Relay:
         way = self.ways[name]
         way.trip_s = 0.8 * way.trip_s + 0.2 * trip_s if way.trip_s else trip_s
         way.receipt_s = asyncio.get_running_loop().time()
-        self.transit.trip(way.trip_s)
+        if not way.slots:
+            self.transit.trip(way.trip_s)
         self._learnt(receipt.time_ms + trip_s * 500, trip_s * 500)
 
     def _need_sheet(self, short: int) -> None:
@@ -443,31 +388,19 @@ class Relay:
     def _committed(self, entries: Sequence[tuple[int, NewEntry]], done: Commit) -> None:
         self.transit.taken(entries)
         self.transit.freed(done.freed)
+        if any(entry.kind is Kind.ROUNDS for _, entry in entries):
+            self._rounds_came()
         self._wake()
 
     def dated(self) -> None:
         """What had no time has one now: it may be sent."""
         self.transit.all_backlog()
-        self._wake()
+        self._rounds_came()
 
     def health(self) -> dict[str, dict[str, Any]]:
         """Each link as a technician may ask for it. JSON types only."""
         now_s = asyncio.get_running_loop().time()
-        return {
-            way.id: {
-                "up": way.up is True and way.link.state().up is not False,
-                "why": way.link.state().why,
-                "mtu_bytes": way.link.state().mtu_bytes,
-                "window": way.link.window,
-                "on_way": way.on_way,
-                "packets": way.packets,
-                "payload_bytes": way.payload_bytes,
-                "round_trip_ms": round(way.trip_s * 1000, 1),
-                "last_receipt_age_s": None if way.receipt_s is None else round(now_s - way.receipt_s, 1),
-                **way.link.health(),
-            }
-            for way in self.ways.values()
-        }
+        return {way.id: way.health(now_s) for way in self.ways.values()}
 
 
 async def _wait(event: asyncio.Event, until_s: float) -> None:

@@ -103,10 +103,10 @@ class Sealing:
             del self._sent[earlier]
         return way, max(asyncio.get_running_loop().time() - sent_s - receipt.held_ms / 1000, 0.0)
 
-    def unanswered_s(self) -> float:
-        """How long the oldest packet without any answer has been out."""
+    def unanswered_s(self, way: str) -> float:
+        """How long the oldest packet without any answer has been out on a link."""
         now_s = asyncio.get_running_loop().time()
-        return now_s - min((sent_s for sent_s, _ in self._sent.values()), default=now_s)
+        return now_s - min((sent_s for sent_s, by in self._sent.values() if by == way), default=now_s)
 
     def forget(self) -> None:
         """The store has changed: what was sent from the old one is not waited for."""

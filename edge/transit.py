@@ -19,17 +19,22 @@ FIRST_RESEND_S = 10.0
 LONGEST_RESEND_S = 300.0
 ALARM_RESEND_S = 5.0
 LONGEST_ALARM_RESEND_S = 60.0
+ALARM_SLOTS = 1.5  # growth of the pause between repeats of an alarm on a link with slots
+LONGEST_ALARM_SLOTS = 6
 RESEND_TRIPS = 4  # a receipt is overdue after so many of the usual round trips
 
 
 @dataclass(eq=False, slots=True)
 class Flight:
-    """A packet on the way to its receipt; overdue at the monotonic instant `due_s`."""
+    """A packet on the way to its receipt; overdue at the monotonic instant `due_s`. `way`: the link that has it."""
 
     ranges: tuple[Range, ...]
     readings: int
     due_s: float
     rounds: bool
+    way: str = ""
+    counter: int = -1  # of the packet
+    patient: bool = False  # its receipt takes its time: being late says nothing of the others
 
 
 @dataclass(slots=True)
@@ -39,10 +44,16 @@ class AlarmDues:
     due_s: dict[int, float] = field(default_factory=dict)
     tries: dict[int, int] = field(default_factory=dict)
 
-    def said(self, seq: int, now_s: float, trip_s: float) -> None:
+    def said(self, seq: int, now_s: float, trip_s: float, slot_s: float = 0.0) -> None:
+        """`slot_s`: the link takes one packet in so many seconds; the next one repeats what has no receipt yet, later
+        ones leave every other slot and more to the rest."""
         tries = self.tries.get(seq, 0)
         self.tries[seq] = tries + 1
         wait_s = max(ALARM_RESEND_S, RESEND_TRIPS * trip_s) * 1.5 ** min(tries, 10)
+        if slot_s:
+            wait_s = min(slot_s * ALARM_SLOTS ** max(0, tries - 1), LONGEST_ALARM_SLOTS * slot_s) - slot_s / 2
+            self.due_s[seq] = now_s + wait_s
+            return
         self.due_s[seq] = now_s + min(LONGEST_ALARM_RESEND_S, wait_s)
 
     def forget(self, seq: int) -> None:
@@ -100,8 +111,20 @@ class Transit:
             skip.add(low, high)
         return skip
 
-    def rounds_in_flight(self) -> int:
-        return sum(flight.rounds for flight in self.flights)
+    def rounds_in_flight(self, way: str = "") -> int:
+        """Packets of rounds on the way by one link."""
+        return sum(flight.rounds and flight.way == way for flight in self.flights)
+
+    def told(self, way: str) -> RangeSet:
+        """The rounds that left by one link and have no receipt yet."""
+        found = RangeSet()
+        for flight in self.flights:
+            if flight.way == way and flight.rounds:
+                for low, high in flight.ranges:
+                    found.add(low, high)
+        for low, high in self._settled:
+            found.discard(low, high)
+        return found
 
     # -- what happens --------------------------------------------------------------------------------------------
 
@@ -126,9 +149,19 @@ class Transit:
         """A link has come up, or times were learnt: what waits by now is backlog, what comes is live."""
         self.live_mark, self.live_readings, self.backlog = self.last_seq, 0, True
 
-    def off(self, ranges: tuple[Range, ...], readings: int, now_s: float, rounds: bool) -> Flight:
-        """A packet leaves."""
-        flight = Flight(ranges, readings, now_s + self.resend_s, rounds)
+    def off(
+        self,
+        ranges: tuple[Range, ...],
+        readings: int,
+        now_s: float,
+        rounds: bool,
+        way: str = "",
+        counter: int = -1,
+        patience_s: float | None = None,
+    ) -> Flight:
+        """A packet leaves. `patience_s`: when it is overdue; by default when the usual round trip says so."""
+        due_s = now_s + (self.resend_s if patience_s is None else patience_s)
+        flight = Flight(ranges, readings, due_s, rounds, way, counter, patience_s is not None)
         self.flights.append(flight)
         for low, high in ranges:
             self._on_way.add(low, high)
@@ -173,7 +206,7 @@ class Transit:
         late = [flight for flight in self.flights if flight.due_s <= now_s]
         for flight in late:
             self.taken_back(flight)
-        if late and not heard:
+        if any(not flight.patient for flight in late) and not heard:
             self.resend_s = min(LONGEST_RESEND_S, self.resend_s * 2)
         return bool(late)
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from edge import relay
 from edge.contract import Kind
 from edge.errors import StoreBroken
 from edge.keeper import PENDING_MOST
@@ -219,10 +218,7 @@ def test_a_sheet_too_long_for_one_link_goes_by_the_other(tmp_path: Path, narrow_
     world(tmp_path, story, links=2)
 
 
-def test_an_alarm_gets_through_even_where_no_link_can_carry_the_sheet(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(relay, "NARROW_BYTES", 70)  # the long form of packets, which a province opens from nothing
+def test_an_alarm_gets_through_even_where_no_link_can_carry_the_sheet(tmp_path: Path) -> None:
 
     async def story(network: Network, gateway: Gateway) -> None:
         network.links[0].mtu_bytes = 80

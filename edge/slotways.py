@@ -1,0 +1,349 @@
+"""A way that takes one packet in so many seconds: a Beidou card's 77 bytes a minute. What goes into the slot?
+
+Each packet is chosen and packed when its slot has come. Alarms first. Rounds and the sheet go by it only while no wide
+link is up; status and account wait for a wide link. Rounds go newest first, and the room that is left in a packet
+holds rounds that went before and have no receipt yet: a lost message is made good by the next one, long before its
+receipt is missed. What does not fit one packet goes in pieces (`edge.parcel`).
+
+The province answers this way once in a dozen packets, so patience here is RECEIPT_SLOTS slots; but a receipt names the
+packets that have not arrived, and those go again at once.
+
+What slots can carry is measured: bytes a reading on this way against bytes a second of its slots.
+    full       every round fits: all rounds, newest first
+    live       rounds fit as they come in, but not what has piled up: summaries of that by turns
+    summaries  not even these: "where we are now" each NOW_EVERY_S, else summaries, newest first
+The full record follows on a wide link.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+from edge.contract import Kind, Link, Sent
+from edge.errors import DoesNotFit
+from edge.packing import Packed, Window
+from edge.parcel import REORDER_S, Parcel
+from edge.plan import Send, SlotQueue, Wait, What, next_in_slot
+from edge.ranges import RangeSet
+from edge.slotpack import MOST_ROWS, Rows, pack_rows
+from edge.summaries import pack_summary
+from edge.transit import Flight
+from edge.ways import SHEETS, Cargo, Shared, Way, Work
+from edge.wire.packet import FRAGMENT_HEAD_BYTES, Receipt, cut
+from edge.wire.seal import MAX_BODY_BYTES
+
+RECEIPT_SLOTS = 30  # the province answers each dozen packets, and an answer may be lost: twice that, and some
+NOW_EVERY_S = 600.0
+DRAIN_MOST_S = 12 * 3600.0  # what has piled up goes as it is if that takes no longer
+USABLE_SHARE = 0.85  # of the slots' bytes: 5 % of messages are lost, some are alarms
+FIRST_BYTES_A_READING = 0.8
+SMOOTHING = 0.2
+MOST_AGAIN = 32  # rounds looked at to fill a packet with
+MOST_PIECES = 8  # of a parcel of rounds: it is complete at the province after so many slots, the newest with it
+MOST_PARCELS = 8
+MOST_WINDOWS_TOLD = 20_000
+ALARMS_A_PACKET = 5  # about, of 77 bytes
+FULL, LIVE, SUMMARIES = "full", "live", "summaries"
+
+
+@dataclass(slots=True)
+class Told:
+    """Windows whose summary is on the way in one packet."""
+
+    windows: tuple[Window, ...]
+    sent_s: float
+
+
+@dataclass(slots=True)
+class SlotState:
+    """What is on the way here and what has been told. Nothing of it outlives the process or the store."""
+
+    parcels: list[Parcel] = field(default_factory=list)
+    summaries: dict[int, Told] = field(default_factory=dict)  # by packet counter
+    told: set[Window] = field(default_factory=set)
+    served_s: dict[int, float] = field(default_factory=dict)  # group -> when it went last
+    fitted: dict[int, int] = field(default_factory=dict)  # group -> rounds that fitted last
+    rounds_wait: bool = True
+    summaries_wait: bool = True
+    summary_turn: bool = False
+    newest_s: float = -inf
+
+
+class SlotWay(Way):
+    """A way with slots."""
+
+    slots = True
+
+    def __init__(self, name: str, link: Link, batch_s: float, shared: Shared) -> None:
+        super().__init__(name, link, batch_s, shared)
+        self.slot = SlotState()
+        self.bytes_a_reading = FIRST_BYTES_A_READING
+
+    # -- how it stands -------------------------------------------------------------------------------------------
+
+    @property
+    def long(self) -> bool:
+        """A province that does not know our epoch yet can not open the short form."""
+        return self.shared.transit.sheet_unsettled() and not self.shared.known
+
+    @property
+    def slot_s(self) -> float:
+        return self.link.state().slot_s
+
+    @property
+    def patience_s(self) -> float:
+        return RECEIPT_SLOTS * self.slot_s
+
+    @property
+    def unsigned_s(self) -> float:
+        return self.patience_s
+
+    @property
+    def wide(self) -> bool:
+        """Whether a wide link is up, which carries all but alarms."""
+        return any(way.usable for way in self.shared.ways.values() if not way.slots)
+
+    @property
+    def mode(self) -> str:
+        """full, live or summaries: see above."""
+        sheet = self.shared.sheet
+        if sheet is None:
+            return FULL
+        readings_a_second = sum(len(group.points) * 1000 / group.every_ms for group in sheet.groups)
+        room = USABLE_SHARE * max(1, self.room_bytes) / max(1.0, self.slot_s)
+        spare = room - readings_a_second * self.bytes_a_reading
+        if spare < 0:
+            return SUMMARIES
+        return FULL if self.shared.held_readings * self.bytes_a_reading <= spare * DRAIN_MOST_S else LIVE
+
+    def reset(self) -> None:
+        super().reset()
+        self.slot = SlotState()
+
+    def rounds_came(self) -> None:
+        """Rounds were committed, or wait again."""
+        self.slot.rounds_wait = self.slot.summaries_wait = True
+
+    def wide_is_back(self) -> None:
+        """What was begun in pieces and is not all out goes by the wide link, whole."""
+        for parcel in [parcel for parcel in self.slot.parcels if parcel.unsent()]:
+            self._forget(parcel)
+
+    # -- what is next --------------------------------------------------------------------------------------------
+
+    def next(self, now_s: float) -> Send | Wait:
+        self._sweep(now_s)
+        transit, slot, mode = self.shared.transit, self.slot, self.mode
+        alarm_due_s = transit.next_alarm_s(self.dues)
+        room = len(slot.parcels) < MOST_PARCELS
+        queue = SlotQueue(
+            alarms=alarm_due_s <= now_s,
+            alarm_due_s=alarm_due_s,
+            test=self.test is not None and self.test.counter is None,
+            wide=self.wide and not any(parcel.packed.kind is Kind.ALARM for parcel in slot.parcels),
+            sheet=room and transit.waiting(SHEETS) is not None,
+            piece_due_s=min((parcel.due_s() for parcel in slot.parcels), default=inf),
+            rounds=room and slot.rounds_wait and mode != SUMMARIES,
+            summaries=room and slot.summaries_wait and mode != FULL,
+            newest_due_s=slot.newest_s + NOW_EVERY_S if mode == SUMMARIES and room and slot.rounds_wait else inf,
+            summary_turn=slot.summary_turn,
+        )
+        return next_in_slot(self.link_now(), queue, now_s)
+
+    def work(self, what: What, now_s: float) -> Work:
+        transit, packer, room_bytes = self.shared.transit, self.shared.packer, self.room_bytes
+        if what is What.PIECE:
+            return lambda _outbox: Packed(Kind.FRAGMENT, b"", None, (), 0)
+        if what is What.ALARMS:
+            due = self._due_alarms = transit.due_alarms(self.dues, now_s)
+            alone = transit.sheet_unsettled()
+            return lambda outbox: packer.alarms(outbox, due, alone, room_bytes, pieces=True)
+        if what is What.SHEET:
+            seq = transit.waiting(SHEETS) or 0
+            return lambda outbox: packer.small(outbox, seq, MAX_BODY_BYTES)
+        if what in (What.LIVE, What.NEWEST):
+            rows = self._rows(what)
+            return lambda outbox: pack_rows(packer, outbox, rows, room_bytes)
+        if what is What.SUMMARY and self.shared.sheet is not None:
+            row, sheet, told = self.shared.sheet_row, self.shared.sheet, frozenset(self.slot.told)
+            return lambda outbox: pack_summary(outbox, row, sheet, told, room_bytes)
+        return super().work(what, now_s)
+
+    def _rows(self, what: What) -> Rows:
+        """Which rounds may go now."""
+        transit, slot = self.shared.transit, self.slot
+        return Rows(
+            transit.skip(),
+            transit.live_mark + 1 if self.mode == LIVE else 1,
+            transit.last_seq,
+            newest_of(transit.told(self.id), MOST_AGAIN),
+            dict(slot.served_s),
+            dict(slot.fitted),
+            MOST_PIECES * (self.room_bytes - FRAGMENT_HEAD_BYTES),
+            1 if what is What.NEWEST else MOST_ROWS,
+        )
+
+    def nothing(self, what: What, now_s: float) -> None:
+        if what in (What.LIVE, What.NEWEST):
+            self.slot.rounds_wait = False
+        elif what is What.SUMMARY:
+            self.slot.summaries_wait = self.slot.summary_turn = False
+        else:
+            super().nothing(what, now_s)
+
+    def does_not_fit(self, what: What, unfit: DoesNotFit, now_s: float) -> None:
+        if what in (What.SUMMARY, What.LIVE, What.NEWEST):
+            self.nothing(what, now_s)
+        else:
+            super().does_not_fit(what, unfit, now_s)
+
+    # -- what leaves ---------------------------------------------------------------------------------------------
+
+    def take_off(self, packed: Packed, what: What, counter: int, now_s: float) -> Cargo | None:
+        slot = self.slot
+        if what is What.PIECE:
+            return self._piece(self._next_parcel(), counter, now_s)
+        if packed.kind is Kind.ROUNDS:
+            self._note(packed, what, now_s)
+        elif packed.kind is Kind.SUMMARY:
+            slot.told.update(packed.windows)
+            slot.summary_turn = False
+            if not packed.body:
+                return None
+        if len(packed.body) > self.room_bytes:
+            return self._begin(packed, counter, now_s)
+        if packed.kind is Kind.SUMMARY:
+            slot.summaries[counter] = Told(packed.windows, now_s)
+            return Cargo(packed.sheet, packed.body, packed, counter=counter)
+        if packed.kind in (Kind.ROUNDS, Kind.SHEET):
+            flight = self._off(packed, counter, now_s)
+            return Cargo(packed.sheet, packed.body, packed, flight)
+        return super().take_off(packed, what, counter, now_s)
+
+    def _note(self, packed: Packed, what: What, now_s: float) -> None:
+        """What is learnt from packing rounds."""
+        slot = self.slot
+        slot.served_s[packed.group] = now_s
+        slot.fitted[packed.group] = packed.rows
+        slot.summary_turn = True
+        if what is What.NEWEST:
+            slot.newest_s = now_s
+        share = len(packed.body) / max(1, packed.readings)
+        self.bytes_a_reading += SMOOTHING * (share - self.bytes_a_reading)
+
+    def _off(self, packed: Packed, counter: int, now_s: float) -> Flight:
+        transit = self.shared.transit
+        for low, high in packed.ranges:
+            transit.sent.add(low, high)
+        fresh = packed.fresh or packed.ranges
+        return transit.off(fresh, 0, now_s, packed.kind is Kind.ROUNDS, self.id, counter, self.patience_s)
+
+    def _begin(self, packed: Packed, counter: int, now_s: float) -> Cargo:
+        """A body that goes in pieces: the first of them."""
+        parcel = Parcel(packed, cut(packed.sheet, packed.body, self.room_bytes - FRAGMENT_HEAD_BYTES), self.patience_s)
+        if packed.kind is Kind.ALARM:
+            self._alarms_leave(packed, now_s)
+            for seq in range(packed.ranges[0][0], packed.ranges[-1][1] + 1):
+                self.dues.due_s[seq] = now_s + (len(parcel.pieces) + 2) * self.slot_s
+        elif packed.ranges:
+            parcel.flight = self._off(packed, -1, now_s)
+        self.slot.parcels.append(parcel)
+        return self._piece(parcel, counter, now_s)
+
+    def _piece(self, parcel: Parcel, counter: int, now_s: float) -> Cargo:
+        which, body = parcel.take(counter, now_s)
+        if parcel.flight is not None:
+            parcel.flight.due_s = now_s + self.patience_s
+        return Cargo(None, body, piece=(parcel, which))
+
+    def _next_parcel(self) -> Parcel:
+        return min(self.slot.parcels, key=lambda parcel: (parcel.packed.kind is not Kind.ALARM, parcel.due_s()))
+
+    def handed(self, cargo: Cargo, sent: Sent, now_s: float) -> None:
+        super().handed(cargo, sent, now_s)
+        if sent is not Sent.NOT_SENT:
+            return
+        if cargo.piece is not None:
+            parcel, which = cargo.piece
+            parcel.not_sent(which)
+        elif cargo.counter is not None:
+            self._not_told(cargo.counter)
+        self.rounds_came()
+
+    # -- what comes back -----------------------------------------------------------------------------------------
+
+    def receipt(self, receipt: Receipt, now_s: float) -> None:
+        super().receipt(receipt, now_s)
+        transit = self.shared.transit
+        for flight in [flight for flight in transit.flights if flight.way == self.id and flight.counter >= 0]:
+            sent_s = flight.due_s - self.patience_s
+            if receipt.missing(flight.counter) and now_s - sent_s > REORDER_S:
+                transit.taken_back(flight)
+                self.rounds_came()
+        for counter, told in list(self.slot.summaries.items()):
+            missing = receipt.missing(counter)
+            if missing is False:
+                del self.slot.summaries[counter]
+            elif missing and now_s - told.sent_s > REORDER_S:
+                self._not_told(counter)
+        for parcel in self.slot.parcels:
+            parcel.receipt(receipt, now_s)
+
+    def _sweep(self, now_s: float) -> None:
+        """Lets go of parcels that are over, and of what nobody has answered."""
+        slot, transit = self.slot, self.shared.transit
+        for counter, told in list(slot.summaries.items()):
+            if now_s - told.sent_s > self.patience_s:
+                self._not_told(counter)
+        for parcel in list(slot.parcels):
+            if parcel.flight is not None:
+                over = parcel.flight not in transit.flights
+            elif parcel.packed.kind is Kind.ALARM:
+                over = parcel.done or not any(low in transit.alarms for low, _ in parcel.packed.ranges)
+            else:
+                over = parcel.done
+            if over:
+                slot.parcels.remove(parcel)
+        if len(slot.told) > MOST_WINDOWS_TOLD:
+            slot.told.clear()
+
+    def _not_told(self, counter: int) -> None:
+        told = self.slot.summaries.pop(counter, None)
+        if told is not None:
+            self.slot.told.difference_update(told.windows)
+            self.slot.summaries_wait = True
+
+    def _forget(self, parcel: Parcel) -> None:
+        self.slot.parcels.remove(parcel)
+        self.slot.told.difference_update(parcel.packed.windows)
+        if parcel.flight is not None:
+            self.shared.transit.taken_back(parcel.flight)
+
+    def health(self, now_s: float) -> dict[str, Any]:
+        return {**super().health(now_s), "queue": self._queue()}
+
+    def _queue(self) -> dict[str, Any]:
+        """What waits here, in messages and minutes."""
+        transit, room_bytes = self.shared.transit, max(1, self.room_bytes)
+        readings = 0 if self.wide else self.shared.held_readings
+        pieces = sum(not piece.arrived for parcel in self.slot.parcels for piece in parcel.pieces)
+        alarms = len(transit.alarms)
+        messages = -(-alarms // ALARMS_A_PACKET) + pieces
+        mode = "alarms only" if self.wide else self.mode
+        if mode == FULL:
+            messages += math.ceil(readings * self.bytes_a_reading / room_bytes)
+        minutes = math.ceil(messages * self.slot_s / 60)
+        return {"mode": mode, "alarms": alarms, "readings": readings, "messages": messages, "minutes": minutes}
+
+
+def newest_of(ranges: RangeSet, most: int) -> list[int]:
+    """The highest `most` numbers of a set, highest first."""
+    found: list[int] = []
+    for low, high in reversed(list(ranges)):
+        found += range(high, max(low, high - (most - len(found)) + 1) - 1, -1)
+        if len(found) >= most:
+            break
+    return found
