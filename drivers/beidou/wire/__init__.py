@@ -10,12 +10,9 @@ from __future__ import annotations
 
 from drivers.beidou.wire.build import build
 from drivers.beidou.wire.build_report import build_report
+from drivers.beidou.wire.levels import BDS3_BITS_UNKNOWN, LEVEL_BITS, MIXED_MARK, URGENT_BITS, mixed_bytes
 from drivers.beidou.wire.stream import Stream
 from drivers.beidou.wire.values import (
-    BDS3_BITS_UNKNOWN,
-    LEVEL_BITS,
-    MIXED_MARK,
-    URGENT_BITS,
     Ack,
     Beam,
     Beams,
@@ -50,7 +47,6 @@ from drivers.beidou.wire.values import (
     SetReport,
     UtcTime,
     Version,
-    mixed_bytes,
 )
 
 __all__ = [

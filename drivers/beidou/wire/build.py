@@ -10,8 +10,8 @@ from typing import Final
 
 from drivers.beidou.wire.content import to_digits
 from drivers.beidou.wire.fields import angle_text, plain, xor
+from drivers.beidou.wire.levels import MIXED_MARK
 from drivers.beidou.wire.values import (
-    MIXED_MARK,
     Command,
     Dialect,
     Form,
@@ -100,10 +100,9 @@ def _set_report(command: SetReport) -> bytes:
 def _send(send: Send) -> bytes:
     if send.dialect is Dialect.BINARY40:
         return _txsq(send)
-    if send.form is Form.TEXT:
-        content = send.content
-    else:
-        content = to_digits(send.form, send.content, send.bits).encode("ascii")
+    content = send.content
+    if send.form is not Form.TEXT:
+        content = to_digits(send.form, content, send.bits).encode("ascii")
     to = card_text(send.to)
     if send.dialect is Dialect.TEXT21:
         number = {Form.TEXT: "0", Form.CODE: "1"}.get(send.form, "2")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 from drivers.beidou.wire.fields import Unreadable
-from drivers.beidou.wire.values import MIXED_MARK, POSITION_MARK, Form
+from drivers.beidou.wire.levels import MIXED_MARK, POSITION_MARK
+from drivers.beidou.wire.values import Form
 
 _DIGITS = re.compile(rb"[0-9A-Fa-f]*")
 
