@@ -10,6 +10,7 @@ VERBS = {
     "demo": ("sim.demo:command", "A tailings pond, guarded through a cut network and a killed daemon"),
     "modbus": ("sim.modbus:command", "Modbus slaves that play recorded series, on a PTY or TCP, with faults"),
     "lines": ("sim.lines:command", "An instrument that prints lines, on a PTY, with faults"),
+    "beidou": ("sim.beidou.cli:command", "Beidou terminals on PTYs and the satellite between them, with faults"),
     "ground": ("sim.ground:command", "The province: opens packets, stores readings, returns receipts"),
 }
 

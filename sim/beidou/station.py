@@ -43,6 +43,7 @@ REFUSED_AGAIN_S = 10.0  # no signal, no reason given: beams come back within ten
 STOPPED_AGAIN_S = 60.0  # inhibited, silence ordered, no battery: a person has to see to it
 STOPPED = (Outcome.SUPPRESSED, Outcome.SILENT, Outcome.LOW_BATTERY, Outcome.NO_PERMISSION)
 HOLD_S = 60.0  # a receipt's time is used by gateways: an older one is dropped, the next says more
+QUIET_S = 0.25  # longer than a pause inside a frame: what came before it is decided
 FIRST_BYTES = range(0x40, 0x60)  # of packets; outside of all that vendors use
 ORDER = (Dialect.BDS3, Dialect.TEXT21, Dialect.BINARY40)  # a dual terminal answers the first
 
@@ -70,6 +71,7 @@ class Station:
         self._desk = desk
         self._say = say
         self._stream = Stream()
+        self._fed_s = -math.inf
         self._dialect: Dialect | None = None
         self._asked = 0
         self._ask_s = -math.inf
@@ -82,11 +84,14 @@ class Station:
 
     def feed(self, data: bytes, now_s: float, now_ms: int) -> None:
         """Bytes from the terminal."""
+        self._flush(now_s, now_ms)
+        self._fed_s = now_s
         for heard in self._stream.feed(data):
             self._hear(heard, now_s, now_ms)
 
     def step(self, now_s: float, now_ms: int) -> bytes:
         """What to say to the terminal now."""
+        self._flush(now_s, now_ms)
         self._check_lost(now_s)
         said = b""
         if now_s >= self._ask_s:
@@ -102,11 +107,18 @@ class Station:
     def wake_s(self, now_s: float) -> float:
         """When `step` is to be called again at the latest; that the desk has something to say is not known here."""
         wake_s = self._ask_s
+        if self._stream.held_bytes:
+            wake_s = min(wake_s, self._fed_s + QUIET_S)
         if self._waiting is not None:
             wake_s = min(wake_s, self._waiting.sent_s + FEEDBACK_S)
         elif self._free_s > now_s:
             wake_s = min(wake_s, self._free_s)
         return wake_s
+
+    def _flush(self, now_s: float, now_ms: int) -> None:
+        if self._stream.held_bytes and now_s >= self._fed_s + QUIET_S:
+            for heard in self._stream.flush():
+                self._hear(heard, now_s, now_ms)
 
     # -- hearing -------------------------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ BURST_AFTER_S = (0.3, 1.5)  # from a request to the burst
 FEEDBACK_AFTER_S = (0.1, 0.5)  # from the burst, or from a refused request, to the FKI
 FIX_AFTER_S = 2.0  # from a burst that asks for a fix to its answer
 TWICE_AFTER_S = 1.0  # between an FKI and its repetition
-QUIET_S = 1.0  # half a command that is not continued for so long is forgotten
+QUIET_S = 0.25  # longer than a pause inside a command: what came before it is decided
 OUT_BYTES = 65_536  # kept for a caller who does not fetch them; what comes then is dropped
 CUT_BYTES = 20  # of a line that a reset cuts off
 BANNER = b"\x00\xff RDSS terminal (simulated) starting\r\n"
@@ -62,7 +62,7 @@ class Terminal:
 
     To be set: `card` (None: pulled out), `sky`, `trouble`, `inhibited` (by the system), `silenced` (radio silence),
     `low_battery`, `battery_percent`, `muted` (its serial line is dead), `tells_wait` (an FKI Y carries the wait too),
-    `wait_error_s` (the waits it names are so much too short).
+    `wait_error_s` (the waits it names are so much too short). Raises ValueError for a card its dialect cannot name.
     """
 
     def __init__(
@@ -76,6 +76,8 @@ class Terminal:
         utc_ms_at_0: int = UTC_MS_AT_0,
         dual: bool = False,
     ) -> None:
+        if dialect is Dialect.BINARY40 and card is not None and card.address >= voice.BITS_21:
+            raise ValueError(f"card {card.address} is too large for the 4.0 dialect (below {voice.BITS_21})")
         self.dialect = dialect
         self.card = card
         self.baud = baud

@@ -32,12 +32,14 @@ class Tty:
         except OSError as error:
             raise PortLost(path, f"cannot be opened ({error.strerror}): is the terminal plugged in?") from error
         try:
-            fcntl.ioctl(self._fd, termios.TIOCEXCL)
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as pyserial does it: two readers would share bytes
             tty.setraw(self._fd)
             set_baud(self._fd, baud)
+            termios.tcflush(self._fd, termios.TCIOFLUSH)
         except (OSError, termios.error) as error:
             os.close(self._fd)
-            raise PortLost(path, f"is not a serial line, or cannot do {baud} baud ({error})") from error
+            why = f"is in use, is no serial line, or cannot do {baud} baud ({error})"
+            raise PortLost(path, why) from error
 
     async def read(self) -> bytes:
         loop = asyncio.get_running_loop()

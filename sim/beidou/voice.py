@@ -12,6 +12,7 @@ from sim.beidou.card import Card
 from sim.beidou.traffic import Message
 
 DAY_MS = 86_400_000
+BITS_21 = 0x1FFFFF  # all that a 4.0 terminal knows of a card's number
 MARK_BITS = 8  # A4 in front of mixed content
 TEXT_BITS = {Dialect.BDS3: 16, Dialect.TEXT21: 14, Dialect.BINARY40: 14}  # a character of two GBK bytes
 
@@ -110,8 +111,8 @@ def _gnss(what: str, sky: Sky, now_s: float) -> wire.Report:
         return wire.UtcTime(utc_ms if sky.has_fix else None, what)
     lat_deg, lon_deg = (sky.lat_deg, sky.lon_deg) if sky.has_fix else (None, None)
     if what == "GGA":
-        return wire.Position(what, sky.has_fix, lat_deg, lon_deg, sky.height_m, 12 if sky.has_fix else 0, 0.9)
-    return wire.Position(what, sky.has_fix, lat_deg, lon_deg, utc_ms=utc_ms if what == "RMC" else None)
+        return wire.Position(what, sky.has_fix, lat_deg, lon_deg, sky.height_m, 12 if sky.has_fix else 0, 0.9, utc_ms)
+    return wire.Position(what, sky.has_fix, lat_deg, lon_deg, utc_ms=utc_ms)
 
 
 def _bit_limit(sky: Sky, card: Card, battery_percent: int) -> wire.BitLimit:
@@ -151,8 +152,9 @@ def received(sky: Sky, message: Message) -> bytes:
     stored = message.stored is not None
     at = sent_at if dialect is Dialect.BDS3 else sent_at[:2] if stored or dialect is Dialect.BINARY40 else None
     bits = content_bits(dialect, message.form, message.content)
+    sender = message.sender & BITS_21 if dialect is Dialect.BINARY40 else message.sender
     return wire.build_report(
-        wire.Message(dialect, message.sender, message.to, message.form, message.content, stored, at, bits=bits)
+        wire.Message(dialect, sender, message.to, message.form, message.content, stored, at, bits=bits)
     )
 
 
