@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from edge.answers import Answers
+from edge.clock import Clock
 from edge.contract import Level
+from edge.errors import FengsuiError
+from edge.intake import Intake
 from edge.site_sheet import longest_sheet
+from sim.virtual import run
 from tests.config_sites import (
     DRIVERS,
     GOOD,
@@ -21,6 +29,7 @@ from tests.config_sites import (
     load_text,
     problems_of,
 )
+from tests.test_intake import START_MS, Polled
 
 POINT = '\n[[link.point]]\nid = "extra"\nunit = ""\nstep = 1\n'
 
@@ -143,3 +152,26 @@ def test_a_link_of_an_unknown_driver_is_one_mistake(tmp_path: Path) -> None:
 def test_a_drivers_own_check_of_a_link_with_a_port(tmp_path: Path) -> None:
     drivers = {**DRIVERS, "radio": replace(RADIO, check_link=lambda link: [f"card {link.province} is not ours"])}
     assert problems_of(tmp_path, WATCHED, drivers) == ['link[1] "narrow": card 7 is not ours']
+
+
+@pytest.mark.parametrize(
+    ("what", "found"),
+    [("narrow", {"radio.signal", "radio.card"}), ("radio.card", {"radio.card"}), ("piezo", {"depth", "temp"})],
+)
+def test_a_technician_asks_a_link_like_a_device(what: str, found: set[str], tmp_path: Path) -> None:
+    site = load_text(tmp_path, WATCHED)
+    sensors = {name: Polled(lambda _now_s: 1.0) for name in ("piezo", "radar", "narrow")}
+
+    async def asked() -> list[dict[str, Any]]:
+        clock = Clock(lambda: START_MS, asyncio.get_running_loop().time, lambda: False, 1)
+        ports = {name: name for name in sensors}
+        intake = Intake(site.groups, sensors, ports, clock, lambda *_: None, lambda _: None, lambda *_: None)
+        points = {point.id: point for point in site.points}
+        answers = cast(Answers, SimpleNamespace(intake=intake, _points=points))
+        with pytest.raises(FengsuiError, match="neither a point nor a device; devices: piezo, radar, narrow"):
+            await Answers._ask_read(answers, {"what": "main"})
+        return await Answers._ask_read(answers, {"what": what})
+
+    shown = run(asked())
+    assert {point["id"] for point in shown} == found
+    assert {point["quality"] for point in shown} == {"good"}
