@@ -16,7 +16,6 @@ wrong with it. Pure, save that it changes the models.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from sim.beidou.card import Card
 from sim.beidou.satellite import Air
@@ -63,15 +62,10 @@ class Control:
 
     def _terminal(self, name: str, what: str, rest: list[str], now_s: float) -> str:
         terminal = self._air.terminals[name]
-        bare: dict[str, Callable[[], str]] = {
-            "reset": lambda: _done(terminal.reset(now_s)),
-            "clear": lambda: _done(terminal.trouble.clear()),
-            "counts": lambda: _counts(terminal),
-        }
-        if what in bare:
+        if what in ("reset", "clear", "counts"):
             if rest:
                 raise ValueError(rest)
-            return bare[what]()
+            return self._bare(terminal, what, now_s)
         if what == "fault":
             kind, chance = rest
             if kind not in CHANCES:
@@ -91,16 +85,21 @@ class Control:
             setattr(terminal, FLAGS[what], ON[word])
         return "ok"
 
+    def _bare(self, terminal: Terminal, what: str, now_s: float) -> str:
+        if what == "reset":
+            terminal.reset(now_s)
+        elif what == "clear":
+            terminal.trouble.clear()
+        else:
+            return _counts(terminal)
+        return "ok"
+
     def _move_card(self, name: str, put_in: bool) -> None:
         terminal = self._air.terminals[name]
         if put_in and terminal.card is None:
             terminal.card = self._cards_out.pop(name, None)
         elif not put_in and terminal.card is not None:
             self._cards_out[name], terminal.card = terminal.card, None
-
-
-def _done(_nothing: None) -> str:
-    return "ok"
 
 
 def _chance(number: float) -> float:

@@ -1,0 +1,359 @@
+"""The simulated terminal, its card and the satellite are honest: period and level enforced, losses as said."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass
+
+import pytest
+
+from drivers.beidou import wire
+from drivers.beidou.wire import Dialect, Feedback, Outcome, Stream
+from edge.errors import PortLost
+from sim.beidou.card import Card, commanding
+from sim.beidou.port import Plugs
+from sim.beidou.satellite import Air, Satellite
+from sim.beidou.terminal import BANNER, Terminal
+from sim.beidou.traffic import Message
+from sim.beidou.trouble import Trouble
+from sim.beidou.uart import as_heard
+from sim.virtual import run
+
+SITE, PROVINCE = 1207733, 1595001
+PACKET = bytes(range(0x40, 0x5A))
+ALL = pytest.mark.parametrize("dialect", list(Dialect))
+
+
+class Host:
+    """One terminal and another card's in the air, stepped from instant to instant; keeps what the terminal says."""
+
+    def __init__(
+        self, dialect: Dialect, card: Card | None = None, trouble: Trouble | None = None, **sky: float
+    ) -> None:
+        self.now_s = 0.0
+        self.satellite = Satellite(5, **({"loss": 0.0, "duplicate": 0.0, "reorder": 0.0} | sky))  # type: ignore[arg-type]
+        self.card = card or Card(SITE)
+        self.terminal = Terminal(dialect, self.card, reports={}, trouble=trouble)
+        self.far = Terminal(Dialect.TEXT21, commanding(PROVINCE), reports={})
+        self.air = Air(self.satellite, {"site": self.terminal, "province": self.far})
+        self.heard: list[tuple[float, wire.Heard]] = []
+        self.far_heard: list[wire.Heard] = []
+        self._streams = (Stream(), Stream())
+
+    def say(self, command: wire.Command) -> None:
+        self.terminal.feed(wire.build(command), self.now_s)
+
+    def send(self, packet: bytes = PACKET) -> None:
+        self.say(wire.Send(self.terminal.dialect, PROVINCE, packet, own=SITE))
+
+    def run(self, seconds: float) -> None:
+        end_s = self.now_s + seconds
+        while True:
+            self.air.advance(self.now_s)
+            self.heard += [(self.now_s, heard) for heard in self._streams[0].feed(self.terminal.out())]
+            self.far_heard += self._streams[1].feed(self.far.out())
+            wake_s = self.air.wake_s()
+            if wake_s > end_s:
+                break
+            self.now_s = max(wake_s, self.now_s)
+        self.now_s = end_s
+
+    def feedback(self) -> list[Feedback]:
+        """What has come since the last call."""
+        found = [heard for _, heard in self.heard if isinstance(heard, Feedback)]
+        self.heard.clear()
+        return found
+
+
+@ALL
+def test_a_packet_goes_from_terminal_to_terminal_and_back(dialect: Dialect) -> None:
+    host = Host(dialect)
+    host.say(wire.QueryCard(dialect))
+    host.send()
+    host.run(10)
+    (card,) = [heard for _, heard in host.heard if isinstance(heard, wire.Card)]
+    assert (card.address, card.period_s, card.level) == (SITE, 60, 3)
+    assert [f.outcome for f in host.feedback()] == [Outcome.SENT]
+    (up,) = host.far_heard
+    assert isinstance(up, wire.Message)
+    assert (up.sender, up.content, up.form) == (SITE, PACKET, wire.Form.MIXED)
+    host.far.feed(wire.build(wire.Send(Dialect.TEXT21, SITE, PACKET[::-1])), host.now_s)
+    host.run(10)
+    ((_, down),) = host.heard
+    assert isinstance(down, wire.Message)
+    assert (down.sender, down.content) == (PROVINCE, PACKET[::-1])
+
+
+@ALL
+def test_a_second_request_within_the_period_is_refused_with_its_wait_and_counted(dialect: Dialect) -> None:
+    host = Host(dialect)
+    host.send()
+    host.run(0)
+    host.send()  # while the first is not yet out
+    host.run(20)
+    host.send()
+    host.run(5)
+    outcomes = [(f.outcome, f.wait_s) for f in host.feedback()]
+    assert (Outcome.SENT, None) in outcomes
+    assert (Outcome.TOO_EARLY, 60) in outcomes
+    (wait_s,) = [wait for outcome, wait in outcomes if outcome is Outcome.TOO_EARLY and wait != 60]
+    assert wait_s is not None
+    assert 40 <= wait_s <= 42
+    assert (host.terminal.over_rate, len(host.terminal.radiated)) == (2, 1)
+    host.run(host.card.wait_s(host.now_s))
+    host.send()
+    host.run(3)
+    assert [f.outcome for f in host.feedback()] == [Outcome.SENT]
+    assert host.terminal.over_rate == 2
+
+
+@ALL
+@pytest.mark.parametrize(("level", "room_bytes"), [(1, 12), (2, 50), (3, 77), (4, 105)])
+def test_content_longer_than_the_card_s_level_is_refused(dialect: Dialect, level: int, room_bytes: int) -> None:
+    bits = wire.LEVEL_BITS[level, False] if dialect is Dialect.BDS3 else None  # has no table of its own
+    host = Host(dialect, Card(SITE, level=level, bits=bits))
+    host.send(bytes(range(65, 65 + room_bytes + 1)))
+    host.run(3)
+    assert [(f.outcome, f.wait_s) for f in host.feedback()] == [(Outcome.REFUSED, None)]
+    host.send(bytes(range(65, 65 + room_bytes)))
+    host.run(3)
+    assert [f.outcome for f in host.feedback()] == [Outcome.SENT]
+    assert host.terminal.over_rate == 0
+
+
+STATES = {
+    "inhibited": (Outcome.SUPPRESSED, Outcome.SUPPRESSED, Outcome.SUPPRESSED),
+    "silenced": (Outcome.SILENT, Outcome.SILENT, Outcome.SUPPRESSED),
+    "low_battery": (Outcome.REFUSED, Outcome.LOW_BATTERY, Outcome.LOW_BATTERY),
+}
+
+
+@ALL
+@pytest.mark.parametrize("state", list(STATES))
+def test_a_terminal_that_may_not_send_says_so_as_its_dialect_can(dialect: Dialect, state: str) -> None:
+    host = Host(dialect)
+    setattr(host.terminal, state, True)
+    host.send()
+    host.run(3)
+    assert [f.outcome for f in host.feedback()] == [STATES[state][list(Dialect).index(dialect)]]
+    assert host.terminal.radiated == []
+    setattr(host.terminal, state, False)
+    host.send()
+    host.run(3)
+    assert [f.outcome for f in host.feedback()] == [Outcome.SENT]
+
+
+@ALL
+@pytest.mark.parametrize("missing", ["card", "beam"])
+def test_without_a_card_or_a_beam_nothing_goes_and_nothing_comes(dialect: Dialect, missing: str) -> None:
+    host = Host(dialect)
+    host.terminal.card = None if missing == "card" else host.card
+    host.terminal.sky.shaded = missing == "beam"
+    host.send()
+    host.far.feed(wire.build(wire.Send(Dialect.TEXT21, SITE, PACKET)), host.now_s)
+    host.run(20)
+    assert len(host.far.radiated) == 1
+    assert host.terminal.radiated == []
+    ((_, feedback),) = host.heard
+    assert isinstance(feedback, Feedback)
+    assert feedback.outcome in (Outcome.NO_CARD if missing == "card" else Outcome.NO_SIGNAL, Outcome.REFUSED)
+
+
+def test_the_card_keeps_its_period_through_a_reset_and_into_another_terminal() -> None:
+    host = Host(Dialect.TEXT21)
+    host.say(wire.SetReport("BSI", 5))
+    host.send()
+    host.run(10)
+    host.terminal.reset(host.now_s)
+    host.run(2)
+    host.heard.clear()
+    host.run(20)
+    assert not any(isinstance(heard, wire.Beams) for _, heard in host.heard)  # forgotten
+    assert any(isinstance(heard, wire.Noise) and BANNER.strip() in heard.raw for _, heard in host.heard)
+    other = Terminal(Dialect.BDS3, host.card, reports={})
+    other.feed(wire.build(wire.Send(Dialect.BDS3, PROVINCE, PACKET)), host.now_s)
+    assert (host.terminal.over_rate, other.over_rate) == (0, 1)
+
+
+@pytest.mark.parametrize(("kind", "feedbacks", "radiated"), [("no_feedback", 0, 1), ("twice", 2, 1), ("lies", 1, 0)])
+def test_troubles_befall_a_request(kind: str, feedbacks: int, radiated: int) -> None:
+    host = Host(Dialect.BDS3, trouble=Trouble(**{kind: 1.0}))  # type: ignore[arg-type]
+    host.send()
+    host.run(60)
+    assert (len(host.feedback()), len(host.terminal.radiated)) == (feedbacks, radiated)
+
+
+def test_late_feedback_and_a_slow_burst_come_when_they_say() -> None:
+    host = Host(Dialect.BDS3, trouble=Trouble(late=1.0))
+    host.send()
+    host.run(60)
+    ((said_s, _),) = host.heard
+    assert host.terminal.radiated[0].radiated_s < 2 < 15 < said_s
+    slow = Host(Dialect.BDS3, trouble=Trouble(slow=1.0))
+    slow.send()
+    slow.run(60)
+    assert 8 <= slow.terminal.radiated[0].radiated_s <= 14
+
+
+def test_a_reset_in_mid_send_comes_before_or_after_the_burst() -> None:
+    seen = set()
+    for seed in range(1, 30):
+        host = Host(Dialect.TEXT21, trouble=Trouble(seed, reset=1.0))
+        host.send()
+        host.run(30)
+        assert host.terminal.resets == 1
+        seen.add((len(host.terminal.radiated), len(host.feedback())))
+    assert seen == {(0, 0), (1, 0)}
+
+
+def test_beams_fade_now_and_then() -> None:
+    host = Host(Dialect.BDS3, trouble=Trouble(fade_every_s=600, fade_s=60))
+    host.say(wire.SetReport("PWI", 5))
+    host.run(20_000)
+    told = [bool(heard.beams) for _, heard in host.heard if isinstance(heard, wire.Beams)]
+    assert 0.05 < told.count(False) / len(told) < 0.2
+
+
+@ALL
+def test_status_comes_as_often_as_asked_and_gnss_lines_between(dialect: Dialect) -> None:
+    host = Host(dialect)
+    host.terminal = Terminal(dialect, host.card, reports={"GGA": 1, "RMC": 1})
+    host.air = Air(host.satellite, {"site": host.terminal})
+    ask = {Dialect.BDS3: wire.SetReport("PWI", 5), Dialect.TEXT21: wire.SetReport("BSI", 5)}
+    host.say(ask.get(dialect, wire.QueryStatus(5)))
+    host.run(60)
+    kinds = [type(heard).__name__ for _, heard in host.heard]
+    assert kinds.count("Position") in range(118, 124)
+    assert kinds.count("Health" if dialect is Dialect.BINARY40 else "Beams") in (12, 13)
+    assert "Noise" not in kinds
+
+
+def test_stored_messages_and_receipts_can_be_polled_and_use_the_slot() -> None:
+    host = Host(Dialect.TEXT21)
+    host.terminal.muted = True
+    host.far.feed(wire.build(wire.Send(Dialect.TEXT21, SITE, PACKET)), host.now_s)
+    host.terminal.sky.shaded = True
+    host.run(20)
+    host.terminal.muted = host.terminal.sky.shaded = False
+    host.say(wire.QueryStored())
+    host.run(15)
+    (message,) = [heard for _, heard in host.heard if isinstance(heard, wire.Message)]
+    assert (message.stored, message.content, message.sender) == (True, PACKET, PROVINCE)
+    host.send()
+    host.run(5)
+    assert [f.outcome for f in host.feedback()] == [Outcome.SENT, Outcome.TOO_EARLY]
+    host.run(60)
+    host.send()
+    host.run(70)
+    host.heard.clear()
+    host.say(wire.QueryReceipts(PROVINCE))
+    host.run(15)
+    (receipts,) = [heard for _, heard in host.heard if isinstance(heard, wire.Receipts)]
+    assert (receipts.receiver, len(receipts.receipts)) == (PROVINCE, 1)
+
+
+@dataclass
+class Flown:
+    sent: int
+    arrived: list[int]
+    delays_s: list[float]
+
+
+def fly(satellite: Satellite, count: int, every_s: float) -> Flown:
+    down: list[tuple[float, Message]] = []
+    for number in range(count):
+        now_s = number * every_s
+        while satellite.wake_s() <= now_s:
+            at_s = satellite.wake_s()
+            down += [(at_s, message) for message in satellite.due(at_s)]
+        content = number.to_bytes(4, "big")
+        satellite.carry(Message(SITE, PROVINCE, content, wire.Form.MIXED, now_s), now_s)
+    while satellite.wake_s() < math.inf:
+        at_s = satellite.wake_s()
+        down += [(at_s, message) for message in satellite.due(at_s)]
+    numbers = [int.from_bytes(message.content, "big") for _, message in down]
+    return Flown(count, numbers, [at_s - message.radiated_s for at_s, message in down])
+
+
+def test_the_satellite_loses_doubles_and_reorders_as_often_as_it_says() -> None:
+    flown = fly(Satellite(11, loss=0.05, duplicate=0.01, reorder=0.02), 20_000, 60.0)
+    arrived = set(flown.arrived)
+    assert 0.044 < 1 - len(arrived) / flown.sent < 0.056
+    assert 0.007 < (len(flown.arrived) - len(arrived)) / flown.sent < 0.013
+    overtaken = sum(later < earlier for earlier, later in zip(flown.arrived, flown.arrived[1:], strict=False))
+    assert 0.005 < overtaken / flown.sent < 0.03
+    usual = sorted(flown.delays_s)[: int(0.97 * len(flown.delays_s))]
+    assert usual[0] >= 2
+    assert usual[-1] <= 8
+    assert fly(Satellite(11), 500, 60.0) == fly(Satellite(11), 500, 60.0)  # the seed decides all
+
+
+def test_without_trouble_all_arrives_once_and_in_order() -> None:
+    flown = fly(Satellite(2, loss=0, duplicate=0, reorder=0), 2000, 60.0)
+    assert flown.arrived == list(range(2000))
+
+
+def test_a_wrong_baud_rate_is_never_read_as_the_right_one() -> None:
+    said = wire.build_report(wire.Card(Dialect.TEXT21, SITE, 0, 60, 3, 3)) * 3
+    rates = (115_200, 19_200, 9600, 38_400, 57_600, 4800)
+    for sent in rates:
+        for heard in rates:
+            values = [*(stream := Stream()).feed(as_heard(said, sent, heard)), *stream.flush()]
+            good = [value for value in values if not isinstance(value, wire.Noise)]
+            assert len(good) == (3 if sent == heard else 0)
+            assert sent == heard or len(as_heard(said, sent, heard)) <= len(said) * max(heard / sent, 1)
+
+
+# -- ports in memory
+
+
+@dataclass(frozen=True)
+class Settings:
+    id: str = "site"
+    open: str = "serial:/dev/simulated"
+    baud: int = 115_200
+    parity: str = "N"
+    stop_bits: int = 1
+    data_bits: int = 8
+
+
+def site() -> Plugs:
+    return Plugs(Air(Satellite(1, loss=0), {"site": Terminal(Dialect.BDS3, Card(SITE), reports={}, baud=9600)}))
+
+
+def test_a_port_in_memory_answers_after_the_time_on_the_wire_and_only_at_its_rate() -> None:
+    async def ask(baud: int) -> tuple[list[wire.Heard], float]:
+        port = await site().open_port(Settings(baud=baud))
+        await port.write(wire.build(wire.QueryCard(Dialect.BDS3)))
+        try:
+            async with asyncio.timeout(5):
+                return Stream().feed(await port.read()), asyncio.get_running_loop().time()
+        except TimeoutError:
+            return [], 5.0
+
+    heard, took_s = run(ask(9600))
+    assert isinstance(heard[0], wire.Card)
+    assert 0.05 < took_s < 0.15  # some 70 characters
+    assert run(ask(19_200))[0] == []
+
+
+def test_an_unplugged_port_is_lost_until_it_is_plugged_in() -> None:
+    async def story() -> None:
+        plugs = site()
+        port = await plugs.open_port(Settings())
+        with pytest.raises(PortLost, match="in use"):
+            await plugs.open_port(Settings())
+        reading = asyncio.ensure_future(port.read())
+        await asyncio.sleep(1)
+        plugs.unplug("site")
+        with pytest.raises(PortLost):
+            await reading
+        with pytest.raises(PortLost):
+            await plugs.open_port(Settings())
+        plugs.plug("site")
+        (await plugs.open_port(Settings())).close()
+        with pytest.raises(PortLost):
+            await plugs.open_port(Settings(id="other"))
+
+    run(story())
