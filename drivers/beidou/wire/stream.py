@@ -21,6 +21,7 @@ MAX_LINE = 512  # sentences are under 200 bytes; the longest seen is a list of s
 MAX_CONTENT_LINE = 4096  # 14000 bits, the most that BDS-3 carries, are 3502 digits
 MAX_EXTRA_LINES = 2  # line ends that raw text is let hold before its checksum must come
 MAX_NOISE = 512  # one piece of noise
+MAX_LENGTH_HIGH = 0x08  # high byte of a 4.0 frame's length, 2048 at most; in text a letter or a line end stands there
 
 _CONTENT_HEADS = tuple(head.encode("ascii") for head in messages.READERS)
 _START = re.compile(rb"[$!](?=[A-Z]|\Z)")
@@ -29,7 +30,7 @@ _LINE_END = re.compile(rb"[\r\n]")
 _PLAIN_END = re.compile(rb"[\x00-\x1f\x7f$]")  # no sentence but a raw text message holds one of these
 _ACK = re.compile(rb"([A-Z]{3}) OK!\r?\n?")
 _CRLF = b"\r\n"
-_INNER_HEAD = re.compile(rb"\$(?:(?:BD|CC|G[A-Z])[A-Z0-9]{3},|[A-Z]{4}[\x00-\x0f])")
+_INNER_HEAD = re.compile(rb"\$(?:(?:BD|CC|G[A-Z])[A-Z0-9]{3},|[A-Z]{4}[\x00-\x08])")
 
 
 class _Failed(str):
@@ -110,7 +111,7 @@ def _candidate(data: bytes, begin: int, final: bool) -> tuple[Heard, int] | _Fai
     """The value that begins at `begin` and where it ends; why there is none; None: needs more bytes."""
     if len(data) < begin + 7:
         return _Failed("cut off after its first bytes") if final else None
-    if data[begin] == ord("$") and data[begin + 5] <= 0x0F and data[begin + 1 : begin + 5].isalpha():
+    if data[begin] == ord("$") and data[begin + 5] <= MAX_LENGTH_HIGH and data[begin + 1 : begin + 5].isalpha():
         return _binary(data, begin, final)
     if not text.HEAD.match(data, begin + 1) or data[begin + 6] not in b",*":
         return _Failed("no sentence begins like this")
@@ -142,7 +143,7 @@ def _bites(frame: bytes) -> bool:
     """Whether a frame that has lost bytes has taken the first ones of the next: its 8-bit check misses 1 in 256."""
     for match in _INNER_HEAD.finditer(frame, 1):
         start = match.start()
-        if frame[start + 5] > 0x0F:
+        if frame[start + 5] > MAX_LENGTH_HIGH:
             if not _LINE_END.search(frame, start):
                 return True
         else:

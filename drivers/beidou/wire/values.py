@@ -3,8 +3,8 @@
 One frame is one value: a status frame of 4.0 that also holds beam powers is a `Health` with `beams`, an RMC sentence
 is a `Position` with `utc_ms`. `raw` is the frame as it stood on the wire (without its line end), never compared.
 A card number ("user address") is an int: leading zeros are the wire's. Times of day are UTC.
-Source of every layout: survey of public drivers and manuals of the three dialects (the 2006 "4.0" interface, the 2014
-"2.1" interface, GB/T 44086.2-2024 for BDS-3 as terminals implement it); file names of the parsers say which.
+Dialects: the 2006 "4.0" interface, the 2014 "2.1" interface, BDS-3 terminals (GB/T 44086.2-2024) as they are in the
+field; the readers' files name their sources.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Outcome(Enum):
     RELEASED = "inhibit released"  # 4.0 flag 8; some terminals mean radio silence by it: information only
 
 
-# --- terminal -> host --------------------------------------------------------------------------------------------
+# --- terminal -> host ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """ZJXX (4.0, with `beams`), ZTI (2.1). None: not said. `faults` names the parts that are bad.
+    """ZJXX (4.0, with `beams`), ZTI (2.1). None: not said. `faults` names the bad parts.
 
     ZTI's "crypto" is a fault in the list only: plain cards show it and work. ZJXX's card flag is set in the frames of
     a station that works, too: whether a card is there, Card says. `inbound`: ZJXX's state byte as it is.
@@ -252,7 +252,7 @@ class Noise:
     why: str
 
 
-# --- host -> terminal --------------------------------------------------------------------------------------------
+# --- host -> terminal ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +266,7 @@ class QueryCard:
 
 @dataclass(frozen=True, slots=True)
 class SetReport:
-    """RMO (2.1 and BDS-3 alike): print sentence `what` every `period_s`; 0: once; None: no more. `what` "": all."""
+    """RMO (2.1, BDS-3): print sentence `what` every `period_s`; 0: once; None: no more. `what` "": all."""
 
     what: str
     period_s: float | None
