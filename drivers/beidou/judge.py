@@ -10,6 +10,13 @@ from typing import NamedTuple
 
 from drivers.beidou.restraint import Restraint
 from drivers.beidou.terminal import LEAST_PACKET_BYTES, Terminal
+from drivers.beidou.wire import Dialect
+
+LARGEST_NUMBER = {  # of a card that a message can be addressed to (facts 1.2 and 2)
+    Dialect.BDS3: 99_999_999,  # eight digits
+    Dialect.TEXT21: 9_999_999,  # seven
+    Dialect.BINARY40: 2_097_150,  # 21 bits; all ones are no card
+}
 
 
 class Verdict(NamedTuple):
@@ -20,8 +27,10 @@ class Verdict(NamedTuple):
     trouble: str = ""
 
 
-def judge(terminal: Terminal, baud: int, restraint: Restraint, home: int | None, now_s: float) -> Verdict:
-    """The verdict on a terminal that was found. `home`: the card the province knows."""
+def judge(
+    terminal: Terminal, baud: int, restraint: Restraint, province: int, home: int | None, now_s: float
+) -> Verdict:
+    """The verdict on a terminal that was found. `province`: the card written to; `home`: the one of ours it knows."""
     name = f"terminal ({terminal.dialect.value}, {baud} baud)"
     card = terminal.card
     if card is None:
@@ -32,6 +41,10 @@ def judge(terminal: Terminal, baud: int, restraint: Restraint, home: int | None,
         return Verdict(False, why, why)
     if terminal.mtu_bytes < LEAST_PACKET_BYTES:
         why = _too_small(terminal)
+        return Verdict(False, why, why)
+    most = LARGEST_NUMBER[terminal.dialect]
+    if province > most:
+        why = f"the {name} can address cards up to {most} only: province = {province} cannot be reached through it"
         return Verdict(False, why, why)
     stranger = _stranger(card.address, home)
     trouble = "; ".join(words for words in (restraint.trouble, stranger) if words)

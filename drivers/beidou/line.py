@@ -27,7 +27,9 @@ from edge.contract import Port
 from edge.errors import PortLost
 
 STATUS_EVERY_S = 5  # beams: often enough to know of a lost one before the next slot (facts 8, step 3)
+SUPPLY_EVERY_S = 30  # battery, and on some BDS-3 terminals what the card may send at once
 GNSS_EVERY_S = 20  # time and position: 160 bytes in 20 s are little, even at 4800 baud
+OWN_BITS = 0x1FFFFF
 QUIET_S = 0.5  # so long without a byte: what the grammar holds is no beginning of anything
 WRITE_S = 5.0  # 300 bytes at 1200 baud take 2.5 s: a port that takes them no faster is stuck
 
@@ -94,10 +96,11 @@ class Line:
 def subscriptions(dialect: Dialect, own: int) -> tuple[Command, ...]:
     """What makes a terminal tell its beams, and the time and position it may know. None of it radiates."""
     if dialect is Dialect.BINARY40:
-        return QueryStatus(STATUS_EVERY_S, own), QueryVersion(own)
-    beams = "PWI" if dialect is Dialect.BDS3 else "BSI"
+        return QueryStatus(STATUS_EVERY_S, _own(own)), QueryVersion(_own(own))
+    beams, supply = ("PWI", "ZDX") if dialect is Dialect.BDS3 else ("BSI", "ZTI")
     return (
         SetReport(beams, STATUS_EVERY_S),
+        SetReport(supply, SUPPLY_EVERY_S),
         SetReport("GGA", GNSS_EVERY_S),
         SetReport("ZDA", GNSS_EVERY_S),
     )
@@ -111,4 +114,9 @@ def card_query(dialect: Dialect) -> Command:
 def message(dialect: Dialect, to: int, packet: bytes, own: int, code: bool) -> bytes:
     """The command that sends a packet: behind A4 as mixed content, or (`code`, BDS-3 only) as plain hex digits."""
     form = Form.CODE if code and dialect is Dialect.BDS3 else Form.MIXED
-    return build(Send(dialect, to, packet, form, own=own))
+    return build(Send(dialect, to, packet, form, own=_own(own)))
+
+
+def _own(number: int) -> int:
+    """Our card's number in a 4.0 frame: 21 bits; 0 is taken too."""
+    return number if number <= OWN_BITS else 0

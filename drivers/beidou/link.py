@@ -352,7 +352,7 @@ class MessagesOverBeidou:
             verdict = Verdict(False, self._why)
         else:
             mtu_bytes = terminal.mtu_bytes
-            verdict = judge(terminal, line.baud, self._restraint, self._memory.home, now_s)
+            verdict = judge(terminal, line.baud, self._restraint, self._settings.province, self._memory.home, now_s)
         ready_s = max(self._ready_s(), 0.0)
         return LinkState(verdict.up, verdict.why, mtu_bytes, self._slots.period_s, ready_s, verdict.trouble)
 
