@@ -60,7 +60,7 @@ class Columns:
     """Codes the values of rows, one after the other; both ways."""
 
     def __init__(self, points: Sequence[SheetPoint]) -> None:
-        self.points = [PointModel(_prior(point.prior)) for point in points]
+        self.points = [PointModel(prior_of(point.prior)) for point in points]
 
     def code(self, coder: BitCoder, index: int, value: int) -> int:
         """The value of point `index` in this row: given (encoding) or found (decoding; then `value` is ignored)."""
@@ -180,5 +180,6 @@ class PointModel:
 
 
 @functools.lru_cache(maxsize=1024)
-def _prior(raw: bytes) -> Prior:
+def prior_of(raw: bytes) -> Prior:
+    """The prior of a point on the sheet, read once."""
     return Prior.decode(raw)

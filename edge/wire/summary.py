@@ -1,29 +1,37 @@
 """Summaries: what the rounds of whole windows of time come to, point by point: least, mean, greatest, how many good.
 
-For when a link cannot carry the rounds themselves. The windows of a body follow each other, forwards or backwards. Of
-each point the least value is coded like a value of rounds, window after window; the greatest as its distance from
-there, the mean by where it lies between: no mean costs anything where the two are the same. FORMAT.md section 7 is the
-contract. The coding runs the same code both ways (`rangecoder`).
+For when a link cannot carry the rounds themselves. The windows of a body follow each other, newest first. Of each point
+the least value is coded like a value of rounds, window after window; then how far the greatest lies above it, as a bit
+length near the one before; then where between them the mean lies. FORMAT.md section 7 is the contract. The coding runs
+the same code both ways (`rangecoder`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge.contract import MAX_STEPS, Kind, Quality
-from edge.wire.basics import Reader, WireError, varint, within, zigzag
-from edge.wire.columns import Columns, code_signed, signed_cells
+from edge.wire.basics import WireError, within
+from edge.wire.columns import PointModel, code_signed, prior_of, signed_cells
 from edge.wire.rangecoder import BitCoder, Decoder, Encoder, cell
 from edge.wire.rounds import RoundRow
 from edge.wire.sheet import MAX_SEQ, MAX_TIME_MS, Sheet
 
-MAX_WINDOW_S = 10_000_000  # four months; the longest in use is a day
+USUAL_WINDOWS_S = (600, 3600)
+WINDOW_BITS = 24
+MAX_WINDOW_S = (1 << WINDOW_BITS) - 1  # half a year; the longest in use is a day
+SEQ_BITS = 63
+LENGTH_BITS = 6  # of a window's number
 MAX_COUNT = 1 << 40
 MAX_NUMBERS = 1 << 16  # windows times points in one body: bounds what decoding may cost; one window may always be sent
+MAX_SPREAD_BITS = MAX_STEPS.bit_length() + 1
+START_SPREAD = 4  # times what a point moves in a row is where its first spread is looked for
 
-MORE, AS_BEFORE, BACKWARDS = range(3)  # another window follows; all counts as in the one before; newest first
-FLAGS = ((56000, 2), (60000, 2), (45000, 0))
+DERIVED, USUAL, EARLIER, SAME_COUNTS, MORE, MIDDLE = 0, 1, 2, 3, 4, 5
+# No entry of its own; a usual window; before the sheet; counts as before; another window; the mean above the middle,
+# then above the middle of the lower half, of the upper
+FLAGS = ((65000, 8), (60000, 0), (300, 8), (60000, 2), (56000, 2), (32768, 2), (40000, 2), (25536, 2))
 
 Cells = tuple[int | None, ...]
 
@@ -77,23 +85,26 @@ def _mean(total: int, count: int) -> int | None:
 
 
 class _Windows:
-    """The state of one body, both ways: `code(coder, window)` codes a window and returns it."""
+    """The state of one body, both ways: `code(coder, window, start_ms)` codes a window and returns it."""
 
-    def __init__(self, sheet: Sheet, group: int, window_ms: int, backwards: bool) -> None:
+    def __init__(self, sheet: Sheet, group: int, window_ms: int, flags: list[int]) -> None:
         points = sheet.groups[group].points
+        self.flags = flags
+        self.window_ms = window_ms
         self.width = len(points)
         self.most = max(1, MAX_NUMBERS // max(1, self.width))
-        self.step_ms = -window_ms if backwards else window_ms
-        self.columns = Columns(points)
-        self.spreads = [signed_cells(20000, 40000) for _ in points]
+        self.models = [PointModel(prior_of(point.prior)) for point in points]
+        self.lengths = [(START_SPREAD * model.activity >> 4).bit_length() for model in self.models]
+        self.told = [False] * self.width  # whether `lengths` is of a window before
+        self.first_cells, self.later_cells = signed_cells(12000, 40000), signed_cells(30000, 15000)
         self.count_cells = signed_cells(30000, 40000, 60000)
         self.full = window_ms // sheet.groups[group].every_ms
         self.counts = (self.full,) * self.width
-        self.blank = Window(0, (0,) * self.width, (0,) * self.width, (0,) * self.width, self.counts)
-        self.flags = [cell(p, uses) for p, uses in FLAGS]
+        zeros = (0,) * self.width
+        self.blank = Window(0, zeros, zeros, zeros, zeros)
 
     def code(self, coder: BitCoder, window: Window, start_ms: int) -> Window:
-        if not coder.bit(self.flags, AS_BEFORE, window.counts == self.counts):
+        if not coder.bit(self.flags, SAME_COUNTS, window.counts == self.counts):
             self.counts = tuple(self._count(coder, count) for count in window.counts)
         found = [
             self._point(coder, i, window.minimum[i] or 0, window.mean[i] or 0, window.maximum[i] or 0)
@@ -108,15 +119,35 @@ class _Windows:
         return within(self.full + code_signed(coder, self.count_cells, 0, count - self.full), MAX_COUNT, "count")
 
     def _point(self, coder: BitCoder, index: int, low: int, mean: int, high: int) -> tuple[int, int, int]:
-        low = self.columns.code(coder, index, low)
-        spread = code_signed(coder, self.spreads[index], 0, high - low)
-        if spread < 0 or low + spread > MAX_STEPS:
-            raise WireError("summary: greatest value out of range")
-        bits = spread.bit_length()
-        above = coder.raw(mean - low, bits)
-        if above > spread:
-            raise WireError("summary: mean above the greatest value")
-        return low, low + above, low + spread
+        model = self.models[index]
+        low = model.code(coder, low)
+        spread = self._spread(coder, index, high - low)
+        if not -MAX_STEPS <= low <= low + spread <= MAX_STEPS:
+            raise WireError("summary: a value beyond 2**53 steps")
+        # From one window to the next a point moves about as far as within one.
+        model.known, model.activity = True, 16 * spread
+        return low, low + self._between(coder, mean - low, spread), low + spread
+
+    def _spread(self, coder: BitCoder, index: int, spread: int) -> int:
+        cells = self.later_cells if self.told[index] else self.first_cells
+        usual = self.lengths[index]
+        length = within(
+            usual + code_signed(coder, cells, 0, spread.bit_length() - usual), MAX_SPREAD_BITS, "length of a spread"
+        )
+        self.lengths[index], self.told[index] = length, True
+        highest = 1 << length >> 1
+        return highest | coder.raw(spread & highest - 1, length - 1) if length else 0
+
+    def _between(self, coder: BitCoder, place: int, spread: int) -> int:
+        """Which of 0..`spread` it is, by halves; the first two are modelled."""
+        low, high, path = 0, spread, 1
+        while low < high:
+            middle = (low + high) // 2
+            upper = place > middle
+            upper = bool(coder.bit(self.flags, MIDDLE - 1 + path, upper) if path < 4 else coder.raw(upper, 1))
+            path = 2 * path + upper
+            low, high = (middle + 1, high) if upper else (low, middle)
+        return low
 
 
 def _check(window: Window, state: _Windows) -> None:
@@ -127,13 +158,8 @@ def _check(window: Window, state: _Windows) -> None:
         within(count, MAX_COUNT, "count")
         if not count and low is mean is high is None:
             continue
-        if (
-            not count
-            or low is None
-            or mean is None
-            or high is None
-            or not -MAX_STEPS <= low <= mean <= high <= MAX_STEPS
-        ):
+        known = count and low is not None and mean is not None and high is not None
+        if not known or not -MAX_STEPS <= low <= mean <= high <= MAX_STEPS:  # type: ignore[operator]
             raise WireError(f"summary: {count} values from {low} to {high}, mean {mean}")
 
 
@@ -142,37 +168,27 @@ def pack_summaries(
 ) -> tuple[bytes, int]:
     """(body, windows taken from the front): as many as fit into `room_bytes`; (b"", 0) if not even one does.
 
-    `windows` follow each other without a gap, oldest or newest first; each starts at a whole multiple of `window_s`
-    since 1970. Raises WireError for windows that do not, or that do not fit the group.
+    `windows` follow each other without a gap, newest first; each starts at a whole multiple of `window_s` since 1970.
+    Raises WireError for windows that do not, or that do not fit the group.
     """
-    window_ms = within(window_s, MAX_WINDOW_S, "window") * 1000
-    backwards = len(windows) > 1 and windows[1].start_ms < windows[0].start_ms
-    if not window_s or not windows:
+    if not windows or not window_s:
         raise WireError("summary: no window")
-    state = _Windows(sheet, group, window_ms, backwards)
-    head = _head(sheet, seq, group, window_s, windows[0].start_ms)
     encoder = Encoder()
-    encoder.bit(state.flags, BACKWARDS, backwards)
+    state, _, start_ms = _start(encoder, sheet, seq, group, window_s, windows[0].start_ms)
     best, taken = b"", 0
     for count, window in enumerate(windows[: state.most]):
         _check(window, state)
-        if window.start_ms != windows[0].start_ms + count * state.step_ms or window.start_ms % window_ms:
-            raise WireError(f"summary: a window from {window.start_ms} ms does not follow the one before")
+        if window.start_ms != start_ms - count * state.window_ms:
+            raise WireError(f"summary: a window from {window.start_ms} ms does not stand where one must")
         if count:
             encoder.bit(state.flags, MORE, 1)
         state.code(encoder, window, window.start_ms)
         encoder.commit()
-        body = _ended(encoder.fork(), state.flags[MORE])
-        if len(head) + len(body) > room_bytes:
+        body = bytes([Kind.SUMMARY]) + _ended(encoder.fork(), state.flags[MORE])
+        if len(body) > room_bytes:
             break
-        best, taken = head + body, count + 1
+        best, taken = body, count + 1
     return best, taken
-
-
-def _head(sheet: Sheet, seq: int, group: int, window_s: int, start_ms: int) -> bytes:
-    within(start_ms, MAX_TIME_MS, "time")
-    number = start_ms // (window_s * 1000) - sheet.t0_ms // (window_s * 1000)
-    return bytes([Kind.SUMMARY]) + b"".join(map(varint, (within(seq, MAX_SEQ, "seq"), group, window_s, zigzag(number))))
 
 
 def _ended(encoder: Encoder, more: int) -> bytes:
@@ -181,27 +197,44 @@ def _ended(encoder: Encoder, more: int) -> bytes:
     return encoder.finish()
 
 
-def unpack_summaries(sheet: Sheet, body: bytes) -> Summaries:
-    """The inverse of `pack_summaries`. Raises WireError."""
-    reader = Reader(body)
-    reader.byte()
-    seq, group = within(reader.varint(), MAX_SEQ, "seq"), reader.varint()
+def _start(
+    coder: BitCoder, sheet: Sheet, seq: int, group: int, window_s: int, start_ms: int
+) -> tuple[_Windows, Summaries, int]:
+    """What stands before the windows: their coder, what is known of them, where the first one starts."""
+    flags = [cell(p, uses) for p, uses in FLAGS]
+    seq = 0 if coder.bit(flags, DERIVED, seq == 0) else coder.raw(within(seq, MAX_SEQ, "seq"), SEQ_BITS)
+    group = coder.raw(group, (len(sheet.groups) - 1).bit_length())
     if group >= len(sheet.groups):
         raise WireError(f"group {group}, the sheet has {len(sheet.groups)}")
-    window_s = within(reader.varint(), MAX_WINDOW_S, "window")
+    if coder.bit(flags, USUAL, window_s in USUAL_WINDOWS_S):
+        window_s = USUAL_WINDOWS_S[coder.raw(window_s == USUAL_WINDOWS_S[1], 1)]
+    else:
+        window_s = coder.raw(within(window_s, MAX_WINDOW_S, "window"), WINDOW_BITS)
     if not window_s:
         raise WireError("summary: a window of no length")
     window_ms = window_s * 1000
-    start_ms = (sheet.t0_ms // window_ms + reader.signed()) * window_ms
-    decoder = Decoder(body[reader.at :])
-    state = _Windows(sheet, group, window_ms, backwards=False)
-    if decoder.bit(state.flags, BACKWARDS):
-        state.step_ms = -window_ms
+    zero = sheet.t0_ms // window_ms
+    start_ms = within(window_ms * (zero + _number(coder, flags, start_ms // window_ms - zero)), MAX_TIME_MS, "time")
+    return _Windows(sheet, group, window_ms, flags), Summaries(seq, group, window_s, ()), start_ms
+
+
+def _number(coder: BitCoder, flags: list[int], number: int) -> int:
+    earlier = coder.bit(flags, EARLIER, number < 0)
+    length = coder.raw(abs(number).bit_length(), LENGTH_BITS)
+    highest = 1 << length >> 1
+    size = highest | coder.raw(abs(number) & highest - 1, length - 1) if length else 0
+    return -size if earlier else size
+
+
+def unpack_summaries(sheet: Sheet, body: bytes) -> Summaries:
+    """The inverse of `pack_summaries`. Raises WireError."""
+    decoder = Decoder(body[1:])
+    state, found, start_ms = _start(decoder, sheet, 0, 0, 0, 0)
     windows: list[Window] = []
     while not windows or decoder.bit(state.flags, MORE):
         if len(windows) == state.most:
             raise WireError(f"more than {state.most} windows")
-        at_ms = within(start_ms + len(windows) * state.step_ms, MAX_TIME_MS, "time")
+        at_ms = within(start_ms - len(windows) * state.window_ms, MAX_TIME_MS, "time")
         windows.append(state.code(decoder, state.blank, at_ms))
     decoder.finish()
-    return Summaries(seq, group, window_s, tuple(windows))
+    return replace(found, windows=tuple(windows))
