@@ -3,8 +3,7 @@
 One frame is one value: a status frame of 4.0 that also holds beam powers is a `Health` with `beams`, an RMC sentence
 is a `Position` with `utc_ms`. `raw` is the frame as it stood on the wire (without its line end), never compared.
 A card number ("user address") is an int: leading zeros are the wire's. Times of day are UTC.
-Dialects: the 2006 "4.0" interface, the 2014 "2.1" interface, BDS-3 terminals (GB/T 44086.2-2024) as they are in the
-field; the readers' files name their sources.
+Dialects: the 2006 "4.0" and the 2014 "2.1" interface, BDS-3 terminals as in the field; readers name their sources.
 """
 
 from __future__ import annotations
@@ -45,9 +44,6 @@ class Outcome(Enum):
     CRYPTO = "crypto error"
     REFUSED = "refused"  # no reason, or one that is not known: see `code`
     RELEASED = "inhibit released"  # 4.0 flag 8; some terminals mean radio silence by it: information only
-
-
-# --- terminal -> host ---
 
 
 @dataclass(frozen=True, slots=True)
