@@ -25,7 +25,7 @@ from tests.test_cli_ask import START_S, ask, daemon
 
 WAITING = {"step": "waiting", "ready_in_s": 41.2}
 HANDED = {"step": "handed over", "bytes": 13}
-SENT = {"step": "sent", "outcome": "sent", "why": ""}
+SENT = {"step": "sent", "outcome": "sent", "why": "card 4207733, level 3"}  # how the link is, not why
 RECEIPT = {"step": "receipt", "after_s": 9.3}
 NO_RECEIPT = {"step": "no receipt", "after_s": 300}
 

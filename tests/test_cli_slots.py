@@ -20,7 +20,7 @@ BDS3 = {
     "window": 1,
     "slot_s": 60.0,
     "trouble": "",
-    "queue": {"alarms": 1, "readings": 1440, "messages": 14, "minutes": 15.1, "mode": "full"},
+    "queue": {"alarms": 1, "readings": 1440, "messages": 14, "minutes": 15, "mode": "full"},
     "dialect": "bds3",
     "baud": 115200,
     "terminal": None,
@@ -122,8 +122,8 @@ def test_21_beams_fit_a_serial_console() -> None:
     [
         ({"mode": "summaries"}, "14 messages, about 15 min: 1 alarm, 1440 readings; more than the slots carry: summar"),
         ({"mode": "alarms only"}, "14 messages, about 15 min: 1 alarm, 1440 readings; alarms only, all else goes by"),
-        ({"messages": 1, "minutes": 0.5, "alarms": 2, "readings": 0}, "1 message, about 30 s: 2 alarms"),
-        ({"messages": 9000, "minutes": 9000.0, "alarms": 0, "readings": 1}, "9000 messages, about 6 days: 1 reading"),
+        ({"messages": 1, "minutes": 1, "alarms": 2, "readings": 0}, "1 message, about 1 min: 2 alarms"),
+        ({"messages": 9000, "minutes": 9000, "alarms": 0, "readings": 1}, "9000 messages, about 6 days: 1 reading"),
     ],
 )
 def test_the_queue_in_messages_and_time(changes: dict[str, Any], shown: str) -> None:

@@ -83,7 +83,8 @@ def _words(step: Mapping[str, Any], link: str) -> str:
         case "handed over":
             return f"handed over to {link}: {step['bytes']} bytes"
         case "sent":
-            return f"{OUTCOMES.get(step['outcome'], step['outcome'])}{why}"
+            outcome = step["outcome"]
+            return f"{OUTCOMES.get(outcome, outcome)}{'' if outcome == 'sent' else why}"
         case "receipt":
             return f"receipt after {span(step['after_s'])}: {link} reaches the province and back"
         case "no receipt":

@@ -104,7 +104,9 @@ def _queue(queue: Mapping[str, Any]) -> str:
         return "empty"
     what = f": {', '.join(parts)}" if parts else ""
     messages = _count(queue["messages"], "message")
-    return f"{messages}, about {span(queue['minutes'] * 60)}{what}{MODES.get(queue['mode'], '')}"
+    minutes = queue["minutes"]
+    time = span(minutes * 60) if minutes > 1 else f"{minutes} min"
+    return f"{messages}, about {time}{what}{MODES.get(queue['mode'], '')}"
 
 
 def _count(number: int, what: str) -> str:
