@@ -89,7 +89,7 @@ async def _receive(client: aiomqtt.Client, province: Province, properties: Prope
         arrivals = [_arrival(first)]
         while len(messages) and sum(len(packet) for _, packet in arrivals) < BATCH_BYTES:
             arrivals.append(_arrival(await anext(messages)))
-        answers = province.receive_batch(arrivals, _now_ms())
+        answers = province.receive_batch(arrivals, _now_ms(), "mqtt")
         # Not a TaskGroup: a broker that goes in the middle must come out as MqttError, which `serve` expects.
         topics = [(f"fengsui/{gateway}/down", packet) for gateway, packet in answers]
         await asyncio.gather(*(client.publish(to, packet, qos=1, properties=properties) for to, packet in topics))

@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from sim.province import GATEWAY_ID, Province
+from sim.province import Province
+from sim.province_keys import GATEWAY_ID
 
 RECEIPT_EVERY = 12  # packets: at most one downlink message for 10 uplink ones, with room for the urgent ones
 RECEIPT_AGE_MS = 720_000  # 12 packets of a civil card take so long; also when it sends less often
@@ -27,14 +28,12 @@ STRANGERS = 1_000  # cards told apart that no gateway is known for; each is said
 class _Waiting:
     """A gateway without a receipt for its last `packets`, the first of which came at `since_ms`."""
 
+    since_ms: int
     card: int = 0
     packets: int = 0
-    since_ms: int = 0
     urgent: bool = False
 
     def is_due(self, now_ms: int) -> bool:
-        if not self.packets:
-            return False
         return self.urgent or self.packets >= RECEIPT_EVERY or now_ms - self.since_ms >= RECEIPT_AGE_MS
 
 
@@ -60,11 +59,11 @@ class BeidouDesk:
             self.counts["noise"] += 1
             return
         self.counts["arrived"] += 1
-        waiting = self._waiting.setdefault(gateway, _Waiting())
-        if not waiting.packets:
-            waiting.since_ms = now_ms
+        if not stored.urgent and not stored.waiting:
+            return  # came twice
+        waiting = self._waiting.setdefault(gateway, _Waiting(since_ms=now_ms))
         waiting.card = sender  # the answer goes to the card it came from: a gateway's card may be exchanged
-        waiting.packets = max(waiting.packets + 1, stored.waiting)
+        waiting.packets = stored.waiting
         waiting.urgent |= stored.urgent
 
     def next_message(self, now_ms: int, room_bytes: int) -> tuple[int, bytes] | None:
@@ -77,10 +76,6 @@ class BeidouDesk:
                 self.counts["receipts"] += 1
                 return waiting.card, packet
         return None
-
-    def wake_ms(self) -> int | None:
-        """When a receipt becomes due by its age; None when nothing waits."""
-        return min((w.since_ms + RECEIPT_AGE_MS for w in self._waiting.values() if w.packets), default=None)
 
     def _stranger(self, sender: int) -> None:
         self.counts["stranger"] += 1
