@@ -92,7 +92,7 @@ class Site:
     def state(self) -> LinkState:
         return self.link.state()
 
-    def start(self, link: bool = True) -> None:
+    def start(self) -> None:
         """The process begins; what it knew is only what was saved."""
         self.link = self._make()
         self._task = asyncio.create_task(self._ladder())
@@ -121,7 +121,7 @@ class Site:
         """Waits for something to become so; raises TimeoutError."""
         async with asyncio.timeout(within_s):
             while not done():
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # noqa: ASYNC110  (it looks at the simulated world, which has no events)
 
     async def up(self, within_s: float = 120.0) -> None:
         await self.until(lambda: self.state.up is True, within_s)
@@ -144,6 +144,8 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def site(dialect: Dialect = Dialect.TEXT21, card: Card | None = None, *, baud: int = 115_200, **more: Any) -> Site:
-    """A site with one terminal of a dialect; `baud` is the terminal's and, unless given, also the site file's."""
-    return Site(Terminal(dialect, card or Card(CARD), baud=baud), **{"baud": baud, **more})
+def site(
+    dialect: Dialect = Dialect.TEXT21, card: Card | None = None, *, reports: dict[str, float] | None = None, **more: Any
+) -> Site:
+    """A site with one terminal of a dialect. `reports`: what it prints unasked."""
+    return Site(Terminal(dialect, card or Card(CARD), reports=reports), **more)

@@ -1,4 +1,4 @@
-"""The Beidou link against the simulated terminal, in virtual time: sending, the terminal's word on it, downlink, points."""
+"""The Beidou link against the simulated terminal, in virtual time: sending, feedback, cards, downlink, points."""
 
 from __future__ import annotations
 

@@ -135,17 +135,14 @@ def test_never_before_what_was_saved(now_s: float, later_s: float, same_boot: bo
     clock = SlotClock(60.0)
     clock.asked(now_s)
     utc_ms = None if utc_off_ms is None else 1_800_000_000_000 + utc_off_ms
-    next_s, saved_utc_ms, reserve_s = clock.reserved(now_s, utc_ms)
+    next_s, saved_utc_ms, reserve_s = clock.to_save(now_s, utc_ms, SAVE_S)
     assert next_s == pytest.approx(clock.next_s + SAVE_S)
     saved = Saved(
         boot=1, next_s=next_s, utc_ms=saved_utc_ms, reserve_s=reserve_s, card=1, home=1, baud=None, dialect=""
     )
     utc_then_ms = None if utc_ms is None else utc_ms + int(later_s * 1000)
     restarted_s = now_s + later_s
-    if same_boot:
-        left_s = remaining_s(saved, 1, restarted_s, utc_then_ms)
-    else:
-        left_s = remaining_s(saved, 2, 0.0, utc_then_ms)
+    left_s = remaining_s(saved, 1, restarted_s, utc_then_ms) if same_boot else remaining_s(saved, 2, 0.0, utc_then_ms)
     assert restarted_s + left_s >= clock.next_s - 1e-3
     assert left_s <= reserve_s
 
@@ -177,7 +174,7 @@ def test_a_day_of_feedback_lost_late_and_restarts(seed: int) -> None:
     while now_s < 86_400:
         now_s = max(now_s, clock.next_s)
         clock.asked(now_s)
-        next_s, utc_ms, reserve_s = clock.reserved(now_s, _utc_ms(chance, now_s))
+        next_s, utc_ms, reserve_s = clock.to_save(now_s, _utc_ms(chance, now_s))
         burst_s = now_s + chance.uniform(0.3, FEEDBACK_S - 0.5)
         assert card.ask(now_s, burst_s)
         if chance.random() < 0.05:  # killed, or powered off, before the feedback

@@ -282,7 +282,7 @@ class MessagesOverBeidou:
         feedback: Feedback | None = None
         try:
             self._slots.asked(loop.time())
-            await self._memory.save(self._slots)
+            await self._memory.before_request(self._slots)
             if self._line is not line:  # gone while the disk was busy
                 self._slots.refused(before_s)
                 return Sent.NOT_SENT

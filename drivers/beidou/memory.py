@@ -1,8 +1,8 @@
 """What outlives a link's process: the slot of the card, the card the province knows, how the terminal was found.
 
-One record, saved before each request and whenever something in it has changed. One save at a time: a request waits for
-the one that is under way, since a slot that is not on the disk is one that a power cut forgets. A disk that does not
-take it holds up no request (`contract.Memory.save` gives up by itself).
+One record, saved before each request, and when its feedback or anything else has changed something in it. One save at a
+time: a request waits for the one that is under way, since a slot that is not on the disk is one that a power cut
+forgets. A disk that does not take it holds up no request (`contract.Memory.save` gives up by itself).
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 from math import inf
 
-from drivers.beidou.slots import Saved, SlotClock, dump, load, remaining_s
+from drivers.beidou.slots import SAVE_S, Saved, SlotClock, dump, load, remaining_s
 from drivers.beidou.wire import Dialect
 from edge.contract import LinkSpec
 
+SAME_S = 1.0  # a slot that has moved by less is not worth a write
 SAVE_AGAIN_S = 60.0  # after a save that failed; each request tries by itself
 
 
@@ -55,25 +56,23 @@ class LinkMemory:
     async def keep(self, slots: SlotClock, now_s: float) -> None:
         """Saves if something has changed that must not be forgotten."""
         saved = self._saved
-        same = (
-            saved is not None
-            and (saved.card, saved.home) == (self.card, self.home)
-            and self._place()
-            == (
-                saved.baud,
-                saved.dialect,
-            )
-        )
-        if now_s >= self._again_s and not (same and slots.next_s <= self.next_s):
-            await self.save(slots)
+        if saved is not None and saved.card == self.card and saved.home == self.home:
+            moved_s = max(slots.next_s, now_s) - max(self.next_s, now_s)
+            if self._place() == (saved.baud, saved.dialect) and abs(moved_s) < SAME_S:
+                return
+        if now_s >= self._again_s:
+            await self._save(slots, 0.0)
 
-    async def save(self, slots: SlotClock) -> None:
-        """Saves now."""
+    async def before_request(self, slots: SlotClock) -> None:
+        """Saves the slot as used, as late as the request may leave after a slow save."""
+        await self._save(slots, SAVE_S)
+
+    async def _save(self, slots: SlotClock, slack_s: float) -> None:
         if self.card is None:
             return  # the slot of a card that was not seen yet is the one saved before
         async with self._saving:
             now_s = asyncio.get_running_loop().time()
-            next_s, utc_ms, reserve_s = slots.reserved(now_s, self._spec.utc_ms())
+            next_s, utc_ms, reserve_s = slots.to_save(now_s, self._spec.utc_ms(), slack_s)
             baud, dialect = self._place()
             saved = Saved(
                 boot=self._spec.boot,
