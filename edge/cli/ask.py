@@ -152,7 +152,8 @@ def _event(event: Mapping[str, Any]) -> str:
 
 def _link_lines(links: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for name, link in links.items():
-        state = "up" if link["up"] else f"{'not known' if link['up'] is None else 'down'}: {link['why']}"
+        why = "" if link["why"] == link.get("trouble") else f": {link['why']}"  # trouble has a line of its own
+        state = "up" if link["up"] else f"{'not known' if link['up'] is None else 'down'}{why}"
         yield printable(f"{name}: {state}{_receipt(link)}")
     if not links:
         yield "none works yet: the gateway waits for its key (events in: fengsui status)"

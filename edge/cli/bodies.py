@@ -125,8 +125,9 @@ def _readings(points: Sequence[Point], row: RoundRow) -> Iterator[tuple[Point, i
 
 def _summaries_lines(summaries: Summaries, group: SheetGroup) -> Iterator[str]:
     seq = f"seq {summaries.seq}" if summaries.seq else "derived, no entry"
-    window = show_ms(summaries.window_s * 1000)
-    yield f"group {summaries.group}, {len(summaries.windows)} windows of {window}: least, mean, greatest; {seq}"
+    windows = f"{len(summaries.windows)} window{'s' if len(summaries.windows) > 1 else ''}"
+    length = show_ms(summaries.window_s * 1000)
+    yield f"group {summaries.group}, {windows} of {length}: least / mean / greatest; {seq}"
     for start_ms, found in _windows(summaries, group):
         cells = (
             f"{point.id} {' / '.join(shown or '-' for shown in values)} {point.unit} ({count} good)"

@@ -55,10 +55,12 @@ def send_test(link: str, wait_s: float, socket_path: Path, as_json: bool) -> Non
 
     With --json one object a line, as each step comes.
     """
+    left = False
     try:
         # Until it is sent the daemon is silent for as long as the link's slot takes.
         for step in ask(socket_path, {"ask": "send-test", "link": link, "wait_s": wait_s}, patience_s=None):
-            click.echo(json.dumps(step, ensure_ascii=False) if as_json else printable(_words(step, link)))
+            left = left or step["step"] == "sent"
+            click.echo(json.dumps(step, ensure_ascii=False) if as_json else printable(_words(step, link, left)))
             if step["step"] == "receipt":
                 return
             if step["step"] == "no receipt" or step.get("outcome") == "not sent":
@@ -72,8 +74,8 @@ def send_test(link: str, wait_s: float, socket_path: Path, as_json: bool) -> Non
     stop(EXIT_NO_DAEMON, "the daemon has hung up before the test was over: it was stopped. Ask: fengsui status")
 
 
-def _words(step: Mapping[str, Any], link: str) -> str:
-    """One line for one step; what is not known here is shown as it came."""
+def _words(step: Mapping[str, Any], link: str, left: bool) -> str:
+    """One line for one step; what is not known here is shown as it came. `left`: the packet has left by now."""
     why = f": {step['why']}" if step.get("why") else ""
     match step["step"]:
         case "waiting":
@@ -87,6 +89,8 @@ def _words(step: Mapping[str, Any], link: str) -> str:
             return f"{OUTCOMES.get(outcome, outcome)}{'' if outcome == 'sent' else why}"
         case "receipt":
             return f"receipt after {span(step['after_s'])}: {link} reaches the province and back"
+        case "no receipt" if not left:
+            return f"not sent in {span(step['after_s'])}: {link} did not take it. Why: fengsui links"
         case "no receipt":
             return (
                 f"no receipt in {span(step['after_s'])}. One lost message is nothing strange: try once more, then "

@@ -33,6 +33,20 @@ LABEL_WIDTH = 9
 
 def slot_lines(link: Mapping[str, Any]) -> Iterator[str]:
     """The lines of one link; none for a link without slots. `link`: its part of the daemon's answer to `links`."""
+    if "dialect" in link and not link["dialect"]:
+        yield _line("terminal", "not found yet")  # so nothing is known of card, beams and slot
+    else:
+        yield from _terminal_lines(link)
+    if "last_feedback" in link:
+        feedback = link["last_feedback"]
+        words = f"{feedback['what']}, {span(feedback['age_s'])} ago" if feedback else "none since the gateway started"
+        yield _line("feedback", words)
+    if link.get("queue"):
+        yield _line("queue", _queue(link["queue"]))
+
+
+def _terminal_lines(link: Mapping[str, Any]) -> Iterator[str]:
+    """What the terminal says of itself."""
     if "card" in link:
         yield _line("card", _card(link))
     if "dialect" in link:
@@ -41,12 +55,6 @@ def slot_lines(link: Mapping[str, Any]) -> Iterator[str]:
         yield from _beams(link["beams"])
     if "next_slot_s" in link:
         yield _line("next slot", _next_slot(link["next_slot_s"]))
-    if "last_feedback" in link:
-        feedback = link["last_feedback"]
-        words = f"{feedback['what']}, {span(feedback['age_s'])} ago" if feedback else "none since the gateway started"
-        yield _line("feedback", words)
-    if link.get("queue"):
-        yield _line("queue", _queue(link["queue"]))
 
 
 def _line(label: str, words: str) -> str:
@@ -63,8 +71,6 @@ def _card(link: Mapping[str, Any]) -> str:
 
 
 def _terminal(link: Mapping[str, Any]) -> str:
-    if not link["dialect"]:
-        return "not found yet"
     baud = f" at {link['baud']} baud" if link.get("baud") else ""
     version = f", {link['terminal']}" if link.get("terminal") else ""
     return f"{link['dialect']}{baud}{version}"
