@@ -120,8 +120,8 @@ class Site:
     async def until(self, done: Callable[[], Any], within_s: float = 300.0) -> None:
         """Waits for something to become so; raises TimeoutError."""
         async with asyncio.timeout(within_s):
-            while not done():
-                await asyncio.sleep(0.05)  # noqa: ASYNC110  (it looks at the simulated world, which has no events)
+            while not done():  # noqa: ASYNC110 the simulated world has nothing that could be waited for
+                await asyncio.sleep(0.05)
 
     async def up(self, within_s: float = 120.0) -> None:
         await self.until(lambda: self.state.up is True, within_s)

@@ -126,10 +126,10 @@ async def _visit(
 
 
 async def _listen(line: Line, heard: list[Report]) -> None:
-    """Hears what the terminal says by itself, until it has named its dialect."""
+    """Hears what the terminal says by itself, until one sentence of it has shown that the rate is right."""
     loop = asyncio.get_running_loop()
     began_s = loop.time()
-    while _named(heard) is None:
+    while not heard:
         patience_s = began_s + (LISTEN_S if line.heard_bytes else FIRST_BYTE_S) - loop.time()
         if patience_s <= 0:
             return
