@@ -49,10 +49,12 @@ SIGN_BIT: Final = 0x8000  # signed numbers are sign and magnitude
 MAX_CONTENT_BYTES: Final = 256  # 1680 bits, the most any card sends, are 210
 MAX_TEXT_BYTES: Final = 256  # of a version, and of a list of subordinates
 BEAMS: Final = 6
+MOST_POWER: Final = 9  # 4 is the most that the tables know
 EAST8_S: Final = 8 * 3600
 DAY_S: Final = 86_400
 
-# Flags of FKXX. 0x0A "no route", the reserved ones and those of makers (0xA1 up): REFUSED, with the flag as code.
+# Flags of FKXX. 0x0A "no route" and those of makers (0xA1 up): REFUSED, with the flag as code. Between them none is
+# given out: a frame that has one is damaged.
 FLAGS: Final[Mapping[int, Outcome]] = {
     0: Outcome.SENT,
     1: Outcome.REFUSED,
@@ -67,6 +69,7 @@ FLAGS: Final[Mapping[int, Outcome]] = {
 }
 FLAGS_WITH_COMMAND: Final = (0, 1, 6)
 FLAG_TOO_EARLY: Final = 4
+FLAGS_UNUSED: Final = range(0x0B, 0xA1)
 
 # Least and most length of each frame. Those without a reader are known by name only.
 SIZES: Final[Mapping[bytes, tuple[int, int]]] = {
@@ -216,6 +219,8 @@ def _read_txsq(f: bytes) -> Send | None:
 
 def _read_fkxx(f: bytes) -> Feedback:
     flag = f[BODY]
+    if flag in FLAGS_UNUSED:
+        raise Unreadable(f"flag {flag:02X}")
     command = f[11:15].decode("latin-1") if flag in FLAGS_WITH_COMMAND and f[11:15].isalpha() else ""
     wait = _wait_s(f[11:15]) if flag == FLAG_TOO_EARLY else 0
     return Feedback(D, command, FLAGS.get(flag, Outcome.REFUSED), float(wait) if wait else None, flag, raw=f)
@@ -227,6 +232,8 @@ def _wait_s(extra: bytes) -> int:
 
 
 def _powers(data: bytes) -> tuple[Beam, ...]:
+    if max(data) > MOST_POWER:
+        raise Unreadable(f"power step {max(data)} of a beam")
     return tuple(Beam(place, float(step)) for place, step in enumerate(data, 1))
 
 

@@ -7,7 +7,8 @@ nothing of the next one. What a damaged frame is waiting for may be the next one
 been quiet for longer than a pause inside a frame (0.2 s is plenty), and everything held is decided.
 
 A message of raw text can hold anything, line ends and whole sentences too: they are its content as long as its own
-checksum says so. Text forms give whoever may send a text message a way to imitate sentences; forms of digits do not.
+checksum says so. Whoever may send us a message of text can write it so that a part reads as a sentence of the terminal:
+nothing in the bytes tells the difference. Forms of digits, which our packets use, give no such way.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ MAX_LENGTH_HIGH = 0x08  # high byte of a 4.0 frame's length, 2048 at most; in te
 _CONTENT_HEADS = tuple(head.encode("ascii") for head in messages.READERS)
 _START = re.compile(rb"[$!](?=[A-Z]|\Z)")
 _NOISE_END = re.compile(rb"\n|[$!](?=[A-Z]|\Z)")
-_LINE_END = re.compile(rb"[\r\n]")
+_LINE_END = re.compile(rb"\r\n?|\n")
 _PLAIN_END = re.compile(rb"[\x00-\x1f\x7f$]")  # no sentence but a raw text message holds one of these
 _ACK = re.compile(rb"([A-Z]{3}) OK!\r?\n?")
 _CRLF = b"\r\n"
+_TAIL_HEAD = re.compile(rb"\$[A-Z]{2,5}\Z")  # no good frame has letters there: flags, numbers and the check stand there
 _INNER_HEAD = re.compile(rb"\$(?:(?:BD|CC|G[A-Z])[A-Z0-9]{3},|[A-Z]{4}[\x00-\x08])")
 
 
@@ -136,11 +138,14 @@ def _binary(data: bytes, begin: int, final: bool) -> tuple[Heard, int] | _Failed
         return _Failed(wrong)
     if _bites(frame):
         return _Failed("cut off: the next frame begins inside, and the check fits by chance")
-    return binary.read_frame(frame), begin + length
+    value = binary.read_frame(frame)
+    return _Failed(value.why) if isinstance(value, Noise) else (value, begin + length)
 
 
 def _bites(frame: bytes) -> bool:
     """Whether a frame that has lost bytes has taken the first ones of the next: its 8-bit check misses 1 in 256."""
+    if _TAIL_HEAD.search(frame):
+        return True
     for match in _INNER_HEAD.finditer(frame, 1):
         start = match.start()
         if frame[start + 5] > MAX_LENGTH_HIGH:
@@ -173,16 +178,26 @@ def _raw_text(data: bytes, begin: int, content: int, final: bool) -> tuple[Heard
     why, lines = "", 0
     for match in _LINE_END.finditer(data, content, begin + MAX_CONTENT_LINE):
         end = match.start()
-        wrong = text.wrong_check(data[begin:end])
+        wrong = _wrong_text(data[begin:end], content - begin)
         if not wrong:
             return text.read_sentence(data[begin:end]), end
         why = why if "expected" in why else wrong
-        lines += match[0] == b"\n"
+        lines += 1
         if lines > MAX_EXTRA_LINES:
             return _Failed(why)
     if len(data) - begin >= MAX_CONTENT_LINE:
         return _Failed(why or f"no line end in {MAX_CONTENT_LINE} bytes")
     if not final:
         return None
-    wrong = text.wrong_check(data[begin:])
+    wrong = _wrong_text(data[begin:], content - begin)
     return _Failed(why or wrong) if wrong else (text.read_sentence(data[begin:]), len(data))
+
+
+def _wrong_text(line: bytes, content: int) -> str:
+    """Why a line is no whole message of raw text; "" when it is. One that was cut off runs on into the next sentence,
+    and the next one's checksum fits both in 1 of 256."""
+    wrong = text.wrong_check(line)
+    inner = line.rfind(b"$", content)
+    if wrong or inner < 0 or not text.HEAD.match(line, inner + 1) or text.wrong_check(line[inner:]):
+        return wrong
+    return "cut off: the next sentence begins inside, and its checksum fits both"
