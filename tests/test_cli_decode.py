@@ -65,6 +65,14 @@ WORDS = {
     "status": ["seq 71", "cpu: 0.25", 'links: {"4g": true, "vsat": null}'],
     "account": ["taken: 5", "(clock not confirmed)"],
     "sheet": [SHEET.digest.hex(), "above yellow 2100.0, red 2300.0 mm", "0 to 5000", "group 1, every 10min (1)"],
+    "summary": [
+        "group 0, 3 windows of 10min",
+        "pond.level 2100.0 / 2100.3 / 2100.9 mm (10 good), pond.temperature 87.31 / 87.34 / 87.36 degC (10 good)",
+        "pond.temperature - / - / - degC (0 good)",
+    ],
+    "summary-entry": ["group 1, 1 window of 30min", "seq 70001", "rain 0.0 / 0.3 / 1.2 mm (3 good)"],
+    "fragment": ["piece 2 of 3 of a parcel, 8 bytes: 0001020304050607", "began 300 packets before"],
+    "test": ["asks the province for a receipt"],
     "receipt": ["stored 69252 entries of epoch 5eed0005: seq 1-250, 252, 1000-70000", "counter 70000", "0x"],
     "receipt-narrow": [
         "epoch 5eed0005: seq 1-250",
@@ -119,7 +127,7 @@ def store(tmp_path: Path) -> Iterator[Outbox]:
 @pytest.mark.parametrize("name", BODIES)
 def test_every_kind_in_words_and_for_programs(name: str, key: Path) -> None:
     down = ["--down"] if name.startswith("receipt") else []
-    sheet = SHEET if name.startswith(("rounds", "alarm")) else None
+    sheet = SHEET if name.startswith(("rounds", "alarm", "summary")) else None
     packet = sealed(encode(BODIES[name][0]), sheet, way=Direction.DOWN if down else Direction.UP)
     asked = [packet, "--key", key, "--gateway", GATEWAY, "--sheet", SHEET_PACKET, *down]
     done = run(*asked)

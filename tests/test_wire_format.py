@@ -1,4 +1,4 @@
-"""A second decoder of rounds, written from edge/wire/FORMAT.md alone, reads what this program writes.
+"""A second decoder of rounds and summaries, written from edge/wire/FORMAT.md alone, reads what this program writes.
 
 It takes nothing from the program's coder, so a mistake in either the page or the code shows here.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edge.wire.packet import RoundRow, Rounds, pack_rounds
+from edge.wire.packet import RoundRow, Rounds, Summaries, Window, pack_rounds, pack_summaries, summarise
 from edge.wire.sheet import Sheet
 from tests import test_wire_golden as golden
 from tests.bench.coding import HOUR_ROWS, make_sheet, real10
@@ -286,6 +286,66 @@ def _time(stream: Stream, sheet: Sheet, every: int, rows: list[RoundRow], grid: 
     base = 1 << n - 1 | stream.raw(n - 1) if n else 0
     base = -base if negative else base
     return every * (sheet.t0_ms // every + base) if on_grid else sheet.t0_ms + base
+
+
+def read_summaries(sheet: Sheet, body: bytes) -> Summaries:
+    assert body[0] == 5
+    stream = Stream(body[1:])
+    seq = 0 if stream.bit(fresh(65000, 8)) else stream.raw(63)
+    group = stream.raw((len(sheet.groups) - 1).bit_length())
+    window_s = (600, 3600)[stream.raw(1)] if stream.bit(fresh(60000, 0)) else stream.raw(24)
+    window_ms = 1000 * window_s
+    negative = stream.bit(fresh(300, 8))
+    n = stream.raw(6)
+    base = 1 << n - 1 | stream.raw(n - 1) if n else 0
+    at = window_ms * (sheet.t0_ms // window_ms + (-base if negative else base))
+    same, more, middle = fresh(60000, 2), fresh(56000, 2), [fresh(p, 2) for p in (0, 32768, 40000, 25536)]
+    count_cells, spread_cells = many(30000, 60000, 40000), (many(12000, 32768, 40000), many(30000, 32768, 15000))
+    points = [Point(p.prior) for p in sheet.groups[group].points]
+    lengths = [(4 * point.activity >> 4).bit_length() for point in points]
+    told = [0] * len(points)
+    full = window_ms // sheet.groups[group].every_ms
+    counts = [full] * len(points)
+    windows: list[Window] = []
+    while not windows or stream.bit(more):
+        if not stream.bit(same):
+            counts = [full + stream.number(*count_cells) for _ in points]
+        found: list[tuple[int | None, int | None, int | None]] = []
+        for i, point in enumerate(points):
+            if not counts[i]:
+                found.append((None, None, None))
+                continue
+            least = point.read(stream)
+            lengths[i] = n = lengths[i] + stream.number(*spread_cells[told[i]])
+            told[i] = 1
+            spread = 1 << n - 1 | stream.raw(n - 1) if n else 0
+            point.activity, point.rows = 16 * spread, max(point.rows, 1)
+            low, high, k = 0, spread, 1
+            while low < high:
+                m = (low + high) // 2
+                b = stream.bit(middle[k]) if k < 4 else stream.raw(1)
+                k = 2 * k + b
+                low, high = (m + 1, high) if b else (low, m)
+            found.append((least, least + low, least + spread))
+        minimum, mean, maximum = zip(*found, strict=True)
+        windows.append(Window(at - window_ms * len(windows), minimum, mean, maximum, tuple(counts)))
+    return Summaries(seq, group, window_s, tuple(windows))
+
+
+@pytest.mark.parametrize("name", ["summary", "summary-entry"])
+def test_golden_summaries(name: str) -> None:
+    assert read_summaries(golden.SHEET, golden.golden()[name]) == golden.BODIES[name][0]
+
+
+@pytest.mark.parametrize("minutes", [10, 45])
+def test_summaries_of_a_real_site(minutes: int) -> None:
+    sheet = make_sheet((golden.GRIDDED.encode(), *[b""] * 9))
+    rows, window_ms = real10()[:600], 60_000 * minutes
+    starts = range(rows[-1].at_ms // window_ms * window_ms, rows[0].at_ms - window_ms, -window_ms)
+    windows = [summarise(at, 10, [row for row in rows if 0 <= row.at_ms - at < window_ms]) for at in starts]
+    body, taken = pack_summaries(sheet, 0, 60 * minutes, windows, 10_000)
+    assert taken == len(windows) > 12
+    assert read_summaries(sheet, body) == Summaries(0, 0, 60 * minutes, tuple(windows))
 
 
 @pytest.mark.parametrize("name", [name for name in golden.golden() if name.startswith("rounds")])

@@ -18,17 +18,27 @@ from edge.wire.packet import (
     Account,
     Alarms,
     Body,
+    Fragment,
+    Joined,
     Receipt,
     RoundRow,
     Rounds,
     SheetPacket,
     Status,
+    Summaries,
+    Test,
+    Window,
+    cut,
     decode,
     encode_alarms,
+    encode_fragment,
     encode_map,
     encode_receipt,
     encode_sheet,
+    encode_test,
+    join,
     pack_rounds,
+    pack_summaries,
 )
 from edge.wire.prior import DEFAULT, Prior
 from edge.wire.seal import Direction, Opened, open_packet
@@ -85,6 +95,16 @@ def _long() -> list[RoundRow]:
     return rows
 
 
+SUMMARY = Summaries(
+    0,
+    0,
+    600,
+    (
+        Window(1_795_003_800_000, (21_000, 8731), (21_003, 8734), (21_009, 8736), (10, 10)),
+        Window(1_795_003_200_000, (20_994, None), (20_998, None), (21_001, None), (9, 0)),
+        Window(1_795_002_600_000, (20_994, 8729), (20_994, 8729), (20_994, 8731), (9, 2)),
+    ),
+)
 STILL = Rounds(1, tuple(RoundRow(11 * i, T0_MS + 600_000 * i, (0,)) for i in range(1, 6)))
 BODIES: dict[str, tuple[Body, str]] = {
     "rounds": (Rounds(0, tuple(_regular())), "four rounds of group 0, one a minute, all good"),
@@ -95,6 +115,13 @@ BODIES: dict[str, tuple[Body, str]] = {
     "status": (Status(71, T0_MS, 0, STATUS), "a status map"),
     "account": (Account(72, T0_MS, 1, {"taken": 5}), "an account map"),
     "sheet": (SheetPacket(1, SHEET), "the sheet of all these"),
+    "summary": (SUMMARY, "three windows of ten minutes of group 0, one of them without a good temperature"),
+    "summary-entry": (
+        Summaries(70_001, 1, 1800, (Window(1_794_999_600_000, (0,), (3,), (12,), (3,)),)),
+        "an entry of its own: half an hour of group 1, from before the sheet",
+    ),
+    "fragment": (Fragment(300, 1, 2, bytes(range(8))), "the second of three pieces, 300 packets after the first"),
+    "test": (Test(), "asks for a receipt"),
     "receipt": (
         Receipt(SHEET.epoch, RANGES, T0_MS + 5, 70_000, need_sheets=(SHEET.short,)),
         "ranges of seq of a named epoch, echo, need of a sheet",
@@ -129,8 +156,12 @@ def encode(body: Body) -> bytes:
                 lowest=body.lowest,
                 need_sheets=body.need_sheets,
             )
-        case _:
-            raise AssertionError(body)
+        case Summaries(seq, group, window_s, windows):
+            return pack_summaries(SHEET, group, window_s, windows, 10_000, seq=seq)[0]
+        case Fragment(back, index, last, data):
+            return encode_fragment(back, index, last, data)
+        case Test():
+            return encode_test()
 
 
 PACKETS = {
@@ -151,7 +182,7 @@ def golden() -> dict[str, bytes]:
 
 
 def test_the_file_has_all_of_them() -> None:
-    assert set(golden()) == {*BODIES, *PACKETS, "alarm-alone", "rounds-still"}
+    assert set(golden()) == {*BODIES, *PACKETS, "alarm-alone", "rounds-still", "parcel"}
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -174,6 +205,12 @@ def test_rounds_whose_end_is_marked() -> None:
     assert encode(STILL) == raw
 
 
+def test_a_parcel() -> None:
+    raw, body = golden()["parcel"], golden()["rounds"]
+    assert b"".join(cut(SHEET, body, 7)) == raw
+    assert join([raw[:7], raw[7:14], raw[14:]], [SHEET]) == Joined(SHEET, body)
+
+
 @pytest.mark.parametrize("name", PACKETS)
 def test_packets(name: str) -> None:
     direction, counter, body, sheet, _, _ = PACKETS[name]
@@ -190,6 +227,7 @@ def write() -> None:
     bodies = [(name, encode(body), meaning) for name, (body, meaning) in BODIES.items()]
     bodies.append(("alarm-alone", encode_alarms(None, [(70_000, ALARM)]), "the same alarm, without a sheet"))
     bodies.append(("rounds-still", encode(STILL), "five rounds of group 1, no rain: the end is marked"))
+    bodies.append(("parcel", b"".join(cut(SHEET, bodies[0][1], 99)), "what is cut into fragments to carry `rounds`"))
     FILE.write_text(head + _lines(bodies), encoding="utf-8")
     packets = [(name, sealed(name), PACKETS[name][-1]) for name in PACKETS]
     FILE.write_text(head + _lines([*bodies, *packets]), encoding="utf-8")
