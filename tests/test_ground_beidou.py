@@ -226,8 +226,8 @@ class World:
         for task in (station, hearing):
             task.cancel()
 
-    async def send(self, packet: bytes) -> None:
-        await self.site_port.write(wire.build(wire.Send(Dialect.TEXT21, PROVINCE, packet)))
+    async def send(self, packet: bytes, form: wire.Form = wire.Form.MIXED) -> None:
+        await self.site_port.write(wire.build(wire.Send(Dialect.TEXT21, PROVINCE, packet, form)))
 
     async def _hear(self) -> None:
         stream = Stream()
@@ -251,6 +251,23 @@ def test_an_alarm_is_answered_in_some_seconds_whatever_the_terminal_speaks(diale
     assert world.province.over_rate == 0
     assert world.station.card is not None
     assert world.station.card.dialect is dialect
+
+
+def test_packets_sent_as_code_are_taken_and_other_messages_are_not() -> None:
+    async def story(world: World) -> None:
+        await asyncio.sleep(30)
+        for packet, form in (
+            (world.gateway.test(), wire.Form.CODE),
+            (b"HELLO", wire.Form.TEXT),
+            (b"\xfb1", wire.Form.MIXED),
+        ):
+            await world.send(packet, form)
+            await asyncio.sleep(62)
+
+    world = World(Dialect.TEXT21)
+    world.satellite.duplicate = 0
+    run(world.live(story))
+    assert (world.desk.counts["arrived"], world.station.counts["foreign"], len(world.receipts)) == (1, 2, 1)
 
 
 @pytest.mark.parametrize("dialect", list(Dialect))

@@ -45,6 +45,7 @@ STOPPED = (Outcome.SUPPRESSED, Outcome.SILENT, Outcome.LOW_BATTERY, Outcome.NO_P
 HOLD_S = 60.0  # a receipt's time is used by gateways: an older one is dropped, the next says more
 QUIET_S = 0.25  # longer than a pause inside a frame: what came before it is decided
 FIRST_BYTES = range(0x40, 0x60)  # of packets; outside of all that vendors use
+OURS = (Form.MIXED, Form.CODE)  # code: from a site whose terminal refuses mixed content
 ORDER = (Dialect.BDS3, Dialect.TEXT21, Dialect.BINARY40)  # a dual terminal answers the first
 
 
@@ -124,7 +125,7 @@ class Station:
 
     def _hear(self, heard: Heard, now_s: float, now_ms: int) -> None:
         if isinstance(heard, Message):
-            if heard.form is Form.MIXED and heard.intact and heard.content[:1] and heard.content[0] in FIRST_BYTES:
+            if heard.form in OURS and heard.intact and heard.content[:1] and heard.content[0] in FIRST_BYTES:
                 self._desk.arrived(heard.sender, heard.content, now_ms)
             else:
                 self.counts["foreign"] += 1
