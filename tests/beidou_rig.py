@@ -33,12 +33,13 @@ class Memory:
         self.data = b""
         self.saves = 0
         self.broken = False
+        self.delay_s = 0.01
 
     async def load(self) -> bytes:
         return self.data
 
     async def save(self, data: bytes) -> bool:
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(self.delay_s)
         if self.broken:
             return False
         self.data = data

@@ -133,10 +133,10 @@ def test_memory_comes_back_and_any_cut_of_it_is_none() -> None:
 def test_never_before_what_was_saved(now_s: float, later_s: float, same_boot: bool, utc_off_ms: int | None) -> None:
     """Whatever is known after a restart, the slot is not before the one that was saved."""
     clock = SlotClock(60.0)
-    clock.asked(now_s)
     utc_ms = None if utc_off_ms is None else 1_800_000_000_000 + utc_off_ms
-    next_s, saved_utc_ms, reserve_s = clock.to_save(now_s, utc_ms, SAVE_S)
-    assert next_s == pytest.approx(clock.next_s + SAVE_S)
+    next_s, saved_utc_ms, reserve_s = clock.to_save(now_s, utc_ms, asking=True)
+    clock.asked(now_s + SAVE_S)
+    assert next_s == pytest.approx(clock.next_s)
     saved = Saved(
         boot=1, next_s=next_s, utc_ms=saved_utc_ms, reserve_s=reserve_s, card=1, home=1, baud=None, dialect=""
     )
@@ -173,8 +173,9 @@ def test_a_day_of_feedback_lost_late_and_restarts(seed: int) -> None:
     now_s, boot = 0.0, 1
     while now_s < 86_400:
         now_s = max(now_s, clock.next_s)
+        next_s, utc_ms, reserve_s = clock.to_save(now_s, _utc_ms(chance, now_s), asking=True)
+        now_s += chance.uniform(0.0, SAVE_S)
         clock.asked(now_s)
-        next_s, utc_ms, reserve_s = clock.to_save(now_s, _utc_ms(chance, now_s))
         burst_s = now_s + chance.uniform(0.3, FEEDBACK_S - 0.5)
         assert card.ask(now_s, burst_s)
         if chance.random() < 0.05:  # killed, or powered off, before the feedback

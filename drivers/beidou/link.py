@@ -158,10 +158,10 @@ class MessagesOverBeidou:
         self._line = found.line
         self._terminal = Terminal(found.dialect, self._settings.limit_bits, now_s)
         self._memory.known = (found.line.baud, found.dialect)
-        self._heard_down_s, self._card_s = now_s, now_s + CARD_EVERY_S
-        self._subscribe_s = -inf
+        self._heard_down_s, self._subscribe_s = now_s, -inf
         for report in found.heard:
             self._take(report, now_s)
+        self._card_s = now_s + (AGAIN_S if self._terminal.address is None else CARD_EVERY_S)
         await found.line.say(*subscriptions(found.dialect, self._terminal.address or 0))
         rdss_s = loop.time()
         while True:
@@ -213,7 +213,7 @@ class MessagesOverBeidou:
     def _take(self, report: Report, now_s: float) -> None:
         assert self._terminal is not None
         self._terminal.hear(report, now_s)
-        if isinstance(report, Card):
+        if isinstance(report, Card) and report.dialect is self._terminal.dialect:
             self._take_card(report, now_s)
         elif isinstance(report, Feedback):
             self._take_feedback(report, now_s)
@@ -281,11 +281,9 @@ class MessagesOverBeidou:
         self._expected = frozenset()  # nothing is an answer before the question is out
         feedback: Feedback | None = None
         try:
-            self._slots.asked(loop.time())
             await self._memory.before_request(self._slots)
-            if self._line is not line:  # gone while the disk was busy
-                self._slots.refused(before_s)
-                return Sent.NOT_SENT
+            if self._line is not line or loop.time() < self._slots.next_s:
+                return Sent.NOT_SENT  # gone, or a feedback has moved the slot, while the disk was busy
             self._expected = expected
             self._slots.asked(loop.time())
             self._refresh(loop.time())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from math import inf
 
-from drivers.beidou.slots import SAVE_S, Saved, SlotClock, dump, load, remaining_s
+from drivers.beidou.slots import Saved, SlotClock, dump, load, remaining_s
 from drivers.beidou.wire import Dialect
 from edge.contract import LinkSpec
 
@@ -61,18 +61,18 @@ class LinkMemory:
             if self._place() == (saved.baud, saved.dialect) and abs(moved_s) < SAME_S:
                 return
         if now_s >= self._again_s:
-            await self._save(slots, 0.0)
+            await self._save(slots, asking=False)
 
     async def before_request(self, slots: SlotClock) -> None:
-        """Saves the slot as used, as late as the request may leave after a slow save."""
-        await self._save(slots, SAVE_S)
+        """Saves the slot as used by a request that is about to be written."""
+        await self._save(slots, asking=True)
 
-    async def _save(self, slots: SlotClock, slack_s: float) -> None:
+    async def _save(self, slots: SlotClock, *, asking: bool) -> None:
         if self.card is None:
             return  # the slot of a card that was not seen yet is the one saved before
         async with self._saving:
             now_s = asyncio.get_running_loop().time()
-            next_s, utc_ms, reserve_s = slots.to_save(now_s, self._spec.utc_ms(), slack_s)
+            next_s, utc_ms, reserve_s = slots.to_save(now_s, self._spec.utc_ms(), asking=asking)
             baud, dialect = self._place()
             saved = Saved(
                 boot=self._spec.boot,

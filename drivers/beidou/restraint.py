@@ -51,6 +51,8 @@ class Restraint:
     def heard(self, outcome: Outcome, now_s: float) -> None:
         """The terminal's word on a request."""
         self._unanswered = 0
+        if outcome is Outcome.TOO_EARLY:
+            return
         self._last = outcome
         if outcome in HELD:
             self._held, self._refusals = outcome, 0

@@ -124,8 +124,11 @@ class SlotClock:
             rest_s = min(wait_s, LONGEST_WAIT_S) if wait_s else self.period_s
             self.next_s = max(self.next_s, now_s + rest_s + MARGIN_S)
 
-    def to_save(self, now_s: float, utc_now_ms: int | None, slack_s: float = 0.0) -> tuple[float, int | None, float]:
-        """(`next_s`, the same in UTC, seconds until then), `slack_s` later: what `asked` may still be moved by."""
-        left_s = max(self.next_s - now_s, 0.0) + slack_s
+    def to_save(self, now_s: float, utc_now_ms: int | None, *, asking: bool) -> tuple[float, int | None, float]:
+        """(`next_s`, the same in UTC, seconds until then). `asking`: as it will be once a request is written, which
+        may be as much later as a save takes."""
+        left_s = max(self.next_s - now_s, 0.0)
+        if asking:
+            left_s = max(left_s, SAVE_S + self.reserve_s)
         utc_ms = None if utc_now_ms is None else utc_now_ms + math.ceil(left_s * 1000)
         return now_s + left_s, utc_ms, left_s

@@ -52,7 +52,8 @@ class Terminal:
         """Notes what a report says. Feedback and messages are not for here."""
         self.heard_s = now_s
         if isinstance(report, Card):
-            self.card = report
+            if report.dialect is self.dialect:  # a dual module has a second word on its card: not ours
+                self.card = report
         elif isinstance(report, Beams):
             self._hear_beams(report.beams, report.dialect, now_s)
         elif isinstance(report, Health):

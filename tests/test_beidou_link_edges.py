@@ -1,0 +1,283 @@
+"""The Beidou link where things are not as they should be: disks, doubtful words of the terminal, wrong settings."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from drivers.beidou import DRIVER
+from drivers.beidou.gnss import EARLIEST_MS, TimeCheck
+from drivers.beidou.settings import BeidouLink, BeidouPoint
+from drivers.beidou.wire import Dialect, Feedback, Outcome, build_report
+from edge.contract import Sent
+from sim.virtual import run
+from tests.beidou_rig import CARD, PACKET, PROVINCE, Site, now, site
+
+
+def says(here: Site, feedback: Feedback) -> None:
+    """The terminal says something by itself."""
+    here.terminal._say(build_report(feedback), now())
+    here.touch()
+
+
+def test_a_disk_that_takes_nothing_holds_up_no_packet() -> None:
+    async def story() -> None:
+        here = site()
+        here.memory.broken = True
+        here.start()
+        await here.up()
+        assert await here.send() is Sent.SENT
+        assert await here.send() is Sent.SENT
+        assert here.link.health()["unsaved"] >= 2
+        assert here.terminal.over_rate == 0
+        await here.stop()
+
+    run(story())
+
+
+def test_the_slot_is_on_the_disk_before_the_request_is_written() -> None:
+    async def story() -> None:
+        here = site()
+        here.start()
+        await here.up()
+        await here.ready()
+        here.memory.delay_s = 1.5
+        saves = here.memory.saves
+        sending = asyncio.create_task(here.link.send(PACKET))
+        await asyncio.sleep(1.4)
+        assert (here.memory.saves, here.terminal.requests) == (saves, [])
+        await asyncio.sleep(0.2)
+        assert here.memory.saves == saves + 1
+        assert len(here.terminal.requests) == 1
+        assert await sending is Sent.SENT
+        await here.stop()
+
+    run(story())
+
+
+def test_a_feedback_that_comes_while_the_disk_is_busy_moves_the_slot() -> None:
+    """Another host's request, or one of an earlier process, has just used the slot: ours is not written."""
+
+    async def story() -> None:
+        here = site()
+        here.start()
+        await here.up()
+        await here.ready()
+        here.memory.delay_s = 1.5
+        sending = asyncio.create_task(here.link.send(PACKET))
+        await asyncio.sleep(0.5)
+        says(here, Feedback(Dialect.TEXT21, "TXA", Outcome.SENT))
+        assert await sending is Sent.NOT_SENT
+        assert here.terminal.requests == []
+        assert here.state.ready_s > now() + 55.0
+        await here.stop()
+
+    run(story())
+
+
+def test_a_restart_in_the_middle_of_a_request_waits_for_its_slot() -> None:
+    async def story() -> None:
+        here = site()
+        here.start()
+        await here.up()
+        await here.ready()
+        sending = asyncio.create_task(here.link.send(PACKET))
+        await asyncio.sleep(0.2)
+        await here.stop()
+        assert await sending is Sent.UNKNOWN
+        here.boot += 1
+        here.start()
+        assert await here.send() is Sent.SENT
+        assert here.terminal.over_rate == 0
+        assert len(here.terminal.radiated) == 2
+        await here.stop()
+
+    run(story())
+
+
+def test_a_restart_between_two_slots_costs_nothing() -> None:
+    async def story() -> None:
+        here = site()
+        here.start()
+        await here.up()
+        assert await here.send() is Sent.SENT
+        ready_s = here.state.ready_s
+        await asyncio.sleep(5.0)
+        await here.stop()
+        await asyncio.sleep(5.0)
+        here.start()
+        await here.up()
+        assert here.state.ready_s == pytest.approx(ready_s, abs=1.0)
+        await here.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"\0" * 100, b"{}", b'{"boot":1', b"\xff\xfe" * 20, b"[" * 4000])
+def test_a_memory_that_makes_no_sense_is_none(rubbish: bytes) -> None:
+    async def story() -> None:
+        here = site()
+        here.memory.data = rubbish
+        here.start()
+        await here.up()
+        assert here.state.ready_s > now() + 55.0, "the card may have been used just before"
+        assert await here.send() is Sent.SENT
+        await here.stop()
+
+    run(story())
+
+
+def test_flag_8_of_40_brings_the_next_attempt_forward_and_answers_nothing() -> None:
+    async def story() -> None:
+        here = site(Dialect.BINARY40)
+        here.start()
+        await here.up()
+        here.terminal.inhibited = True
+        assert await here.send() is Sent.NOT_SENT
+        assert here.state.ready_s > now() + 590.0
+        here.terminal.inhibited = False
+        says(here, Feedback(Dialect.BINARY40, "", Outcome.RELEASED))
+        await asyncio.sleep(2.0)
+        assert here.state.up is None
+        assert await here.send() is Sent.SENT
+        assert here.state.up is True
+        here.terminal.trouble.deaf = 1.0
+        await here.ready()
+        sending = asyncio.create_task(here.link.send(PACKET))
+        await asyncio.sleep(1.0)
+        says(here, Feedback(Dialect.BINARY40, "", Outcome.RELEASED))
+        assert await sending is Sent.UNKNOWN
+        await here.stop()
+
+    run(story())
+
+
+def test_a_dual_module_is_asked_in_bds3_and_its_old_words_do_not_confuse() -> None:
+    async def story() -> None:
+        here = site(Dialect.BDS3)
+        here.terminal.dual = True
+        here.start()
+        await here.up()
+        here.terminal._say(b"$BDICI,0000000,00000000,0000000,0,0,0,N,0*0B\r\n", now())
+        here.terminal._say(b"$BDBSI,02,08,0,0,0,0,0,0,0,0,0,0*57\r\n", now())
+        here.touch()
+        await asyncio.sleep(2.0)
+        assert here.state.up is True
+        assert here.link.health()["card"]["address"] == CARD
+        assert await here.send() is Sent.SENT
+        await here.stop()
+
+    run(story())
+
+
+def test_five_messages_without_any_answer_are_said() -> None:
+    async def story() -> None:
+        here = site()
+        here.terminal.trouble.no_feedback = 1.0
+        here.start()
+        await here.up()
+        for _ in range(5):
+            assert here.state.trouble == ""
+            assert await here.send() is Sent.UNKNOWN
+        assert "answers no message" in here.state.trouble
+        assert here.state.up is True
+        here.terminal.trouble.no_feedback = 0.0
+        assert await here.send() is Sent.SENT
+        assert here.state.trouble == ""
+        assert here.terminal.over_rate == 0
+        await here.stop()
+
+    run(story())
+
+
+def test_a_wait_that_is_too_short_by_the_terminals_own_error_is_covered() -> None:
+    async def story() -> None:
+        here = site()
+        here.terminal.wait_error_s = 1.9
+        here.start()
+        await here.up()
+        await here.ready()
+        assert here.terminal.card is not None
+        here.terminal.card.free_s = now() + 30.0
+        assert await here.link.send(PACKET) is Sent.NOT_SENT
+        assert await here.send() is Sent.SENT
+        assert here.terminal.over_rate == 1
+        await here.stop()
+
+    run(story())
+
+
+def test_noise_on_the_line_is_counted_and_stops_nothing() -> None:
+    async def story() -> None:
+        here = site()
+        here.terminal.trouble.noise = 0.5
+        here.start()
+        await here.up()
+        for _ in range(5):
+            assert await here.send() is Sent.SENT
+        assert here.link.health()["noise_bytes"] > 0
+        assert here.lost == []
+        await here.stop()
+
+    run(story())
+
+
+# -- time ------------------------------------------------------------------------------------------------------------
+
+
+def test_two_times_that_agree_are_told_and_nothing_else() -> None:
+    check = TimeCheck()
+    at = EARLIEST_MS + 1_000_000
+    assert not check.tells(at, 10.0), "the first"
+    assert not check.tells(at + 90_000, 20.0), "jumped"
+    assert check.tells(at + 100_000, 30.0)
+    assert not check.tells(at + 110_000, 40.0), "told within the minute"
+    assert not check.tells(None, 100.0)
+    assert not check.tells(at + 190_000, 120.0), "the one before had no time"
+    assert check.tells(at + 200_400, 130.0)
+
+
+def test_a_receiver_that_counts_weeks_wrongly_is_not_believed() -> None:
+    check = TimeCheck()
+    assert not check.tells(EARLIEST_MS - 20_000, 0.0)
+    assert not check.tells(EARLIEST_MS - 10_000, 10.0)
+
+
+# -- settings --------------------------------------------------------------------------------------------------------
+
+
+def test_keys_of_the_site_file() -> None:
+    assert msgspec.convert({"province": 1595001}, BeidouLink).limit_bits is None
+    assert msgspec.convert({"province": 1595001, "limit_bits": 1835, "encoding": "code"}, BeidouLink).limit_bits == 1835
+    for wrong in (
+        {},
+        {"province": 0},
+        {"province": 100_000_000},
+        {"province": PROVINCE, "limit_bits": 100},
+        {"province": PROVINCE, "limit_bits": 14_001},
+        {"province": PROVINCE, "encoding": "hex"},
+        {"province": PROVINCE, "period": "60s"},
+    ):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(wrong, BeidouLink)
+
+
+def test_points_of_the_site_file() -> None:
+    for read in ("signal", "beams", "beam-1", "beam-9", "beam-10", "beam-21", "card", "feedback", "height"):
+        assert msgspec.convert({"read": read}, BeidouPoint).read == read
+    for read in ("", "beam", "beam-0", "beam-22", "beam-01", "signals", "signal ", "xsignal"):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert({"read": read}, BeidouPoint)
+
+
+def test_the_number_of_no_card_is_no_province() -> None:
+    assert DRIVER.check_link(BeidouLink(province=PROVINCE)) == []
+    assert "no card" in DRIVER.check_link(BeidouLink(province=2_097_151))[0]
+
+
+def test_the_driver_explains() -> None:
+    assert DRIVER.explain is not None
+    (told,) = DRIVER.explain("$BDFKI,TXA,N,Y,0,0058*09")
+    assert told["valid"] is True
