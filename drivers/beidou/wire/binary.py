@@ -74,7 +74,7 @@ FLAGS_UNUSED: Final = range(0x0B, 0xA1)
 # Least and most length of each frame. Those without a reader are known by name only.
 SIZES: Final[Mapping[bytes, tuple[int, int]]] = {
     b"ICJC": (12, 12),
-    b"ICXX": (14, 11 + MAX_TEXT_BYTES),
+    b"ICXX": (15, 11 + MAX_TEXT_BYTES),
     b"TXSQ": (18, 18 + MAX_CONTENT_BYTES),
     b"TXXX": (20, 20 + MAX_CONTENT_BYTES),
     b"FKXX": (16, 16),
@@ -154,11 +154,11 @@ def read_frame(frame: bytes) -> Report | Command | Noise:
 
 
 def _read_icxx(f: bytes) -> Card | None:
-    """Frames above 0 list the subordinates."""
-    if f[BODY]:
+    """Frames above 0 list the subordinates, three bytes each."""
+    if f[BODY] and len(f) % 3 == 0:
         return None
-    if len(f) != 22:
-        raise Unreadable(f"{len(f)} bytes, 22 belong there")
+    if len(f) != 22 or f[BODY] or f[18] > 1:
+        raise Unreadable(f"frame {f[BODY]} of {len(f)} bytes, encryption {f[18]:02X}")
     address = _address(f, 7)
     return Card(
         D,
@@ -219,9 +219,10 @@ def _read_txsq(f: bytes) -> Send | None:
 
 def _read_fkxx(f: bytes) -> Feedback:
     flag = f[BODY]
-    if flag in FLAGS_UNUSED:
-        raise Unreadable(f"flag {flag:02X}")
-    command = f[11:15].decode("latin-1") if flag in FLAGS_WITH_COMMAND and f[11:15].isalpha() else ""
+    command = f[11:15].decode("latin-1") if flag in FLAGS_WITH_COMMAND else ""
+    if flag in FLAGS_UNUSED or (command and not command.isalpha() and f[11:15] != bytes(4)):
+        raise Unreadable(f"flag {flag:02X} with {f[11:15].hex(' ')}")
+    command = command.strip("\0")
     wait = _wait_s(f[11:15]) if flag == FLAG_TOO_EARLY else 0
     return Feedback(D, command, FLAGS.get(flag, Outcome.REFUSED), float(wait) if wait else None, flag, raw=f)
 

@@ -101,6 +101,8 @@ def _send(send: Send) -> bytes:
     if send.dialect is Dialect.BINARY40:
         return _txsq(send)
     content = send.content
+    if not content:
+        raise ValueError("a message without content is not sent")
     if send.form is not Form.TEXT:
         content = to_digits(send.form, content, send.bits).encode("ascii")
     to = card_text(send.to)

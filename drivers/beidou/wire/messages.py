@@ -107,7 +107,7 @@ def _read_tcq(rest: bytes, raw: bytes) -> Send:
     (to, point, confirmation, number), tail = _split(rest, 4, "TCQ")
     whole(point, "frequency point")
     whole(confirmation, "confirmation")
-    if tail.startswith(b","):  # the variant with an empty field and without a period
+    if tail.startswith(b",") and number != "1":  # the variant with an empty field and without a period
         content = tail[1:]
     else:
         content, comma, period = tail.rpartition(b",")

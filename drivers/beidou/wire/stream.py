@@ -175,15 +175,14 @@ def _plain(data: bytes, begin: int, most: int, final: bool) -> tuple[Heard, int]
 
 def _raw_text(data: bytes, begin: int, content: int, final: bool) -> tuple[Heard, int] | _Failed | None:
     """A message of raw text: it ends at the first line end where the checksum holds."""
-    why, lines = "", 0
-    for match in _LINE_END.finditer(data, content, begin + MAX_CONTENT_LINE):
+    why = ""
+    for number, match in enumerate(_LINE_END.finditer(data, content, begin + MAX_CONTENT_LINE)):
         end = match.start()
         wrong = _wrong_text(data[begin:end], content - begin)
         if not wrong:
             return text.read_sentence(data[begin:end]), end
         why = why if "expected" in why else wrong
-        lines += 1
-        if lines > MAX_EXTRA_LINES:
+        if number == MAX_EXTRA_LINES:
             return _Failed(why)
     if len(data) - begin >= MAX_CONTENT_LINE:
         return _Failed(why or f"no line end in {MAX_CONTENT_LINE} bytes")
