@@ -184,6 +184,62 @@ def test_troubles_befall_a_request(kind: str, feedbacks: int, radiated: int) -> 
     assert (len(host.feedback()), len(host.terminal.radiated)) == (feedbacks, radiated)
 
 
+def test_a_request_that_is_not_heard_is_counted_and_nothing_follows() -> None:
+    host = Host(Dialect.BINARY40, trouble=Trouble(deaf=1.0))
+    host.send()
+    host.run(60)
+    assert not host.heard
+    assert not host.terminal.radiated
+    assert [request.outcome for request in host.terminal.requests] == [None]
+
+
+def test_noise_stands_before_sentences_and_hides_none() -> None:
+    host = Host(Dialect.BDS3, trouble=Trouble(noise=0.3))
+    host.say(wire.SetReport("PWI", 5))
+    host.run(1000)
+    kinds = [type(heard).__name__ for _, heard in host.heard]
+    assert kinds.count("Beams") >= 195  # stray bytes may look like the beginning of a sentence
+    assert kinds.count("Noise") > 30
+
+
+@ALL
+def test_a_success_may_tell_its_wait_and_a_wait_may_be_short(dialect: Dialect) -> None:
+    host = Host(dialect)
+    host.terminal.tells_wait, host.terminal.wait_error_s = True, 2.0
+    host.send()
+    host.run(20)
+    host.send()
+    host.run(5)
+    sent, early = host.feedback()
+    assert sent.outcome is Outcome.SENT
+    assert sent.wait_s == (None if dialect is Dialect.BINARY40 else 60)  # 4.0 has no place for it
+    assert early.wait_s is not None
+    assert 20 + early.wait_s < host.card.free_s - 1
+
+
+def test_a_dual_terminal_takes_both_dialects_and_answers_as_bds3() -> None:
+    host = Host(Dialect.BDS3)
+    host.terminal.dual = True
+    for dialect in (Dialect.BDS3, Dialect.TEXT21):
+        host.say(wire.QueryCard(dialect))
+    host.say(wire.Send(Dialect.TEXT21, PROVINCE, PACKET))
+    host.run(5)
+    cards = [heard.dialect for _, heard in host.heard if isinstance(heard, wire.Card)]
+    assert cards == [Dialect.BDS3, Dialect.TEXT21]
+    assert [(f.dialect, f.command, f.outcome) for f in host.feedback()] == [(Dialect.BDS3, "TCQ", Outcome.SENT)]
+
+
+@ALL
+def test_a_terminal_of_one_dialect_does_not_hear_the_others(dialect: Dialect) -> None:
+    host = Host(dialect)
+    for other in set(Dialect) - {dialect}:
+        host.say(wire.QueryCard(other))
+        host.say(wire.Send(other, PROVINCE, PACKET))
+    host.run(60)
+    assert not host.heard
+    assert not host.terminal.requests
+
+
 def test_late_feedback_and_a_slow_burst_come_when_they_say() -> None:
     host = Host(Dialect.BDS3, trouble=Trouble(late=1.0))
     host.send()
@@ -336,6 +392,18 @@ def test_a_port_in_memory_answers_after_the_time_on_the_wire_and_only_at_its_rat
     assert isinstance(heard[0], wire.Card)
     assert 0.05 < took_s < 0.15  # some 70 characters
     assert run(ask(19_200))[0] == []
+
+
+def test_a_line_too_slow_for_what_is_said_loses_some_and_holds_little() -> None:
+    async def story() -> int:
+        terminal = Terminal(Dialect.BDS3, Card(SITE), baud=1200)  # some 200 bytes a second, 120 go
+        port = await Plugs(Air(Satellite(1), {"site": terminal})).open_port(Settings(baud=1200))
+        stream, count = Stream(), 0
+        while asyncio.get_running_loop().time() < 500:
+            count += len(stream.feed(await port.read()))
+        return count
+
+    assert 300 < run(story()) < 1100
 
 
 def test_an_unplugged_port_is_lost_until_it_is_plugged_in() -> None:

@@ -30,6 +30,7 @@ import click
 from drivers.beidou.wire import Dialect
 from sim.beidou.card import COMMANDING_CLASS, Card
 from sim.beidou.control import Control
+from sim.beidou.port import BACKLOG_S
 from sim.beidou.satellite import Air, Satellite
 from sim.beidou.terminal import Terminal
 from sim.beidou.trouble import Trouble
@@ -59,6 +60,8 @@ class Line(Pty):
 
     def say(self, data: bytes, now_s: float) -> None:
         """The terminal says `data`: it goes out at its baud rate."""
+        if self._free_s > now_s + BACKLOG_S:
+            return
         self._free_s = max(self._free_s, now_s)
         size = max(LEAST_BURST_BYTES, int(BURST_S / character_s(self._baud)))
         for start in range(0, len(data), size):

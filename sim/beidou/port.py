@@ -21,6 +21,7 @@ from sim.beidou.uart import as_heard
 from sim.pty import character_s
 
 INPUT_BYTES = 4096  # the kernel's tty buffer
+BACKLOG_S = 5.0  # of bytes a terminal holds for a slow line; what it says then is dropped
 
 
 class MemoryPort:
@@ -65,6 +66,8 @@ class MemoryPort:
     def say(self, data: bytes) -> None:
         """Bytes of the terminal begin their way over the wire."""
         loop = asyncio.get_running_loop()
+        if self._free_s > loop.time() + BACKLOG_S:
+            return
         self._free_s = max(self._free_s, loop.time()) + len(data) * character_s(self._terminal.baud)
         loop.call_at(self._free_s, self._receive, as_heard(data, self._terminal.baud, self._baud))
 
