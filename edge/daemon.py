@@ -38,7 +38,7 @@ from edge.outbox import Outbox
 from edge.packing import alarm_entry, map_entry, round_entry
 from edge.priors import priors_for
 from edge.relay import Relay
-from edge.site_sheet import longest_sheet, sheet_of, too_large
+from edge.site_sheet import carries_bytes, longest_sheet, sheet_of, too_large
 from edge.wire.basics import WireError
 from edge.wire.seal import parse_key_file
 from edge.wire.sheet import Sheet
@@ -279,7 +279,8 @@ class Daemon:
     # -- the sheet -----------------------------------------------------------------------------------------------
 
     def _read_priors(self) -> None:
-        path, mtus_bytes = self.site.gateway.priors, [link.state().mtu_bytes for link, _ in self._links.values()]
+        path = self.site.gateway.priors
+        mtus_bytes = [room for link, _ in self._links.values() for room in carries_bytes(link.state())]
         large = too_large(self.site, mtus_bytes)
         if large is not None:
             self.say("site", large)

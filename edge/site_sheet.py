@@ -1,7 +1,7 @@
 """The sheet of a site: what its packets will assume, and whether its links can carry it.
 
-A sheet goes whole in one packet. A site too large for that keeps its readings and judges them, but can send nothing:
-`fengsui check` says so on the desk, the daemon says so in the field.
+A sheet goes whole in one packet, or in pieces by a link with slots. A site too large for that keeps its readings and
+judges them, but can send nothing: `fengsui check` says so on the desk, the daemon says so in the field.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from edge.config.site import Site
+from edge.contract import LinkState
 from edge.wire.basics import WireError
+from edge.wire.fragment import FRAGMENT_HEAD_BYTES, MOST_FRAGMENTS
 from edge.wire.seal import LONG_OVERHEAD_BYTES
 from edge.wire.sheet import MAX_EPOCH, MAX_SEQ, MAX_TIME_MS, Sheet, SheetGroup, SheetLimit, SheetPoint
 
+GOOD_PIECES = 24  # of a sheet by short messages: half an hour, once; priors that would take more are left out
 SEQ_BYTES = 10  # before the sheet in its packet: kind and a varint, at their longest
 
 
@@ -43,6 +46,15 @@ def sheet_of(site: Site, epoch: int, seq0: int, t0_ms: int, priors: Mapping[str,
 def longest_sheet(site: Site) -> Sheet:
     """The site's sheet with the longest numbers there can be, without priors."""
     return sheet_of(site, MAX_EPOCH, MAX_SEQ, MAX_TIME_MS)
+
+
+def carries_bytes(link: LinkState) -> tuple[int, ...]:
+    """How large a sheet's packet a link can carry. One with slots carries it in pieces: what goes in a reasonable
+    number of them, and what goes at all."""
+    if not link.slot_s:
+        return (link.mtu_bytes,)
+    piece_bytes = max(0, link.mtu_bytes - LONG_OVERHEAD_BYTES - FRAGMENT_HEAD_BYTES)
+    return GOOD_PIECES * piece_bytes, MOST_FRAGMENTS * piece_bytes
 
 
 def too_large(site: Site, mtus_bytes: Sequence[int]) -> str | None:

@@ -42,8 +42,8 @@ USABLE_SHARE = 0.85  # of the slots' bytes: 5 % of messages are lost, some are a
 FIRST_BYTES_A_READING = 0.8
 SMOOTHING = 0.2
 MOST_AGAIN = 32  # rounds looked at to fill a packet with
-MOST_PIECES = 8  # of a parcel of rounds: it is complete at the province after so many slots, the newest with it
-MOST_PARCELS = 8
+MOST_PIECES = 16  # of a parcel of rounds: it is complete at the province after so many slots, the newest with it
+MOST_PARCELS = 32  # begun, or waiting for their receipt: two lost receipts at one packet a parcel
 MOST_WINDOWS_TOLD = 20_000
 ALARMS_A_PACKET = 5  # about, of 77 bytes
 FULL, LIVE, SUMMARIES = "full", "live", "summaries"
@@ -81,13 +81,15 @@ class SlotWay(Way):
         super().__init__(name, link, batch_s, shared)
         self.slot = SlotState()
         self.bytes_a_reading = FIRST_BYTES_A_READING
+        self._unanswered_s: float | None = None  # since when packets have left without an answer
+        self._mute = False  # for so long that the province may have lost what it knew of us
 
     # -- how it stands -------------------------------------------------------------------------------------------
 
     @property
     def long(self) -> bool:
-        """A province that does not know our epoch yet can not open the short form."""
-        return self.shared.transit.sheet_unsettled() and not self.shared.known
+        """A province that does not know our epoch yet, or has lost what it knew, can not open the short form."""
+        return self._mute or (self.shared.transit.sheet_unsettled() and not self.shared.known)
 
     @property
     def slot_s(self) -> float:
@@ -99,7 +101,7 @@ class SlotWay(Way):
 
     @property
     def unsigned_s(self) -> float:
-        return self.patience_s
+        return 2 * self.patience_s
 
     @property
     def wide(self) -> bool:
@@ -136,6 +138,7 @@ class SlotWay(Way):
 
     def next(self, now_s: float) -> Send | Wait:
         self._sweep(now_s)
+        self._mute = self._unanswered_s is not None and now_s - self._unanswered_s > self.unsigned_s
         transit, slot, mode = self.shared.transit, self.slot, self.mode
         alarm_due_s = transit.next_alarm_s(self.dues)
         room = len(slot.parcels) < MOST_PARCELS
@@ -265,6 +268,7 @@ class SlotWay(Way):
     def handed(self, cargo: Cargo, sent: Sent, now_s: float) -> None:
         super().handed(cargo, sent, now_s)
         if sent is not Sent.NOT_SENT:
+            self._unanswered_s = now_s if self._unanswered_s is None else self._unanswered_s
             return
         if cargo.piece is not None:
             parcel, which = cargo.piece
@@ -277,6 +281,7 @@ class SlotWay(Way):
 
     def receipt(self, receipt: Receipt, now_s: float) -> None:
         super().receipt(receipt, now_s)
+        self._unanswered_s = None
         transit = self.shared.transit
         for flight in [flight for flight in transit.flights if flight.way == self.id and flight.counter >= 0]:
             sent_s = flight.due_s - self.patience_s

@@ -50,6 +50,11 @@ class Air:
         self.receivers: list[Callable[[bytes], None]] = []
         self.arrived: list[tuple[float, bytes]] = []
 
+    def forget(self, province: Province) -> None:
+        """The province begins anew, with an empty database."""
+        self.province = province
+        self.desk = BeidouDesk(province, {CARD: "g-1"})
+
     def carry(self, work: Callable[[], None]) -> None:
         async def later() -> None:
             await asyncio.sleep(self.random.uniform(2, 6))
@@ -173,7 +178,12 @@ class Gateway:
     """Keeper and relay on a folder. `rows`: the values of each round, looped; one round each `every_s`."""
 
     def __init__(
-        self, folder: Path, links: Sequence[Link], rows: Sequence[tuple[int | None, ...]], every_s: int, priors: Any = ()
+        self,
+        folder: Path,
+        links: Sequence[Link],
+        rows: Sequence[tuple[int | None, ...]],
+        every_s: int,
+        priors: Any = (),
     ) -> None:
         self.said: list[str] = []
         self.rows = rows

@@ -7,8 +7,9 @@ import statistics
 from pathlib import Path
 
 from edge.contract import Sent
-from tests.bench.coding import HOUR_ROWS, real10
-from tests.slot_world import SLOT_S, Air, Gateway, SlotLink, WideLink, ages_s, play, rows_at
+from sim.province import Province
+from tests.bench.coding import real10
+from tests.slot_world import ROOT, SLOT_S, START_MS, Air, Gateway, SlotLink, WideLink, ages_s, play, rows_at
 
 REAL = [row.values for row in real10()]
 
@@ -45,3 +46,189 @@ def test_sixty_points_a_minute_go_in_pieces(tmp_path: Path) -> None:
         assert p95(sorted(ages_s(air).values())) <= 1800
 
     play(tmp_path, story, rows, lost=0.05)
+
+
+def test_a_red_alarm_takes_the_next_slot_past_any_backlog(tmp_path: Path) -> None:
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        gateway.pile_up(19_000)
+        await gateway.read_for(900)
+        for pause_s in range(20):
+            await gateway.read_for(130 + 7 * pause_s)
+            at_ms = await gateway.alarm()
+            await asyncio.sleep(SLOT_S + 1)
+            sent_s = [sent_s for sent_s, _ in slot.sent if sent_s * 1000 >= at_ms - START_MS]
+            assert sent_s[0] * 1000 - (at_ms - START_MS) <= SLOT_S * 1000
+        await gateway.read_for(120)
+        ages = alarm_ages_s(air)
+        assert len(ages) == 20
+        assert p95(ages) <= SLOT_S + 10
+
+    play(tmp_path, story, REAL)
+
+
+def test_a_red_alarm_gets_through_where_messages_are_lost(tmp_path: Path) -> None:
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        await gateway.read_for(900)
+        for pause_s in range(60):
+            await gateway.read_for(130 + 7 * pause_s % 61)
+            await gateway.alarm()
+        await gateway.read_for(600)
+        ages = alarm_ages_s(air)
+        assert len(ages) == 60
+        assert p95(ages) <= 3 * SLOT_S
+
+    play(tmp_path, story, REAL, lost=0.05)
+
+
+def test_before_the_province_knows_the_site_an_alarm_speaks_for_itself(tmp_path: Path) -> None:
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        await asyncio.sleep(1)
+        await gateway.alarm()
+        await asyncio.sleep(2 * SLOT_S)
+        assert len(alarm_ages_s(air)) == 1
+        assert not list(air.province._store.sheets())
+
+    play(tmp_path, story, REAL)
+
+
+def test_the_fibre_back_after_a_day_gets_the_rest_and_repeats_nothing(tmp_path: Path) -> None:
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        gateway.pile_up(19_000)
+        await gateway.read_for(6 * 3600)
+        before, repeated = len(rows_at(air)), air.province.counts["repeated"]
+        wide.working = True
+        await gateway.read_for(120)
+        assert rows_at(air) == gateway.taken
+        assert before < 10_000
+        assert air.province.counts["repeated"] == repeated
+        used = len(slot.sent)
+        await gateway.read_for(900)
+        assert len(slot.sent) == used, "with the fibre up, the card is kept for alarms"
+        await gateway.alarm()
+        await asyncio.sleep(2 * SLOT_S)
+        assert len(slot.sent) > used
+        assert gateway.held() == 0
+
+    play(tmp_path, story, REAL)
+
+
+def summaries(air: Air) -> list[tuple[str, int, int, int, float, int, int]]:
+    return air.province._store._db.execute(
+        "SELECT point, window_s, start_ms, minimum, mean, maximum, count FROM summaries ORDER BY start_ms, point"
+    ).fetchall()
+
+
+def test_what_slots_can_not_carry_goes_as_summaries_newest_first(tmp_path: Path) -> None:
+    rows = [tuple(17 * i + k * k % 1000 * (i % 7) for k in range(200)) for i in range(997)]
+
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        await gateway.read_for(3 * 3600)
+        assert gateway.relay.ways["beidou"].health(0.0)["queue"]["mode"] == "summaries"
+        found = summaries(air)
+        assert found
+        for point, window_s, start_ms, *numbers in found:
+            inside = [
+                values[int(point[1:])]
+                for at_ms, values in gateway.taken.items()
+                if start_ms <= at_ms < start_ms + window_s * 1000
+            ]
+            least, mean, greatest = (round(number * 100) for number in numbers[:3])
+            assert (least, greatest, numbers[3]) == (min(inside), max(inside), len(inside))
+            assert mean == round(sum(inside) / len(inside))
+        assert len(rows_at(air)) > 3, "where we are now goes too"
+        wide.working = True
+        await gateway.read_for(300)
+        assert rows_at(air) == gateway.taken
+
+    play(tmp_path, story, rows, every_s=10)
+
+
+def test_a_backlog_that_would_take_days_goes_as_summaries_beside_full_live_rounds(tmp_path: Path) -> None:
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        gateway.pile_up(19_000)
+        live_ms = max(gateway.taken)
+        await asyncio.sleep(5)
+        gateway.relay.transit.all_backlog()
+        await gateway.read_for(2 * 3600)
+        await asyncio.sleep(1200)
+        assert summaries(air)
+        there = rows_at(air)
+        assert all(there[at_ms] == values for at_ms, values in gateway.taken.items() if at_ms > live_ms)
+        assert len(there) < 2000
+
+    play(tmp_path, story, REAL)
+
+
+def test_a_card_that_refuses_costs_nothing_but_time(tmp_path: Path) -> None:
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        slot.outcomes = [Sent.NOT_SENT, Sent.UNKNOWN, Sent.SENT] * 40
+        await gateway.read_for(2 * 3600)
+        await asyncio.sleep(3600)
+        assert rows_at(air) == gateway.taken
+        assert gateway.held() == 0
+
+    play(tmp_path, story, REAL, lost=0.05)
+
+
+def test_without_any_receipt_nothing_leaves_the_store_and_alarms_do_not_take_all_slots(tmp_path: Path) -> None:
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        air.receipts_reach_us = False
+        await gateway.alarm()
+        await gateway.read_for(4 * 3600)
+        assert gateway.held() == 10 * len(gateway.taken)
+        assert rows_at(air).keys() >= set(list(gateway.taken)[:-5])
+        air.receipts_reach_us = True
+        await gateway.read_for(2 * 3600)
+        await asyncio.sleep(1800)
+        assert gateway.held() == 0
+        assert rows_at(air) == gateway.taken
+
+    play(tmp_path, story, REAL)
+
+
+def test_killed_again_and_again_nothing_committed_is_lost_and_no_slot_is_asked_for_twice(tmp_path: Path) -> None:
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        lives = gateway
+        for life in range(6):
+            await lives.read_for(1500 + 377 * life)
+            await asyncio.sleep(1.5)
+            await lives.die()
+            taken = lives.taken
+            lives = Gateway(tmp_path / "store", [wide, slot], REAL, 60)
+            lives.taken = taken
+            await lives.start()
+        await lives.read_for(1800)
+        await asyncio.sleep(1800)
+        assert rows_at(air) == lives.taken
+        await lives.die()
+        await gateway.start()
+
+    play(tmp_path, story, REAL, lost=0.05)
+
+
+def test_a_test_packet_brings_a_receipt_at_once(tmp_path: Path) -> None:
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        await gateway.read_for(900)
+        steps = [step async for step in gateway.relay.send_test("beidou", 300.0)]
+        assert [step["step"] for step in steps] == ["waiting", "sent", "receipt"]
+        assert steps[2]["after_s"] < 20
+        air.receipts_reach_us = False
+        steps = [step async for step in gateway.relay.send_test("beidou", 120.0)]
+        assert [step["step"] for step in steps] == ["waiting", "sent", "no receipt"]
+
+    play(tmp_path, story, REAL)
+
+
+def test_a_province_that_lost_what_it_knew_is_told_the_site_again(tmp_path: Path) -> None:
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        await gateway.read_for(3600)
+        air.forget(Province(tmp_path / "another.db", lambda _gateway: ROOT, durable=False))
+        before_ms = max(gateway.taken)
+        await gateway.read_for(4 * 3600)
+        await asyncio.sleep(1800)
+        there = rows_at(air)
+        assert all(there[at_ms] == values for at_ms, values in gateway.taken.items() if at_ms > before_ms)
+        assert gateway.held() == 0
+        air.province.close()
+
+    play(tmp_path, story, REAL)

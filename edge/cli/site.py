@@ -164,9 +164,9 @@ def _sheet_warnings(site: Site) -> list[str]:
     if len(site.points) + len(site.limits) < MANY:
         return []
     from edge.links import closed_links
-    from edge.site_sheet import too_large  # brings in the wire, which a small site need not wait for
+    from edge.site_sheet import carries_bytes, too_large  # brings in the wire, which a small site need not wait for
 
-    large = too_large(site, [link.state().mtu_bytes for link in closed_links(site)])
+    large = too_large(site, [room for link in closed_links(site) for room in carries_bytes(link.state())])
     return [large] if large else []
 
 
