@@ -320,6 +320,23 @@ def test_receipts_of_many_gateways_keep_the_period_of_the_one_card() -> None:
     assert world.province.over_rate == 0
 
 
+def test_feedback_that_comes_late_is_not_taken_for_the_next_message_s() -> None:
+    """Every FKI late or lost, every burst slow: what could make a host send again too early."""
+
+    async def story(world: World) -> None:
+        await asyncio.sleep(30)
+        for _ in range(300):
+            world.desk.arrived(CARD, world.gateway.test(), world.utc_ms())
+            await asyncio.sleep(29)
+
+    trouble = Trouble(4, late=0.5, no_feedback=0.2, slow=0.5, twice=0.3)
+    world = World(Dialect.TEXT21, period_s=5.0, trouble=trouble)
+    run(world.live(story))
+    assert world.province.over_rate == 0
+    assert world.station.counts["unknown"] > 50
+    assert len(world.receipts) > 100
+
+
 def test_a_terminal_that_may_not_send_is_said_once_and_tried_on() -> None:
     async def story(world: World) -> None:
         await asyncio.sleep(30)

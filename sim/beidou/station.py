@@ -38,6 +38,7 @@ ASK_EVERY_S = 2.0  # while no dialect is known: a terminal answers within 2 s
 ASK_AGAIN_S = 30.0
 LOST_AFTER_S = 75.0  # two queries without an answer
 FEEDBACK_S = 15.0  # the slowest FKI known from terminals' manuals
+LATE_S = 60.0  # after FEEDBACK_S: an FKI may still come, and must not be taken for that of the next message
 MARGIN_S = 2.0  # terminals' own timers are off by so much
 REFUSED_AGAIN_S = 10.0  # no signal, no reason given: beams come back within tens of seconds, or not soon
 STOPPED_AGAIN_S = 60.0  # inhibited, silence ordered, no battery: a person has to see to it
@@ -80,6 +81,7 @@ class Station:
         self._bits: int | None = None
         self._free_s = math.inf
         self._waiting: _OnTheWay | None = None  # for its feedback
+        self._late = False  # an FKI may still come for the last message
         self._held: _OnTheWay | None = None  # surely not sent
         self._refused = Outcome.SENT  # what was said of the last message, if that was new
 
@@ -102,7 +104,8 @@ class Station:
             said = build(QueryCard(dialect))
         if self._waiting is not None and now_s >= self._waiting.sent_s + FEEDBACK_S:
             self.counts["unknown"] += 1  # may have gone out this late
-            self._used(now_s, 0.0)
+            self._used(now_s, LATE_S)
+            self._late = True
         return said + self._send(now_s, now_ms)
 
     def wake_s(self, now_s: float) -> float:
@@ -161,11 +164,14 @@ class Station:
             self._free_s, self._ask_s = math.inf, now_s
 
     def _settle(self, feedback: Feedback, now_s: float) -> None:
-        """What became of the message on the way; feedback that comes too late for one is nothing to go by."""
-        on_the_way = self._waiting
-        if on_the_way is None or feedback.outcome is Outcome.RELEASED:
+        """What became of the message on the way. Of one given up it only says that the card is free again soon."""
+        on_the_way, wait_s = self._waiting, feedback.wait_s or 0.0
+        if feedback.outcome is Outcome.RELEASED:
             return
-        wait_s = feedback.wait_s or 0.0
+        if on_the_way is None:
+            if self._late:
+                self._used(now_s, wait_s)
+            return
         if feedback.outcome is Outcome.SENT:
             self.counts["sent"] += 1
             self._refused = Outcome.SENT
@@ -185,7 +191,7 @@ class Station:
     # -- sending -------------------------------------------------------------------------------------------------
 
     def _used(self, now_s: float, wait_s: float) -> None:
-        self._waiting = None
+        self._waiting, self._late = None, False
         if self.card is not None:
             self._free_s = now_s + max(self.card.period_s, wait_s) + MARGIN_S
 
