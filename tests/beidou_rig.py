@@ -34,14 +34,20 @@ class Memory:
         self.saves = 0
         self.broken = False
         self.delay_s = 0.01
+        self._busy = False
 
     async def load(self) -> bytes:
         return self.data
 
     async def save(self, data: bytes) -> bool:
-        await asyncio.sleep(self.delay_s)
-        if self.broken:
+        """As the gateway's: no second save while one is under way."""
+        if self.broken or self._busy:
             return False
+        self._busy = True
+        try:
+            await asyncio.sleep(self.delay_s)
+        finally:
+            self._busy = False
         self.data = data
         self.saves += 1
         return True

@@ -57,6 +57,24 @@ def test_the_slot_is_on_the_disk_before_the_request_is_written() -> None:
     run(story())
 
 
+def test_a_packet_waits_for_a_save_that_is_under_way() -> None:
+    async def story() -> None:
+        here = site()
+        here.start()
+        await here.up()
+        await here.ready()
+        here.memory.delay_s = 1.5
+        here.link._memory.home = 1  # something that has to be remembered
+        saves = here.memory.saves
+        await asyncio.sleep(1.2)
+        assert await here.link.send(PACKET) is Sent.SENT
+        assert here.memory.saves == saves + 2
+        assert here.link.health()["unsaved"] == 0
+        await here.stop()
+
+    run(story())
+
+
 def test_a_feedback_that_comes_while_the_disk_is_busy_moves_the_slot() -> None:
     """Another host's request, or one of an earlier process, has just used the slot: ours is not written."""
 

@@ -18,12 +18,12 @@ from drivers.beidou.wire import Beams, Card, Dialect, Feedback, Health, Message,
 from edge.contract import OpenPort, PortSettings
 from edge.errors import PortLost
 
-BAUDS = (115200, 19200, 9600, 38400, 57600, 4800)  # by how common they are (facts 0 and 8)
-DIALECTS = (Dialect.BDS3, Dialect.TEXT21, Dialect.BINARY40)  # asked in this order (facts 8)
+BAUDS = (115200, 19200, 9600, 38400, 57600, 4800)  # by how common they are
+DIALECTS = (Dialect.BDS3, Dialect.TEXT21, Dialect.BINARY40)  # asked in this order
 FIRST_BYTE_S = 1.2  # terminals that speak by themselves do so every second
-LISTEN_S = 2.5  # where something is heard: one whole line at least (facts 8)
+LISTEN_S = 2.5  # where something is heard: a terminal prints a whole line in that time
 ASK_APART_S = 1.0  # between queries; an answer that comes later is still heard
-ANSWER_S = 2.0  # for the last query (facts 3.1)
+ANSWER_S = 2.0  # for the last query (an ESP32 driver of BDS-3 terminals waits as long)
 DUAL_S = 1.0  # the other answer of a dual module is not later
 ENOUGH_NOISE_BYTES = 24  # a first line cut in two has some, too
 

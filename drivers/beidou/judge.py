@@ -12,7 +12,7 @@ from drivers.beidou.restraint import Restraint
 from drivers.beidou.terminal import LEAST_PACKET_BYTES, Terminal
 from drivers.beidou.wire import Dialect
 
-LARGEST_NUMBER = {  # of a card that a message can be addressed to (facts 1.2 and 2)
+LARGEST_NUMBER = {  # of a card that a message can be addressed to
     Dialect.BDS3: 99_999_999,  # eight digits
     Dialect.TEXT21: 9_999_999,  # seven
     Dialect.BINARY40: 2_097_150,  # 21 bits; all ones are no card

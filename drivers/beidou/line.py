@@ -26,7 +26,7 @@ from drivers.beidou.wire import (
 from edge.contract import Port
 from edge.errors import PortLost
 
-STATUS_EVERY_S = 5  # beams: often enough to know of a lost one before the next slot (facts 8, step 3)
+STATUS_EVERY_S = 5  # beams: often enough to know of a lost one before the next slot
 SUPPLY_EVERY_S = 30  # battery, and on some BDS-3 terminals what the card may send at once
 GNSS_EVERY_S = 20  # time and position: 160 bytes in 20 s are little, even at 4800 baud
 OWN_BITS = 0x1FFFFF

@@ -17,10 +17,10 @@ from math import inf
 
 from drivers.beidou.wire import Outcome
 
-HOLD_S = 600.0  # "do not retry quickly" (facts 4): six attempts an hour bother nobody, and none of them radiates
+HOLD_S = 600.0  # six attempts an hour bother nobody, and none of them radiates
 BATTERY_S = 60.0  # the refusal is the terminal's own and costs nothing
 FIRST_PAUSE_S = 10.0
-LONGEST_PAUSE_S = 60.0  # facts 4
+LONGEST_PAUSE_S = 60.0  # beams come back within a minute, or not soon
 REFUSALS_IN_A_ROW = 5  # then a person is told: something is wrong that waiting does not cure
 HELD = {
     Outcome.SUPPRESSED: (HOLD_S, "the satellite system has inhibited this card from sending: ask its operator why"),

@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-LARGEST_ADDRESS = 99_999_999  # 8 digits: platforms of BDS-3 are 1595xxxx, cards of BDS-2 have 7 (facts 3.2)
-NO_CARD_ADDRESS = 2_097_151  # 21 bits of ones: what a terminal without a card prints (facts 1.3)
-SERVICE_MAXIMUM_BITS = 14_000  # regional short message of BDS-3 (facts 3.4)
+LARGEST_ADDRESS = 99_999_999  # 8 digits: platforms of BDS-3 are 1595xxxx, cards of BDS-2 have 7
+NO_CARD_ADDRESS = 2_097_151  # 21 bits of ones: what a terminal without a card prints
+SERVICE_MAXIMUM_BITS = 14_000  # regional short message of BDS-3, of its service description
 LEAST_BITS = 168  # A4, 12 bytes of seal and 8 bytes to say something with
 
-# Ids of BDS-3 beams go to 21 (facts 3.2), older dialects have fewer.
+# Ids of BDS-3 beams go to 21, older dialects have fewer.
 READS = "^(signal|beams|card|feedback|battery|wait|latitude|longitude|height|satellites|beam-([1-9]|1[0-9]|2[01]))$"
 
 

@@ -9,9 +9,9 @@ out, at the latest possible moment, and restored at the start:
     else                              the whole time that was reserved then, from now on
     nothing saved, another card       one whole reserve from now on
 
-The countdown starts at the terminal's feedback (facts 1.5) with MARGIN_S on top. A wait the terminal names is believed,
-up to LONGEST_WAIT_S; one named with a success not below what is left of the period since the request was written: a
-burst cannot have been before that.
+The countdown starts at the terminal's feedback, with MARGIN_S on top (as in LXTTTTTT/BDSDK). A wait the terminal names is
+believed, up to LONGEST_WAIT_S; one named with a success not below what is left of the period since the request was
+written: a burst cannot have been before that.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import math
 
 import msgspec
 
-MARGIN_S = 2.0  # terminals' timers are off by up to 2 s, testers wait period + 2 (facts 1.5)
-FEEDBACK_S = 15.0  # how long a terminal may take to answer (facts 3.1): it may radiate as late
+MARGIN_S = 2.0  # terminals' timers are off by up to 2 s, LXTTTTTT/BDSDK waits period + 2 s
+FEEDBACK_S = 15.0  # how long a terminal may take to answer (DM229 and TD3050 drivers): it may radiate as late
 SAVE_S = 2.0  # so long the gateway's memory may take to be on the disk, before the request is written
 LONGEST_WAIT_S = 3600.0  # a longer wait is a misprint: the terminal is asked again after this
 UTC_MARGIN_MS = 5000  # two trusted UTC times before and after a boot agree better than this
-DEFAULT_PERIOD_S = 60.0  # of a civil card (facts 1.5), while none is known
+DEFAULT_PERIOD_S = 60.0  # of a civil card (patent CN105743616A), while none is known
 EPOCH_END_MS = 2**53
 
 

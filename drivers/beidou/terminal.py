@@ -24,8 +24,8 @@ from drivers.beidou.wire import (
 )
 
 FRESH_S = 60.0  # reports come every 5 s, the position every 20 s: what is older is not the present
-USABLE_STEP = 2.0  # 2.1 and 4.0: power step of a beam that carries a message (facts 1.3, a rule of thumb)
-USABLE_DBHZ = 40.0  # BDS-3: C/N0 of such a beam, as two firmwares have it (facts 3.2)
+USABLE_STEP = 2.0  # 2.1 and 4.0: power step of a beam that carries a message (a rule of thumb)
+USABLE_DBHZ = 40.0  # BDS-3: C/N0 of such a beam, a threshold found in firmware
 BEAMS_LOST_S = 15.0  # three reports: a beam that flickers at the threshold is no loss
 LEAST_PACKET_BYTES = 16  # 12 of seal and a body that says something: level 1 (110 bit, 12 bytes) has no room for it
 UNKNOWN_LEVEL_BITS = 628  # of a level no table has (5 on dual modules): what a civil card of level 3 carries
