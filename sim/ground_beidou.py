@@ -61,7 +61,9 @@ class BeidouDesk:
         self.counts["arrived"] += 1
         if not stored.urgent and not stored.waiting:
             return  # came twice
-        waiting = self._waiting.setdefault(gateway, _Waiting(since_ms=now_ms))
+        waiting = self._waiting.setdefault(gateway, _Waiting(now_ms))
+        if not waiting.packets:
+            waiting.since_ms = now_ms
         waiting.card = sender  # the answer goes to the card it came from: a gateway's card may be exchanged
         waiting.packets = stored.waiting
         waiting.urgent |= stored.urgent
@@ -74,6 +76,7 @@ class BeidouDesk:
             packet = self.province.receipt(gateway, now_ms, room_bytes)
             if packet is not None:
                 self.counts["receipts"] += 1
+                self._waiting[gateway] = _Waiting(now_ms, waiting.card)  # what did not fit follows when its time comes
                 return waiting.card, packet
         return None
 

@@ -134,6 +134,21 @@ def test_a_lost_receipt_is_made_good_by_the_next() -> None:
     assert [receipt.missing(counter) for counter in (1, 2, 3)] == [False, False, False]
 
 
+def test_what_does_not_fit_into_a_receipt_follows_in_the_next() -> None:
+    gateway = Gateway()
+    desk = known(gateway)
+    seqs = range(1000, 31_000, 1000)
+    for seq in seqs:
+        desk.arrived(CARD, gateway.alarm(seq), T0_MS)
+    told, now_ms = set[int](), T0_MS
+    while (message := desk.next_message(now_ms, ROOM)) is not None:
+        assert len(message[1]) <= ROOM
+        told |= {low for low, _ in gateway.receipt(message[1]).ranges}
+        now_ms += RECEIPT_AGE_MS
+    assert told >= set(seqs)
+    assert desk.counts["receipts"] >= 2
+
+
 def test_what_comes_twice_is_not_answered_twice() -> None:
     gateway = Gateway()
     desk = known(gateway)
