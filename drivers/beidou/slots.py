@@ -9,8 +9,8 @@ out, at the latest possible moment, and restored at the start:
     else                              the whole time that was reserved then, from now on
     nothing saved, another card       one whole reserve from now on
 
-The countdown starts at the terminal's feedback, with MARGIN_S on top (as in LXTTTTTT/BDSDK). A wait the terminal names is
-believed, up to LONGEST_WAIT_S; one named with a success not below what is left of the period since the request was
+The countdown starts at the terminal's feedback, with MARGIN_S on top (as in LXTTTTTT/BDSDK). A wait the terminal names
+is believed, up to LONGEST_WAIT_S; one named with a success not below what is left of the period since the request was
 written: a burst cannot have been before that.
 """
 
