@@ -134,6 +134,9 @@ class Relay:
             way.trouble = state.trouble
             self._say(f"link {way.id}", state.trouble or "the trouble is over")
             self._troubled(way.id, state.trouble)
+        if state.up is False and way.up:
+            way.up = False
+            self._say(f"link {way.id}", f"is not usable: {state.why}")
         if state.up and way.up is not True:
             self._say(f"link {way.id}", "is back" if way.up is False else "is up")
             if not any(other.up for other in self.ways.values() if other.slots <= way.slots):

@@ -63,7 +63,7 @@ from sim.province_store import Store
 __all__ = ["ASK_AGAIN_MS", "KeyFolder", "Province", "Stored"]
 
 NOISE_KINDS = 1_000  # told apart; the rest is counted together
-AT_ONCE = frozenset({Kind.ALARM, Kind.TEST})  # somebody waits for the answer to these
+AT_ONCE = frozenset({Kind.ALARM, Kind.TEST, Kind.SHEET})  # somebody waits for the answer; without a sheet, all waits
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ MTU_BYTES = 77
 RECEIPT_BYTES = 77
 CARD = 4207733
 ROOM_S = 3.0  # between two messages of the province's own card
+
+
+Values = tuple[int | None, ...]
 
 
 def now_ms() -> int:
@@ -79,7 +83,11 @@ class Air:
             assert len(message[1]) <= RECEIPT_BYTES
             self.receipts += 1
             if self.receipts_reach_us:
-                self.carry(lambda answer=message[1]: [take(answer) for take in self.receivers])  # type: ignore[misc]
+                self.carry(partial(self.give, message[1]))
+
+    def give(self, answer: bytes) -> None:
+        for take in list(self.receivers):
+            take(answer)
 
 
 class SlotLink:
@@ -181,7 +189,7 @@ class Gateway:
         self,
         folder: Path,
         links: Sequence[Link],
-        rows: Sequence[tuple[int | None, ...]],
+        rows: Sequence[Values],
         every_s: int,
         priors: Any = (),
     ) -> None:
@@ -233,10 +241,10 @@ class Gateway:
             at_ms += step_ms
         await asyncio.sleep((end_ms - now_ms()) / 1000)
 
-    def pile_up(self, rounds: int) -> None:
-        """Rounds of the past, at once."""
+    def pile_up(self, rounds: int, ago: int = 0) -> None:
+        """Rounds of the past, at once: the last of them `ago` rounds ago."""
         step_ms = self.every_s * 1000
-        last_ms = now_ms() // step_ms * step_ms
+        last_ms = now_ms() // step_ms * step_ms - ago * step_ms
         for back in range(rounds, 0, -1):
             self.round(last_ms - back * step_ms)
 
@@ -250,6 +258,14 @@ class Gateway:
     def held(self) -> int:
         return self.keeper.account().held_readings
 
+    async def drained(self, within_s: float = 3600.0) -> None:
+        """Until the province has signed for everything. Raises AssertionError."""
+        for _ in range(int(within_s)):
+            if not self.held():
+                return
+            await asyncio.sleep(1)
+        raise AssertionError(f"{self.held()} readings are still held after {within_s} s")
+
 
 async def call_at_once(work: Callable[[], Any]) -> Any:
     return work()
@@ -261,7 +277,7 @@ Story = Callable[[Gateway, SlotLink, WideLink, Air], Awaitable[None]]
 def play(
     folder: Path,
     story: Story,
-    rows: Sequence[tuple[int | None, ...]],
+    rows: Sequence[Values],
     every_s: int = 60,
     priors: Any = (),
     **faults: float,

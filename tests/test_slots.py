@@ -128,7 +128,7 @@ def test_what_slots_can_not_carry_goes_as_summaries_newest_first(tmp_path: Path)
         assert found
         for point, window_s, start_ms, *numbers in found:
             inside = [
-                values[int(point[1:])]
+                values[int(point[1:])] or 0
                 for at_ms, values in gateway.taken.items()
                 if start_ms <= at_ms < start_ms + window_s * 1000
             ]
