@@ -20,6 +20,7 @@ PARTS = {
     "start": "cold start, 30 s",
     "bus": "a serial bus at 9600 baud, 140 s",
     "coding": "coding of real series, 20 s",
+    "drain": "a link that is back, 40 s",
     "beidou": "days by one civil card, in virtual time, 120 s",
 }
 
