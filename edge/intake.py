@@ -235,6 +235,8 @@ class Intake:
                 at_ms = (now_ms + 500) // 1000 * 1000
             yield at_ms, ready
             now_ms = self._clock.now().at_ms
+            if at_ms - now_ms <= CLOCK_JUMP_MS:  # set back a little: no instant has two rounds
+                now_ms = max(now_ms, at_ms)
             following = {every: (now_ms // every + 1) * every for every in device.groups}
             due = {every: following[every] if every in ready else min(due[every], following[every]) for every in due}
 

@@ -198,3 +198,17 @@ def test_readings_taken_before_the_time_was_known_say_so() -> None:
     assert [r.at_ms for r in unknown] == [0, 10_000, 20_000]
     known = [r.at_ms - START_MS for r in site.rounds if r.clock is not ClockQuality.UNKNOWN]
     assert known == [30_000, 40_000, 50_000, 60_000]
+
+
+def test_a_clock_that_is_set_back_a_little_gives_no_instant_twice() -> None:
+    for back_ms in (300, 700, 1900):
+        site = Site(every_ms=1000, a=Polled(lambda _: 1), b=Polled(lambda _: 2))
+
+        def set_back(site: Site, back_ms: int = back_ms) -> None:
+            site.wall_offset_ms -= back_ms
+
+        site.play(12, meanwhile=set_back, at_s=5.2)
+        instants = [r.at_ms - START_MS for r in site.rounds]
+        assert instants == sorted(set(instants)), (back_ms, instants)
+        assert len(instants) >= 12 - 2, instants
+        assert all(None not in r.values for r in site.rounds)

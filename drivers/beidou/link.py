@@ -103,6 +103,9 @@ class MessagesOverBeidou:
             why = await self._run()
         except PortLost as lost:
             why = str(lost)
+        except asyncio.CancelledError:
+            self._changed = lambda: None  # ended in order: nobody is to be told that it is lost
+            raise
         finally:
             self._close(why)
         raise LinkLost(self._spec.id, why)

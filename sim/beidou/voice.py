@@ -106,7 +106,7 @@ def report(what: str, sky: Sky, card: Card | None, battery_percent: int, now_s: 
 
 
 def _gnss(what: str, sky: Sky, now_s: float) -> wire.Report:
-    utc_ms = sky.utc_ms(now_s) // 1000 * 1000
+    utc_ms = sky.utc_ms(now_s) // 10 * 10  # the time of printing, not of the last whole second: up to 1 s less
     if what in ("ZDA", "SJXX"):
         return wire.UtcTime(utc_ms if sky.has_fix else None, what)
     lat_deg, lon_deg = (sky.lat_deg, sky.lon_deg) if sky.has_fix else (None, None)
