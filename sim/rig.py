@@ -1,7 +1,8 @@
-"""A whole site on this machine: broker, province, Modbus slaves and the real gateway, each a process of its own.
+"""A whole site on this machine: broker, Beidou, province, Modbus slaves and the real gateway, each a process.
 
-For the demo, the tests and the benchmarks. Everything is on loopback and free ports, in one folder; leaving the `with`
-ends every process. The gateway is the installed `fengsui run`, and is killed like any process.
+For the demo, the tests and the benchmarks. Everything is on loopback, free ports and pseudo-terminals, in one folder;
+leaving the `with` ends every process. The gateway is the installed `fengsui run`, and is killed like any process.
+Start the broker, or Beidou, or both, then the province, and write the site file after that: it has a link for each.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, TypeVar
 
 from edge.control import NoDaemon, Refused, ask_once
 from sim import modbus
+from sim.beidou import cli as beidou
 from sim.broker import Broker, start_broker
 
 T = TypeVar("T")
@@ -28,6 +30,9 @@ T = TypeVar("T")
 POLL_S = 0.02
 PATIENCE_S = 20.0
 CAUGHT_UP_S = 10.0
+SITE_CARD, PROVINCE_CARD = 4_207_733, 1_595_001
+PROVINCE_PERIOD_S = 1.0  # of a commanding card, by contract
+LEVEL_3_BITS = 628  # of one message of a civil card: packets of 77 bytes
 PROVINCE_SCRIPT = "from sim.ground import command; command()"
 GATEWAY_SCRIPT = "from edge.cli import main; main()"
 
@@ -47,6 +52,7 @@ class Rig:
         self.broker: Broker | None = None
         self.link_extra = ""
         self.link_port = 0  # where the gateway finds the broker, if not at the broker's own port
+        self.beidou: beidou.Running | None = None
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._slaves: list[modbus.Running] = []
 
@@ -60,6 +66,8 @@ class Rig:
             self.kill(name)
         for slaves in self._slaves:
             slaves.stop()
+        if self.beidou is not None:
+            self.beidou.stop()
         if self.broker is not None:
             self.broker.close()
 
@@ -70,6 +78,20 @@ class Rig:
         self.broker = start_broker()
         return self.broker
 
+    def start_beidou(
+        self, *, period_s: float = 60.0, loss: float = 0.0, delay_s: tuple[float, float] = (2.0, 5.0)
+    ) -> beidou.Running:
+        """BDS-3 terminals `site`, with a civil card of this period, and `province`; `.command`, `.counts`.
+
+        Messages are neither doubled nor held up for minutes, unless told so by command."""
+        site = f"site:{SITE_CARD},period={period_s}"
+        province = f"province:{PROVINCE_CARD},period={PROVINCE_PERIOD_S}"
+        chances = ("--loss", str(loss), "--delay", *map(str, delay_s))
+        self.beidou = beidou.start("--terminal", site, "--terminal", province, *chances)
+        self.beidou.command("duplicate 0")
+        self.beidou.command("reorder 0")
+        return self.beidou
+
     def start_slaves(self, *options: str) -> modbus.Running:
         """`fengsui-sim modbus` with these options; `.address` is what a port opens."""
         slaves = modbus.start(*options)
@@ -77,21 +99,40 @@ class Rig:
         return slaves
 
     def start_province(self) -> None:
-        assert self.broker is not None
-        options = ["--port", str(self.broker.port), "--mqtt", self.broker.version]
-        paths = ["--db", str(self.database), "--keys", str(self.folder)]
-        self._start("province", PROVINCE_SCRIPT, *options, *paths)
+        """`fengsui-sim ground`, on the broker, on Beidou, or on both: whatever was started."""
+        options = ["--db", str(self.database), "--keys", str(self.folder)]
+        if self.broker is not None:
+            options += ["--port", str(self.broker.port), "--mqtt", self.broker.version]
+        else:
+            options += ["--no-mqtt"]
+        if self.beidou is not None:
+            device = f"serial:{self.beidou.paths['province']}"
+            options += ["--beidou", device, "--beidou-card", f"{SITE_CARD}={self.gateway}"]
+        self._start("province", PROVINCE_SCRIPT, *options)
 
     def write_site(self, body: str, *, commit_every: str = "1s", batch: str = "10s", quota: str = "200MB") -> None:
         """Writes the site file: `body` holds ports, devices and limits."""
-        assert self.broker is not None
-        link_port = self.link_port or self.broker.port
         self.site_file.write_text(
             f'[gateway]\nid = "{self.gateway}"\nkey = "{self.key_file.name}"\nsocket = "{self.socket}"\n'
             f'[store]\npath = "{self.store.name}"\ncommit_every = "{commit_every}"\nquota = "{quota}"\n'
-            f'[[link]]\nid = "fibre"\ndriver = "mqtt"\nhost = "127.0.0.1"\nport = {link_port}\n'
-            f'version = "{self.broker.version}"\nbatch = "{batch}"\n{self.link_extra}\n{body}'
+            f"{self._fibre_table(batch)}{self._beidou_tables()}\n{body}"
         )
+
+    def _fibre_table(self, batch: str) -> str:
+        if self.broker is None:
+            return ""
+        link_port = self.link_port or self.broker.port
+        return (
+            f'[[link]]\nid = "fibre"\ndriver = "mqtt"\nhost = "127.0.0.1"\nport = {link_port}\n'
+            f'version = "{self.broker.version}"\nbatch = "{batch}"\n{self.link_extra}\n'
+        )
+
+    def _beidou_tables(self) -> str:
+        if self.beidou is None:
+            return ""
+        link = f'[[link]]\nid = "beidou"\ndriver = "beidou"\nport = "bd"\nprovince = {PROVINCE_CARD}\n'
+        port = port_table("bd", f"serial:{self.beidou.paths['site']}", baud=115_200)
+        return f"{port}{link}limit_bits = {LEVEL_3_BITS}\n"
 
     def start_gateway(self, *, first: str = "", environment: Mapping[str, str] | None = None) -> None:
         """`first`: Python to be run in the gateway's process before it starts (a test's faults)."""

@@ -6,9 +6,11 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,28 +18,31 @@ import pytest
 
 from edge.contract import Kind
 from sim.broker import mosquitto_path
-from sim.demo.ledger import UNCOMMITTED_MS, Ledger, verdict
+from sim.demo.ledger import ARRIVALS, BEIDOU, FIBRE, UNCOMMITTED_MS, Arrival, Ledger, Moments, verdict
 from sim.demo.road import Road
 from sim.demo.screen import gauge, took_words
 from sim.demo.world import Pond
+from sim.province_store import SCHEMA
 
+PACKET_COLUMNS = "gateway, epoch, counter, kind, bytes, link, received_at_ms, entries, repeated"
 PACE = 0.3  # of the story's pauses; what the gateway itself needs (a silent instrument, a lost link) stays as long
 PLAY = "import sys, pathlib; from sim.demo import play; sys.exit(play(pathlib.Path(sys.argv[1]), pace={pace}))"
 WITHOUT_MOSQUITTO = "import sim.broker; sim.broker.mosquitto_path = lambda: None; " + PLAY
-PATIENCE_S = 240.0  # it takes some 35 s
+PATIENCE_S = 240.0  # it takes some 55 s
 
-RED = ("pond-level-high", "red", "changed", 5_000)
-DARK = ("pore-2-high", "red", "raised", 20_500)
+POND = ("pond-level-high", "red", "changed", 15_000)
+DAM = ("pore-2-high", "red", "raised", 20_500)
+BY_BEIDOU, BY_FIBRE = Arrival(25_300, BEIDOU, 22), Arrival(31_500, FIBRE, 57)
 BALANCED = Ledger(
     *(4210, 4210, 0, 0, 4210, 4210, 4210),
     seen={(1_000, "pond-level"): 418.6, (2_000, "pond-level"): None},
     arrived={(1_000, "pond-level"): 418.6, (2_000, "pond-level"): None, (3_000, "pond-level"): 418.7},
-    raised=frozenset({RED, DARK}),
-    alarms={RED: 5_300, DARK: 31_500},
-    killed_at_ms=20_000,
-    back_at_ms=30_000,
+    raised=frozenset({POND, DAM}),
+    alarms={POND: BY_BEIDOU, DAM: BY_FIBRE},
+    moments=Moments(cut_ms=10_000, killed_ms=20_000, mended_ms=30_000),
     order=(Kind.ALARM, Kind.ROUNDS),
-    expected=("pond-level-high", "pore-2-high"),
+    by_beidou=("pond-level-high",),
+    waited=("pore-2-high",),
 )
 
 # ---- the whole story
@@ -71,11 +76,20 @@ def test_the_whole_story(stories: dict[str, subprocess.Popen[str]]) -> None:
         text, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, text
         assert f"broker: {broker}" in text
-        account = re.search(r"taken ([\d ]+) = settled ([\d ]+); lost 0; repeated 0; red alarm at the province", text)
+        account = re.search(
+            r"taken ([\d ]+) = settled ([\d ]+); lost 0; repeated 0; red alarm at the province by B", text
+        )
         assert account is not None, text
         assert account[1] == account[2]
         assert int(account[1].replace(" ", "")) > 200
         assert "RED 红  pore-2-high: raised in the dark" in text
+        message = re.search(
+            r"RED 红  pond-level-high: BY BEIDOU, here [\d.]+ s after .* one short message of (\d+)", text
+        )
+        assert message is not None, text
+        assert int(message[1]) <= 77
+        assert re.search(r"card +4207733, level 3, 77 bytes a message, one in 10 s", text)
+        assert re.search(r"next slot +(now|in \d+ s)", text)
         assert re.search(r"first came: alarm ×\d+", text)
         assert "WRONG" not in text
 
@@ -119,7 +133,7 @@ def test_a_balanced_account_in_plain_words() -> None:
     assert found.problems == ()
     assert found.line == (
         "taken 4 210 = settled 4 210; lost 0; repeated 0; "
-        "red alarm at the province in 300 ms, and 1.5 s after the network came back"
+        "red alarm at the province by Beidou in 10.3 s, and 1.5 s after the fibre came back"
     )
 
 
@@ -132,9 +146,14 @@ def test_a_balanced_account_in_plain_words() -> None:
         ({"stored": 4211, "keys": 4211, "instants": 4210}, "1 reading is at the province twice"),
         ({"stored": 4211, "keys": 4211, "instants": 4211}, "1 reading is at the province that nobody took"),
         ({"arrived": {**BALANCED.arrived, (2_000, "pond-level"): 0.0}}, "was None and arrived as 0.0"),
-        ({"alarms": {RED: 5_300}}, "an alarm is lost: pore-2-high red raised at 20500"),
-        ({"alarms": {DARK: 31_500}, "raised": frozenset({DARK})}, "no red alarm of pond-level-high reached"),
-        ({"raised": frozenset({RED})}, "an alarm nobody saw raised: pore-2-high"),
+        ({"alarms": {POND: BY_BEIDOU}}, "an alarm is lost: pore-2-high red raised at 20500"),
+        ({"alarms": {DAM: BY_FIBRE}, "raised": frozenset({DAM})}, "no red alarm of pond-level-high came by Beidou"),
+        ({"alarms": {POND: Arrival(25_300, FIBRE, 30), DAM: BY_FIBRE}}, "of pond-level-high came by Beidou"),
+        ({"alarms": {POND: Arrival(30_900, BEIDOU, 22), DAM: BY_FIBRE}}, "of pond-level-high came by Beidou"),
+        ({"moments": Moments(16_000, 20_000, 30_000)}, "of pond-level-high came by Beidou"),
+        ({"alarms": {POND: BY_BEIDOU, DAM: BY_BEIDOU}}, "of pore-2-high came by the mended fibre"),
+        ({"over_rate": 2}, "asked too early for its card, 2 times"),
+        ({"raised": frozenset({POND})}, "an alarm nobody saw raised: pore-2-high"),
         ({"settled": 4200, "held": 10}, "10 readings are still held"),
         ({"settled": 4200, "evicted": 10}, "10 readings are given up"),
         ({"taken": 4211}, "own account does not balance"),
@@ -149,7 +168,7 @@ def test_what_is_wrong_is_said(wrong: dict[str, object], words: str) -> None:
 
 
 def test_only_readings_just_before_the_kill_may_be_uncommitted() -> None:
-    killed_ms = BALANCED.killed_at_ms
+    killed_ms = BALANCED.moments.killed_ms
     for at_ms, may in [(killed_ms - 500, True), (killed_ms - UNCOMMITTED_MS - 1, False), (killed_ms + 1, False)]:
         found = verdict(replace(BALANCED, seen={**BALANCED.seen, (at_ms, "pore-2"): 130.0}))
         assert (found.problems == ()) is may, at_ms
@@ -159,13 +178,33 @@ def test_only_readings_just_before_the_kill_may_be_uncommitted() -> None:
 # ---- the parts
 
 
+def test_an_alarm_came_by_the_link_whose_packet_was_first() -> None:
+    """In one transaction with it, and with an entry that was new."""
+    packets = [
+        (Kind.ROUNDS, BEIDOU, 70, 1000, 3, 0),
+        (Kind.ALARM, FIBRE, 57, 2000, 4, 4),  # all repeated
+        (Kind.ALARM, BEIDOU, 22, 2000, 1, 0),
+        (Kind.ALARM, FIBRE, 57, 2100, 1, 1),
+    ]
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(SCHEMA)
+        for kind, link, size, at_ms, entries, repeated in packets:
+            row = ("g", 1, 0, int(kind), size, link, at_ms, entries, repeated)
+            db.execute(f"INSERT INTO packets ({PACKET_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        alarm = ("g", 1, 7, 1500, "high", "p", 4, "raised", "above", 1.0, 1.0, "m", 0, 2000, "")
+        db.execute(f"INSERT INTO alarms VALUES ({', '.join('?' * len(alarm))})", alarm)
+        found = db.execute(ARRIVALS, (Kind.ALARM, Kind.FRAGMENT)).fetchall()
+    assert found == [("high", 4, "raised", 1500, 2000, BEIDOU, 22)]
+
+
 def test_the_water_makes_the_story_possible() -> None:
     """Each limit is crossed in the act that speaks of it."""
     from sim.demo import story
 
     pond = Pond()
     assert pond.level_m(story.BEFORE_STORM_HOURS) < 419.0
-    assert pond.level_m(story.POND_RED_HOURS) > 420.5
+    assert 420.05 < pond.level_m(story.POND_ORANGE_HOURS) < 420.45
+    assert pond.level_m(story.POND_RED_HOURS) > 420.55
     assert pond.pore_kpa(story.DARK_HOURS) < 137.0
     assert pond.pore_kpa(story.PORE_RED_HOURS) > 139.0
     assert pond.rain_24h_mm(story.POND_RED_HOURS) > 100.0

@@ -1,15 +1,17 @@
 """The account at the end: three books that must agree, and what it means when they do not.
 
 The gateway's book (`fengsui outbox`), the province's database, and the witness's: what was seen on the gateway's socket
-as it was taken. `verdict` is pure; anything it finds is a sentence, and the demonstration then fails. A round that was
-measured but not yet committed when the power went (commit_every, 1 s) is the one thing that may be missing: it is in no
-book but the witness's, and it is said.
+as it was taken. The province's book also tells by which link a packet came, and so which one was first with an alarm.
+`verdict` is pure; anything it finds is a sentence, and the demonstration then fails. A round that was measured but not
+yet committed when the power went (commit_every, 1 s) is the one thing that may be missing: it is in no book but the
+witness's, and it is said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from edge.contract import Kind
 from sim.demo.screen import took_words
@@ -20,6 +22,31 @@ from sim.rig import Rig
 # commit_every (1 s).
 UNCOMMITTED_MS = 3_000
 SHOWN_MOST = 3
+LEVELS = ("none", "blue", "yellow", "orange", "red")
+FIBRE, BEIDOU = "mqtt", "beidou"  # as the province's table of packets names them
+
+# An alarm and the packet that brought it first are stored in one transaction, with one time.
+ARRIVALS = """
+SELECT limit_id, level, change, at_ms, received_at_ms, link, bytes FROM alarms JOIN (
+    SELECT gateway, received_at_ms, link, bytes FROM packets WHERE kind IN (?, ?) AND entries > repeated)
+USING (gateway, received_at_ms) ORDER BY received_at_ms, seq
+"""
+
+
+class Arrival(NamedTuple):
+    """How an alarm first came to the province: when (UTC), by which link, in a packet of how many bytes."""
+
+    at_ms: int
+    link: str
+    size_bytes: int
+
+
+class Moments(NamedTuple):
+    """UTC milliseconds: the fibre was cut, the gateway killed, the fibre mended."""
+
+    cut_ms: int = 0
+    killed_ms: int = 0
+    mended_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -27,7 +54,8 @@ class Ledger:
     """All three books. Readings unless a name says otherwise; times in UTC milliseconds.
 
     `stored` rows at the province, of which `keys` different (gateway, epoch, seq, point) and `instants` different
-    (instant, point). `order`: kinds of the packets since the network came back, in the order of arrival.
+    (instant, point). `order`: kinds of the packets by the fibre since it was mended, in the order of arrival.
+    `over_rate`: requests that the Beidou terminal refused because the card's time had not come.
     """
 
     taken: int
@@ -40,11 +68,12 @@ class Ledger:
     seen: Mapping[ReadingKey, float | None]
     arrived: Mapping[ReadingKey, float | None]
     raised: frozenset[AlarmKey]
-    alarms: Mapping[AlarmKey, int]  # at the province -> received there at
-    killed_at_ms: int = 0
-    back_at_ms: int = 0
+    alarms: Mapping[AlarmKey, Arrival]
+    moments: Moments
     order: Sequence[int] = ()
-    expected: Sequence[str] = ()  # limits that must have gone red
+    over_rate: int = 0
+    by_beidou: Sequence[str] = ()  # limits whose red alarm must have come by Beidou while the fibre was cut
+    waited: Sequence[str] = ()  # limits whose red alarm must have waited for the fibre
 
 
 @dataclass(frozen=True)
@@ -56,22 +85,31 @@ class Verdict:
     notes: tuple[str, ...] = field(default=())
 
 
+def arrivals(rig: Rig) -> dict[AlarmKey, Arrival]:
+    """Every alarm at the province, in the order of arrival."""
+    rows = rig.province(ARRIVALS, Kind.ALARM, Kind.FRAGMENT)
+    return {(limit, LEVELS[level], change, at_ms): Arrival(*how) for limit, level, change, at_ms, *how in rows}
+
+
 def collect(
     rig: Rig,
     seen: Mapping[ReadingKey, float | None],
     raised: Mapping[AlarmKey, str],
-    killed_at_ms: int,
-    back_at_ms: int,
-    expected: Sequence[str],
+    moments: Moments,
+    by_beidou: Sequence[str],
+    waited: Sequence[str],
 ) -> Ledger:
-    """Reads the books of a rig whose gateway runs. Raises NoDaemon."""
+    """Reads the books of a rig with Beidou whose gateway runs. Raises NoDaemon, and RuntimeError without Beidou."""
+    if rig.beidou is None:
+        raise RuntimeError("no Beidou terminal was started")
     account = rig.account()
     stored, keys, instants = rig.province(
         "SELECT COUNT(*), (SELECT COUNT(*) FROM (SELECT DISTINCT gateway, epoch, seq, point FROM readings)), "
         "(SELECT COUNT(*) FROM (SELECT DISTINCT at_ms, point FROM readings)) FROM readings"
     )[0]
-    rows = rig.province("SELECT limit_id, level, change, at_ms, received_at_ms FROM alarms")
-    order = rig.province("SELECT kind FROM packets WHERE received_at_ms >= ? ORDER BY id", back_at_ms)
+    order = rig.province(
+        "SELECT kind FROM packets WHERE link = ? AND received_at_ms >= ? ORDER BY id", FIBRE, moments.mended_ms
+    )
     return Ledger(
         *(account["taken"], account["settled"], account["held"], account["evicted"], stored, keys, instants),
         seen=dict(seen),
@@ -79,24 +117,22 @@ def collect(
             (at_ms, point): value for at_ms, point, value in rig.province("SELECT at_ms, point, value FROM readings")
         },
         raised=frozenset(raised),
-        alarms={(limit, LEVELS[level], change, at_ms): received for limit, level, change, at_ms, received in rows},
-        killed_at_ms=killed_at_ms,
-        back_at_ms=back_at_ms,
+        alarms=arrivals(rig),
+        moments=moments,
         order=[kind for (kind,) in order],
-        expected=expected,
+        over_rate=rig.beidou.counts("site")["over_rate"],
+        by_beidou=by_beidou,
+        waited=waited,
     )
-
-
-LEVELS = ("none", "blue", "yellow", "orange", "red")
 
 
 def verdict(ledger: Ledger) -> Verdict:
     """Compares the books."""
     unseen = [key for key in ledger.seen if key not in ledger.arrived]
-    uncommitted = [key for key in unseen if 0 <= ledger.killed_at_ms - key[0] <= UNCOMMITTED_MS]
+    uncommitted = [key for key in unseen if 0 <= ledger.moments.killed_ms - key[0] <= UNCOMMITTED_MS]
     lost = max(len(unseen) - len(uncommitted), ledger.settled - ledger.stored, 0)
     repeated = ledger.stored - min(ledger.keys, ledger.instants)
-    problems = [*_sums(ledger, lost, repeated), *_values(ledger), *_alarms(ledger), *_order(ledger)]
+    problems = [*_sums(ledger, lost, repeated), *_values(ledger), *_alarms(ledger), *_ways(ledger)]
     line = (
         f"taken {_number(ledger.taken)} = settled {_number(ledger.settled)}"
         f"{f' + held {_number(ledger.held)}' if ledger.held else ''}"
@@ -139,34 +175,43 @@ def _alarms(ledger: Ledger) -> list[str]:
         f"the province has an alarm nobody saw raised: {_alarm_words(key)}"
         for key in sorted(ledger.alarms.keys() - ledger.raised)
     ]
-    red = {limit for limit, level, _, _ in ledger.alarms if level == "red"}
-    problems += [f"no red alarm of {limit} reached the province" for limit in ledger.expected if limit not in red]
     return problems
 
 
-def _order(ledger: Ledger) -> list[str]:
+def _ways(ledger: Ledger) -> list[str]:
+    """What is wrong with the ways the red alarms took."""
+    by_beidou, waited = reds(ledger)
+    missed = [limit for limit in ledger.by_beidou if limit not in by_beidou]
+    problems = [f"no red alarm of {limit} came by Beidou while the fibre was cut" for limit in missed]
+    problems += [f"no red alarm of {limit} came by the mended fibre" for limit in ledger.waited if limit not in waited]
+    if ledger.over_rate:
+        problems.append(f"the Beidou terminal was asked too early for its card, {ledger.over_rate} times")
     first = next((kind for kind in ledger.order if kind in (Kind.ALARM, Kind.ROUNDS)), Kind.ALARM)
     if first != Kind.ALARM:
-        return ["readings overtook the alarm when the network came back"]
-    return []
+        problems.append("readings overtook the alarm when the network came back")
+    return problems
 
 
-def reds(ledger: Ledger) -> tuple[list[int], list[int]]:
-    """How many ms red alarms took to the province: raised with a network, since then; without, since it was back."""
-    direct: list[int] = []
-    waited: list[int] = []
-    for (_, level, _, at_ms), received_at_ms in ledger.alarms.items():
-        if level == "red" and at_ms < ledger.back_at_ms <= received_at_ms:
-            waited.append(received_at_ms - ledger.back_at_ms)
-        elif level == "red":
-            direct.append(received_at_ms - at_ms)
-    return direct, waited
+def reds(ledger: Ledger) -> tuple[dict[str, int], dict[str, int]]:
+    """Red alarms raised in the dark, by limit, in ms: after how long they came by Beidou, the fibre still cut; how long
+    after the fibre was mended they came by that."""
+    cut_ms, _, mended_ms = ledger.moments
+    by_beidou: dict[str, int] = {}
+    waited: dict[str, int] = {}
+    for (limit, level, _, at_ms), arrival in ledger.alarms.items():
+        if level != "red" or not cut_ms <= at_ms < mended_ms:
+            continue
+        if arrival.link == BEIDOU and arrival.at_ms < mended_ms:
+            by_beidou[limit] = arrival.at_ms - at_ms
+        elif arrival.link == FIBRE and arrival.at_ms >= mended_ms:
+            waited[limit] = arrival.at_ms - mended_ms
+    return by_beidou, waited
 
 
 def _red_words(ledger: Ledger) -> str:
-    direct, waited = reds(ledger)
-    words = [f"in {took_words(max(direct))}"] if direct else []
-    words += [f"{took_words(max(waited))} after the network came back"] if waited else []
+    by_beidou, waited = reds(ledger)
+    words = [f"by Beidou in {took_words(max(by_beidou.values()))}"] if by_beidou else []
+    words += [f"{took_words(max(waited.values()))} after the fibre came back"] if waited else []
     return f"red alarm at the province {', and '.join(words)}" if words else "no red alarm at the province"
 
 

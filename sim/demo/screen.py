@@ -81,6 +81,14 @@ class Screen:
         """One event of an alarm."""
         self.line(who, f"{level_words(level)}  {text}")
 
+    def output(self, command: str, text: str) -> None:
+        """What a command typed now has printed, as it stands; long lines go on below themselves."""
+        click.echo(" " * LINE_START + click.style(f"$ {command}", bold=True))
+        for line in text.splitlines():
+            indent = " " * (len(line) - len(line.lstrip()) + 2)
+            for part in textwrap.wrap(line, WIDTH - LINE_START, subsequent_indent=indent, break_on_hyphens=False):
+                click.echo(" " * LINE_START + part)
+
     def paragraph(self, text: str, colour: str | None = None) -> None:
         """Text outside the timeline."""
         for part in textwrap.wrap(text, WIDTH - 2):
@@ -98,8 +106,8 @@ class Screen:
         rain, pore = values.get("rain-24h", "-"), values.get("pore-2", "-")
         shown = f"rain {rain:>5} mm  pond {level} m {drawn}  pore {pore} kPa"
         account = state["store"]["account"]
-        up = all(link["up"] for link in state["links"].values()) and bool(state["links"])
-        return f"{shown}  held {account['held']:>3} settled {account['settled']:>3}  network {'up' if up else 'DOWN'}"
+        up = state["links"].get("fibre", {}).get("up")
+        return f"{shown}  held {account['held']:>3} settled {account['settled']:>3}  fibre {'up' if up else 'DOWN'}"
 
     def _seconds(self) -> str:
         return f"{time.monotonic() - self._start_s:6.1f} s"

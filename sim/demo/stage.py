@@ -7,17 +7,21 @@ longer and not wrong.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sim.demo.ledger import LEVELS
+from edge.control import ENVIRONMENT
+from sim.demo.ledger import BEIDOU, LEVELS, Arrival, Moments, arrivals
 from sim.demo.road import Road
 from sim.demo.screen import Screen, took_words
-from sim.demo.witness import Witness
+from sim.demo.witness import AlarmKey, Witness
 from sim.demo.world import SITE_FILE, SLAVES_FILE, World
-from sim.rig import Rig
+from sim.rig import GATEWAY_SCRIPT, Rig
 
 T = TypeVar("T")
 
@@ -26,6 +30,9 @@ STATUS_EVERY_S = 4.0
 PATIENCE_S = 60.0  # for anything the story waits for: ten times what it takes on two cores
 GATEWAY = "dashugou-1"
 BATCH = "2s"  # rounds travel together; alarms never wait
+CARD_PERIOD_S = 10.0  # a civil card has 60 s, for which nobody would wait here
+CARD_BYTES = 77  # of one message, level 3
+COMMAND_S = 20.0  # a command answers in some tenths of a second
 
 
 class NotSoFar(Exception):
@@ -39,9 +46,8 @@ class Stage:
         self.pace = pace
         self.screen = Screen()
         self.rig = Rig(folder, GATEWAY)
-        self.killed_ms = 0  # UTC when the gateway was killed
-        self.mended_ms = 0  # UTC when the network came back
-        self._arrived: set[tuple[int, int]] = set()
+        self.moments = Moments()
+        self._arrived: set[AlarmKey] = set()
         self._levels: dict[str, str] = {}
         self._status_s = 0.0
 
@@ -64,6 +70,7 @@ class Stage:
         self.broker = rig.start_broker()
         self.road = Road(self.broker.port)
         rig.link_port = self.road.port
+        self.beidou = rig.start_beidou(period_s=CARD_PERIOD_S)
         rig.start_province()
         slaves = rig.start_slaves(str(SLAVES_FILE))
         self.world = World(slaves)
@@ -119,16 +126,23 @@ class Stage:
             self.screen.line("gateway", f"{item['event']['about']}: {item['event']['text']}")
 
     def _show_arrivals(self) -> None:
-        for epoch, seq, limit, level, at_ms, received_ms in self.rig.province(
-            "SELECT epoch, seq, limit_id, level, at_ms, received_at_ms FROM alarms ORDER BY received_at_ms, seq"
-        ):
-            if (epoch, seq) not in self._arrived:
-                self._arrived.add((epoch, seq))
-                since = f"here {took_words(received_ms - at_ms)} after it was raised"
-                if at_ms < self.mended_ms <= received_ms:
-                    late, back = took_words(received_ms - at_ms), took_words(received_ms - self.mended_ms)
-                    since = f"raised in the dark {late} ago, here {back} after the network came back"
-                self.screen.alarm("province", LEVELS[level], f"{limit}: {since}")
+        for key, arrival in arrivals(self.rig).items():
+            if key not in self._arrived:
+                self._arrived.add(key)
+                limit, level, _, at_ms = key
+                self.screen.alarm("province", level, f"{limit}: {self._how(at_ms, arrival)}")
+
+    def _how(self, at_ms: int, arrival: Arrival) -> str:
+        """When and how an alarm came, in words."""
+        took = took_words(arrival.at_ms - at_ms)
+        mended_ms = self.moments.mended_ms
+        if at_ms < mended_ms <= arrival.at_ms:
+            back = took_words(arrival.at_ms - mended_ms)
+            return f"raised in the dark {took} ago, here {back} after the fibre came back"
+        if arrival.link == BEIDOU:
+            size = f"one short message of {arrival.size_bytes} bytes ({CARD_BYTES} would fit)"
+            return f"BY BEIDOU, here {took} after it was raised: {size}"
+        return f"here {took} after it was raised"
 
     # -- what the story looks for --------------------------------------------------------------------------------
 
@@ -140,10 +154,15 @@ class Stage:
         number = LEVELS.index(level)
         return bool(self.rig.one("SELECT COUNT(*) FROM alarms WHERE limit_id = ? AND level = ?", limit, number))
 
-    def link_up(self) -> bool | None:
-        """Whether the gateway takes its link for usable; None while it is dead."""
+    def link(self, name: str) -> dict[str, Any] | None:
+        """What the gateway says of one of its links; None while it is dead."""
         links = self.rig.asked("links")
-        return None if links is None else bool(links) and all(link["up"] for link in links.values())
+        return None if links is None else links[name]
+
+    def signed(self) -> bool:
+        """Whether the province's signature for every alarm has come down to the gateway by Beidou."""
+        link = self.link("beidou")
+        return link is not None and link["received"] > 0 and link["queue"]["alarms"] == 0
 
     def held(self) -> int:
         """Readings the gateway holds; a very large number while it is dead."""
@@ -152,19 +171,42 @@ class Stage:
 
     # -- what the story does -------------------------------------------------------------------------------------
 
+    def fengsui(self, verb: str) -> None:
+        """A technician's command, and what it prints."""
+        environment = {**os.environ, ENVIRONMENT: str(self.rig.socket), "PYTHONIOENCODING": "utf-8"}
+        done = subprocess.run(
+            [sys.executable, "-c", GATEWAY_SCRIPT, verb],
+            capture_output=True,
+            encoding="utf-8",
+            timeout=COMMAND_S,
+            env=environment,
+            check=False,
+        )
+        if done.returncode:
+            raise NotSoFar(f"fengsui {verb} ended with {done.returncode}: {done.stderr.strip()}")
+        self.screen.output(f"fengsui {verb}", done.stdout)
+
     def kill_gateway(self) -> None:
         """kill -9, as a power cut would."""
         self.rig.kill("gateway")
-        self.killed_ms = time.time_ns() // 1_000_000
+        self.moments = self.moments._replace(killed_ms=_now_ms())
 
-    def mend_network(self) -> None:
-        self.mended_ms = time.time_ns() // 1_000_000
+    def cut_fibre(self) -> None:
+        self.moments = self.moments._replace(cut_ms=_now_ms())
+        self.road.cut()
+
+    def mend_fibre(self) -> None:
+        self.moments = self.moments._replace(mended_ms=_now_ms())
         self.road.mend()
 
     def quieten(self) -> None:
         """Ends the gateway in order and starts it with a site file that reads everything once an hour."""
         self.rig.stop("gateway")
         site = self._site.replace('"1s"', '"1h"').replace('"10s"', '"1h"')
-        site = site.replace('"4s"', '"3h"').replace('"30s"', '"3h"')
+        site = site.replace('"2s"', '"1h"').replace('"4s"', '"3h"').replace('"30s"', '"3h"')
         self.rig.write_site(site, batch=BATCH)
         self.rig.start_gateway()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -12,10 +12,11 @@ import click
 from edge.contract import Kind
 from edge.errors import FengsuiError
 from sim.broker import BrokerFailed, BrokerMissing
-from sim.demo.ledger import collect, verdict
-from sim.demo.stage import GATEWAY, NotSoFar, Stage
+from sim.demo.ledger import FIBRE, collect, verdict
+from sim.demo.stage import CARD_BYTES, CARD_PERIOD_S, GATEWAY, NotSoFar, Stage
 
 BEFORE_STORM_HOURS = 9.0  # of the record; what the water does at each hour is fixed: see Pond
+POND_ORANGE_HOURS = 23.5
 POND_RED_HOURS = 26.0  # the pond is red by then, the dam has not noticed
 DARK_HOURS = 27.2
 PORE_RED_HOURS = 34.0
@@ -24,7 +25,8 @@ DRAINED_READINGS = 60  # what is left when the backlog is gone: the readings of 
 SETTLE_S = 2.5  # two rounds with still water: no alarm is raised in the instant the gateway is told to end
 LOG_LINES = 8
 WEATHER_UNIT = 4
-RED_LIMITS = ("pond-level-high", "pore-2-high")
+RED_BY_BEIDOU = ("pond-level-high",)
+RED_WAITS = ("pore-2-high",)
 
 
 def tell(folder: Path, *, pace: float, kept: bool) -> int:
@@ -52,6 +54,9 @@ def _opening(stage: Stage) -> None:
             "Five instruments on one RS-485 wire of 9600 baud (a pseudo-terminal with a wire's timing) play recorded",
             "series, an hour of the record each second; the storm is a recorded one, three times as heavy. The gateway",
             "is the real one, reading each second. The province opens, checks and stores what comes, and signs for it.",
+            "Ways out: fibre, and Beidou short messages by a (simulated) BDS-3 terminal. It has a card of "
+            f"{CARD_PERIOD_S:.0f} s; a civil one",
+            "has 60 s. The province listens at the broker, and has a terminal with a commanding card of its own.",
             f"MQTT {stage.broker.version} broker: {broker}",
             f"meanwhile, in another terminal:  {_fengsui()} status --socket {stage.rig.socket}",
         ]
@@ -65,7 +70,7 @@ def _morning(stage: Stage) -> None:
     stage.go(0.8, BEFORE_STORM_HOURS)
     stage.rig.start_gateway()
     stage.until("the gateway answers", lambda: stage.rig.asked("status"))
-    stage.screen.line("gateway", "runs, 13 points of 5 instruments, 5 limits")
+    stage.screen.line("gateway", "runs, 13 points of 5 instruments, 1 of the Beidou terminal, 6 limits")
     stage.until("readings at the province", lambda: stage.rig.one("SELECT COUNT(*) FROM readings"))
     size = stage.rig.one("SELECT SUM(bytes) FROM packets")
     stage.screen.line(
@@ -92,37 +97,49 @@ def _storm(stage: Stage) -> None:
     stage.screen.act(
         "The storm", "暴雨", "Rain fills the pond. Limits are judged here, at the pond; the province hears at once."
     )
-    stage.go(1.2, POND_RED_HOURS)
-    stage.until("the pond is red", lambda: stage.raised("pond-level-high", "red"))
-    stage.until("the province knows", lambda: stage.at_province("pond-level-high", "red"))
-    stage.dwell(3)
+    stage.go(1.2, POND_ORANGE_HOURS)
+    stage.until("the pond is orange", lambda: stage.raised("pond-level-high", "orange"))
+    stage.until("the province knows", lambda: stage.at_province("pond-level-high", "orange"))
+    stage.dwell(2)
 
 
 def _cut(stage: Stage) -> None:
     stage.screen.act(
-        "The network is gone",
+        "The fibre is gone, and the pond goes red",
         "断网",
-        "A slide takes the fibre. Readings are kept, on disk, until the province signs for them.",
+        "A slide takes the fibre. Readings are kept, on disk, until the province signs for them;",
+        f"alarms go by Beidou, {CARD_BYTES} bytes at most, in the card's next slot.",
     )
-    stage.road.cut()
-    stage.go(0.2, DARK_HOURS)
+    stage.cut_fibre()
     stage.screen.line("network", click.style("CUT", fg="red", bold=True))
-    stage.until("the gateway notices", lambda: stage.link_up() is False)
-    stage.dwell(6)
+    stage.until("the gateway notices", lambda: (stage.link("fibre") or {"up": True})["up"] is False)
+    stage.go(0.8, POND_RED_HOURS)
+    stage.until("the pond is red", lambda: stage.raised("pond-level-high", "red"))
+    stage.fengsui("links")
+    stage.until("the province knows, by Beidou", lambda: stage.at_province("pond-level-high", "red"))
+    stage.until("the province's signature has come down by Beidou", stage.signed)
+    stage.screen.line("gateway", "the province's signature for the alarm has come down, by Beidou too")
+    stage.dwell(2)
 
 
 def _power(stage: Stage) -> None:
     stage.screen.act(
         "The gateway dies, and the dam goes red",
         "断电",
-        "kill -9, without warning; then it is started again, still cut off.",
+        "A tree falls over the antenna too: no way out is left.",
+        "Then kill -9, without warning; and it is started again, still cut off.",
     )
+    stage.beidou.command("site beams off")
+    stage.screen.line("site", click.style("the Beidou antenna sees no satellite any more", fg="red", bold=True))
+    stage.until("the gateway notices", lambda: stage.raised("bd-signal-low", "yellow"))
+    stage.dwell(1)
+    stage.go(0.2, DARK_HOURS)
     held = stage.held()
     stage.kill_gateway()
     stage.screen.line(
         "gateway", click.style(f"KILLED (-9) with {held} readings the province has not got", fg="red", bold=True)
     )
-    stage.dwell(3)
+    stage.dwell(2)
     stage.rig.start_gateway()
     status = stage.until("the gateway answers again", lambda: stage.rig.asked("status"))
     levels = ", ".join(f"{limit} {level}" for limit, level in status["levels"].items())
@@ -136,23 +153,26 @@ def _power(stage: Stage) -> None:
 
 def _back(stage: Stage) -> None:
     stage.screen.act(
-        "The network is back", "复网", "First the alarm, then where we are now, then the backlog, oldest first."
+        "The fibre is back", "复网", "First the alarm, then where we are now, then the backlog, oldest first."
     )
     held = stage.held()
-    before = stage.rig.one("SELECT MAX(id) FROM packets")
-    stage.mend_network()
+    stage.mend_fibre()
     stage.screen.line("network", click.style("MENDED", fg="green", bold=True) + f", {held} readings wait")
     stage.until("the red alarm of the dam is at the province", lambda: stage.at_province("pore-2-high", "red"))
     stage.until("the backlog is gone", lambda: stage.held() <= DRAINED_READINGS)
-    packets = stage.rig.province("SELECT kind, entries, bytes FROM packets WHERE id > ? ORDER BY id LIMIT 5", before)
+    packets = stage.rig.province(
+        "SELECT kind, entries, bytes FROM packets WHERE link = ? AND received_at_ms >= ? ORDER BY id LIMIT 5",
+        *(FIBRE, stage.moments.mended_ms),
+    )
     words = ", ".join(f"{Kind(kind).name.lower()} ×{entries} ({size} B)" for kind, entries, size in packets)
     stage.screen.line("province", f"first came: {words}")
     stage.dwell(2)
 
 
 def _spillway(stage: Stage) -> None:
-    stage.screen.act("Because they knew", "泄洪", "The bureau has the spillway opened.")
-    since_ms = stage.mended_ms
+    stage.screen.act("Because they knew", "泄洪", "The bureau has the spillway opened, and the antenna freed.")
+    since_ms = stage.moments.mended_ms
+    stage.beidou.command("site beams on")
     stage.world.spillway_open = True
     stage.go(0.8, END_HOURS)
     stage.until("the pond falls below red", lambda: stage.raised("pond-level-high", "orange", since_ms))
@@ -170,7 +190,9 @@ def _account(stage: Stage, kept: bool) -> int:
     stage.quieten()
     stage.until("the province has signed for everything", stage.rig.settled)
     witness = stage.witness
-    found = verdict(collect(stage.rig, witness.readings, witness.alarms, stage.killed_ms, stage.mended_ms, RED_LIMITS))
+    found = verdict(
+        collect(stage.rig, witness.readings, witness.alarms, stage.moments, by_beidou=RED_BY_BEIDOU, waited=RED_WAITS)
+    )
     click.echo("")
     stage.screen.paragraph(found.line, "red" if found.problems else "green")
     for note in found.notes:
