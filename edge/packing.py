@@ -25,6 +25,8 @@ MOST_ROWS = 1000
 QUALITIES = frozenset(Quality)
 SENSELESS = (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError, MemoryError)
 MOST_ALARMS = 64  # in one packet
+MOST_LOOKED = 500  # alarms that are due, to choose from
+STALE_TRIES = 4  # an alarm said so often without an answer leaves the way to others
 SHEETS_CACHED = 8
 
 
@@ -110,13 +112,13 @@ def _sense(held: Held) -> Iterator[None]:
         raise Unpackable(held.seq, f"{type(error).__name__}: {error}") from error
 
 
-def _most_urgent(held: Held) -> tuple[int, int]:
-    """Red first, then the newest. One that can not be read comes first too: it is to be noticed, and dropped."""
+def _urgency(held: Held, tries: int) -> tuple[bool, int, int, int]:
+    """To sort by. One that can not be read comes first: it is to be noticed, and dropped."""
     try:
         level = alarm_of(held).level
     except Unpackable:
-        level = Level.RED
-    return -level, -held.seq
+        return False, -Level.RED - 1, 0, 0
+    return tries >= STALE_TRIES, -level, tries, -held.seq
 
 
 class Packer:
@@ -137,16 +139,25 @@ class Packer:
         return self._pack(outbox, held[:1], room_bytes)
 
     def alarms(
-        self, outbox: Outbox, seqs: Sequence[int], alone: bool, room_bytes: int, *, pieces: bool = False
+        self,
+        outbox: Outbox,
+        seqs: Sequence[int],
+        tries: Mapping[int, int],
+        alone: bool,
+        room_bytes: int,
+        *,
+        pieces: bool = False,
     ) -> Packed | None:
-        """The most urgent of these alarms (`seqs` ascending), as many as fit: the highest level first, then the newest.
+        """The most urgent of these alarms (`seqs` ascending), as many as fit: those that were said again and again
+        last, the highest level first, what was said less often first, the newest first.
 
-        `alone`: the province may not have our sheet yet. `pieces`: one that is larger than the room may be returned.
+        `tries`: how often each was said already. `alone`: the province may not have our sheet yet. `pieces`: one that
+        is larger than the room may be returned.
         """
-        held = [entry for entry in outbox.held(seqs[-MOST_ALARMS:]) if entry.kind is Kind.ALARM]
+        held = [entry for entry in outbox.held(seqs[-MOST_LOOKED:]) if entry.kind is Kind.ALARM]
         if not held:
             return None
-        held.sort(key=_most_urgent)
+        held = sorted(held, key=lambda entry: _urgency(entry, tries.get(entry.seq, 0)))[:MOST_ALARMS]
         own = held[0].origin_seq is None
         held = [entry for entry in held if entry.sheet == held[0].sheet and (entry.origin_seq is None) == own]
         sheet = None if alone and own else self.sheet_of(outbox, held[0])

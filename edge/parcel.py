@@ -12,8 +12,9 @@ from math import inf
 
 from edge.packing import Packed
 from edge.transit import Flight
-from edge.wire.packet import Receipt, encode_fragment
+from edge.wire.packet import FRAGMENT_HEAD_BYTES, Receipt, encode_fragment
 
+MOST_BACK = 1 << 14  # packets since its first piece: what FRAGMENT_HEAD_BYTES has room for
 REORDER_S = 30.0  # a message sent earlier may arrive later by some seconds (facts, beidou 5): not missed before
 
 
@@ -42,6 +43,10 @@ class Parcel:
     def due_s(self) -> float:
         """When the next piece is due; inf when all have arrived."""
         return min((p.sent_s + self.patience_s for p in self.pieces if not p.arrived), default=inf)
+
+    def fits(self, room_bytes: int) -> bool:
+        """Whether its pieces still go into a packet with so much room: a card may have been exchanged."""
+        return len(self.pieces[0].data) + FRAGMENT_HEAD_BYTES <= room_bytes
 
     def unsent(self) -> int:
         """How many pieces have never been handed over."""

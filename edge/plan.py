@@ -107,6 +107,7 @@ class SlotQueue:
 
     alarms: bool = False
     alarm_due_s: float = inf
+    alarms_rest: bool = False  # all that are due were said several times, once just now: the others come between
     test: bool = False
     wide: bool = False  # a wide link is up and carries all but alarms
     sheet: bool = False
@@ -124,20 +125,19 @@ def next_in_slot(link: LinkNow, queue: SlotQueue, now_s: float) -> Send | Wait:
     ready_s = max(link.not_before_s, link.ready_s)
     if now_s < ready_s:
         return Wait(ready_s)
-    if queue.alarms:
+    if queue.alarms and not queue.alarms_rest:
         return Send(What.ALARMS)
     if queue.test:
         return Send(What.TEST)
-    if queue.wide:
-        return Wait(queue.alarm_due_s)
+    step = Wait(queue.alarm_due_s) if queue.wide else _slot_rest(queue, now_s)
+    return Send(What.ALARMS) if queue.alarms and isinstance(step, Wait) else step
+
+
+def _slot_rest(queue: SlotQueue, now_s: float) -> Send | Wait:
     if queue.piece_due_s <= now_s:
         return Send(What.PIECE)
     if queue.sheet:
         return Send(What.SHEET)
-    return _slot_bulk(queue, now_s)
-
-
-def _slot_bulk(queue: SlotQueue, now_s: float) -> Send | Wait:
     if queue.newest_due_s <= now_s:
         return Send(What.NEWEST)
     if queue.summaries and (queue.summary_turn or not queue.rounds):

@@ -184,7 +184,8 @@ class Relay:
                 return None
             except DoesNotFit as unfit:
                 way.does_not_fit(step.what, unfit, loop.time())
-                self._say(f"link {way.id}", str(unfit))
+                if way.unfit_is_news(step.what):
+                    self._say(f"link {way.id}", str(unfit))
                 return None
             if transit is not self.transit:
                 return None

@@ -20,6 +20,7 @@ from edge.wire.sheet import Sheet
 
 LOOK_ROWS = 500  # of what waits, from the newest back: some hours of a site that a narrow link can serve at all
 MOST_ROWS = 64  # in one packet or parcel: bounds the time of packing (some 20 us a reading, a few trials)
+HUGE_ROUND_PARCELS = 8  # one round that is larger than a parcel goes alone, in so many times its pieces
 GOOD_ROWS = 3  # that many rounds a packet: single packets do, pieces would gain little and arrive later
 
 
@@ -51,7 +52,9 @@ def pack_rows(packer: Packer, outbox: Outbox, rows: Rows, room_bytes: int) -> Pa
     single = pack.most([*fresh, *again], room_bytes, rows.fitted.get(first.group, 1))
     if single >= min(len(fresh), GOOD_ROWS):
         return pack.packed([*fresh, *again][:single], fresh)
-    parcel = pack.most(fresh, rows.most_bytes, len(fresh))
+    parcel = pack.most(fresh, rows.most_bytes, len(fresh)) or pack.most(
+        fresh[:1], HUGE_ROUND_PARCELS * rows.most_bytes, 1
+    )
     if not parcel:
         raise DoesNotFit(first.seq, "round")
     return pack.packed(fresh[:parcel], fresh)

@@ -18,22 +18,23 @@ The full record follows on a wide link.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
 from edge.contract import Kind, Link, Sent
 from edge.errors import DoesNotFit
-from edge.packing import Packed, Window
-from edge.parcel import REORDER_S, Parcel
+from edge.packing import STALE_TRIES, Packed, Window
+from edge.parcel import MOST_BACK, REORDER_S, Parcel
 from edge.plan import Send, SlotQueue, Wait, What, next_in_slot
 from edge.ranges import RangeSet
 from edge.slotpack import MOST_ROWS, Rows, pack_rows
 from edge.summaries import pack_summary
 from edge.transit import Flight
 from edge.ways import SHEETS, Cargo, Shared, Way, Work
+from edge.wire.fragment import MOST_FRAGMENTS, PARCEL_HEAD_BYTES
 from edge.wire.packet import FRAGMENT_HEAD_BYTES, Receipt, cut
-from edge.wire.seal import MAX_BODY_BYTES
 
 RECEIPT_SLOTS = 30  # the province answers each dozen packets, and an answer may be lost: twice that, and some
 NOW_EVERY_S = 600.0
@@ -41,10 +42,12 @@ DRAIN_MOST_S = 12 * 3600.0  # what has piled up goes as it is if that takes no l
 USABLE_SHARE = 0.85  # of the slots' bytes: 5 % of messages are lost, some are alarms
 FIRST_BYTES_A_READING = 0.8
 SMOOTHING = 0.2
+FORGETTING = 0.02
 MOST_AGAIN = 32  # rounds looked at to fill a packet with
 MOST_PIECES = 16  # of a parcel of rounds: it is complete at the province after so many slots, the newest with it
 MOST_PARCELS = 32  # begun, or waiting for their receipt: two lost receipts at one packet a parcel
 MOST_WINDOWS_TOLD = 20_000
+
 ALARMS_A_PACKET = 5  # about, of 77 bytes
 FULL, LIVE, SUMMARIES = "full", "live", "summaries"
 
@@ -70,6 +73,7 @@ class SlotState:
     summaries_wait: bool = True
     summary_turn: bool = False
     newest_s: float = -inf
+    stale_alarms_went: bool = False
 
 
 class SlotWay(Way):
@@ -145,9 +149,10 @@ class SlotWay(Way):
         queue = SlotQueue(
             alarms=alarm_due_s <= now_s,
             alarm_due_s=alarm_due_s,
+            alarms_rest=slot.stale_alarms_went and self._stale(transit.due_alarms(self.dues, now_s)),
             test=self.test is not None and self.test.counter is None,
             wide=self.wide and not any(parcel.packed.kind is Kind.ALARM for parcel in slot.parcels),
-            sheet=room and transit.waiting(SHEETS) is not None,
+            sheet=room and transit.waiting(SHEETS, self.unfit) is not None,
             piece_due_s=min((parcel.due_s() for parcel in slot.parcels), default=inf),
             rounds=room and slot.rounds_wait and mode != SUMMARIES,
             summaries=room and slot.summaries_wait and mode != FULL,
@@ -163,10 +168,12 @@ class SlotWay(Way):
         if what is What.ALARMS:
             due = self._due_alarms = transit.due_alarms(self.dues, now_s)
             alone = transit.sheet_unsettled()
-            return lambda outbox: packer.alarms(outbox, due, alone, room_bytes, pieces=True)
+            tries = dict(self.dues.tries)
+            return lambda outbox: packer.alarms(outbox, due, tries, alone, room_bytes, pieces=True)
         if what is What.SHEET:
-            seq = transit.waiting(SHEETS) or 0
-            return lambda outbox: packer.small(outbox, seq, MAX_BODY_BYTES)
+            seq = transit.waiting(SHEETS, self.unfit) or 0
+            most_bytes = self._pieces_bytes(MOST_FRAGMENTS)
+            return lambda outbox: packer.small(outbox, seq, most_bytes)
         if what in (What.LIVE, What.NEWEST):
             rows = self._rows(what)
             return lambda outbox: pack_rows(packer, outbox, rows, room_bytes)
@@ -174,6 +181,10 @@ class SlotWay(Way):
             row, sheet, told = self.shared.sheet_row, self.shared.sheet, frozenset(self.slot.told)
             return lambda outbox: pack_summary(outbox, row, sheet, told, room_bytes)
         return super().work(what, now_s)
+
+    def _pieces_bytes(self, pieces: int) -> int:
+        """How long a body may be that goes in so many pieces."""
+        return max(0, pieces * (self.room_bytes - FRAGMENT_HEAD_BYTES) - PARCEL_HEAD_BYTES)
 
     def _rows(self, what: What) -> Rows:
         """Which rounds may go now."""
@@ -185,7 +196,7 @@ class SlotWay(Way):
             newest_of(transit.told(self.id), MOST_AGAIN),
             dict(slot.served_s),
             dict(slot.fitted),
-            MOST_PIECES * (self.room_bytes - FRAGMENT_HEAD_BYTES),
+            self._pieces_bytes(MOST_PIECES),
             1 if what is What.NEWEST else MOST_ROWS,
         )
 
@@ -207,13 +218,17 @@ class SlotWay(Way):
 
     def take_off(self, packed: Packed, what: What, counter: int, now_s: float) -> Cargo | None:
         slot = self.slot
+        slot.stale_alarms_went = what is What.ALARMS and self._stale(self._due_alarms)
         if what is What.PIECE:
-            return self._piece(self._next_parcel(), counter, now_s)
+            parcel = self._next_parcel(now_s)
+            return None if parcel is None else self._piece(parcel, counter, now_s)
         if packed.kind is Kind.ROUNDS:
             self._note(packed, what, now_s)
         elif packed.kind is Kind.SUMMARY:
             slot.told.update(packed.windows)
             slot.summary_turn = False
+            # Rounds are not measured meanwhile: what is believed of them fades, so that they are tried again.
+            self.bytes_a_reading += FORGETTING * (FIRST_BYTES_A_READING - self.bytes_a_reading)
             if not packed.body:
                 return None
         if len(packed.body) > self.room_bytes:
@@ -232,8 +247,9 @@ class SlotWay(Way):
         slot.served_s[packed.group] = now_s
         slot.fitted[packed.group] = packed.rows
         slot.summary_turn = True
-        if what is What.NEWEST:
+        if what is What.NEWEST:  # a single round: it says nothing of many
             slot.newest_s = now_s
+            return
         share = len(packed.body) / max(1, packed.readings)
         self.bytes_a_reading += SMOOTHING * (share - self.bytes_a_reading)
 
@@ -244,7 +260,7 @@ class SlotWay(Way):
         fresh = packed.fresh or packed.ranges
         return transit.off(fresh, 0, now_s, packed.kind is Kind.ROUNDS, self.id, counter, self.patience_s)
 
-    def _begin(self, packed: Packed, counter: int, now_s: float) -> Cargo:
+    def _begin(self, packed: Packed, counter: int, now_s: float) -> Cargo | None:
         """A body that goes in pieces: the first of them."""
         parcel = Parcel(packed, cut(packed.sheet, packed.body, self.room_bytes - FRAGMENT_HEAD_BYTES), self.patience_s)
         if packed.kind is Kind.ALARM:
@@ -256,14 +272,23 @@ class SlotWay(Way):
         self.slot.parcels.append(parcel)
         return self._piece(parcel, counter, now_s)
 
-    def _piece(self, parcel: Parcel, counter: int, now_s: float) -> Cargo:
+    def _piece(self, parcel: Parcel, counter: int, now_s: float) -> Cargo | None:
+        if parcel.first_counter is not None and counter - parcel.first_counter >= MOST_BACK:
+            self._forget(parcel)
+            return None
         which, body = parcel.take(counter, now_s)
         if parcel.flight is not None:
             parcel.flight.due_s = now_s + self.patience_s
         return Cargo(None, body, piece=(parcel, which))
 
-    def _next_parcel(self) -> Parcel:
-        return min(self.slot.parcels, key=lambda parcel: (parcel.packed.kind is not Kind.ALARM, parcel.due_s()))
+    def _next_parcel(self, now_s: float) -> Parcel | None:
+        """The one whose next piece is due, alarms first; None: what was due has arrived meanwhile, or was given up."""
+        due = [parcel for parcel in self.slot.parcels if parcel.due_s() <= now_s]
+        return min(due, key=lambda parcel: (parcel.packed.kind is not Kind.ALARM, parcel.due_s()), default=None)
+
+    def _stale(self, seqs: Sequence[int]) -> bool:
+        """Whether alarms have all been said again and again here without an answer."""
+        return bool(seqs) and all(self.dues.tries.get(seq, 0) >= STALE_TRIES for seq in seqs)
 
     def handed(self, cargo: Cargo, sent: Sent, now_s: float) -> None:
         super().handed(cargo, sent, now_s)
@@ -312,6 +337,8 @@ class SlotWay(Way):
                 over = parcel.done
             if over:
                 slot.parcels.remove(parcel)
+            elif not parcel.fits(self.room_bytes):
+                self._forget(parcel)
         if len(slot.told) > MOST_WINDOWS_TOLD:
             slot.told.clear()
 

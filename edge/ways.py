@@ -100,6 +100,7 @@ class Way:
         self.test: Test | None = None  # waiting to be sent, or for its receipt
         self.wake = asyncio.Event()
         self._due_alarms: list[int] = []  # when packing began
+        self._said_unfit: set[What] = set()
 
     # -- how it stands -------------------------------------------------------------------------------------------
 
@@ -124,6 +125,7 @@ class Way:
 
     def came_up(self) -> None:
         self.up, self.greeted, self.not_before_s, self.rounds_fit = True, False, 0.0, True
+        self._said_unfit.clear()
         self.dues.clear()
         self.unfit.clear()
 
@@ -168,7 +170,8 @@ class Way:
             due = self._due_alarms = transit.due_alarms(self.dues, now_s)
             # Until the province has our sheet, an alarm must speak for itself.
             alone = transit.sheet_unsettled()
-            return lambda outbox: packer.alarms(outbox, due, alone, room_bytes)
+            tries = dict(self.dues.tries)
+            return lambda outbox: packer.alarms(outbox, due, tries, alone, room_bytes)
         if what in (What.SHEET, What.SMALL):
             seq = transit.waiting(SHEETS if what is What.SHEET else SMALL, self.unfit) or 0
             return lambda outbox: packer.small(outbox, seq, room_bytes)
@@ -195,6 +198,12 @@ class Way:
             gone = transit.waiting(SHEETS if what is What.SHEET else SMALL, self.unfit)
             if gone is not None:
                 del transit.small[gone]
+
+    def unfit_is_news(self, what: What) -> bool:
+        """Whether that something does not fit is to be said: once for each kind of thing while the link is up."""
+        news = what not in self._said_unfit
+        self._said_unfit.add(what)
+        return news
 
     def does_not_fit(self, what: What, unfit: DoesNotFit, now_s: float) -> None:
         """It waits for another link; this one goes on with the rest."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 
 import pytest
 
-from edge.plan import LinkNow, Queue, Send, Wait, What, next_step
+from edge.plan import LinkNow, Queue, Send, SlotQueue, Wait, What, next_in_slot, next_step
 
 UP = LinkNow(usable=True, window=4, on_way=0, last_live_s=100.0)
 ALL = Queue(sheet=True, alarms=True, small=True, newest=True, live_readings=50, backlog=True)
@@ -43,3 +44,46 @@ def queue(**more: object) -> Queue:
 )
 def test_next(why: str, now: LinkNow, waits: Queue, now_s: float, expected: Send | Wait) -> None:
     assert next_step(now, waits, now_s) == expected, why
+
+
+READY = LinkNow(usable=True, window=1, on_way=0, ready_s=100.0)
+FULL_SLOT = SlotQueue(alarms=True, test=True, sheet=True, piece_due_s=0.0, rounds=True, summaries=True)
+
+
+def slot(**more: object) -> SlotQueue:
+    return SlotQueue(**more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("why", "now", "waits", "now_s", "expected"),
+    [
+        ("nothing before the slot", READY, FULL_SLOT, 99.0, Wait(100.0)),
+        ("nothing while a message is on its way", replace(READY, on_way=1), FULL_SLOT, 105.0, Wait(inf)),
+        ("alarms before all", READY, FULL_SLOT, 105.0, Send(What.ALARMS)),
+        ("then who waits at the terminal", READY, replace(FULL_SLOT, alarms=False), 105.0, Send(What.TEST)),
+        ("then what was begun", READY, slot(piece_due_s=0.0, sheet=True, rounds=True), 105.0, Send(What.PIECE)),
+        ("then the sheet", READY, slot(sheet=True, rounds=True), 105.0, Send(What.SHEET)),
+        ("then rounds", READY, slot(rounds=True, summaries=True), 105.0, Send(What.LIVE)),
+        (
+            "and summaries by turns",
+            READY,
+            slot(rounds=True, summaries=True, summary_turn=True),
+            105.0,
+            Send(What.SUMMARY),
+        ),
+        ("where we are, in time", READY, slot(newest_due_s=105.0, summaries=True), 105.0, Send(What.NEWEST)),
+        ("a wide link carries the rest", READY, slot(wide=True, sheet=True, rounds=True), 105.0, Wait(inf)),
+        ("but alarms go here too", READY, slot(wide=True, alarms=True), 105.0, Send(What.ALARMS)),
+        (
+            "stale alarms let others between",
+            READY,
+            slot(alarms=True, alarms_rest=True, rounds=True),
+            105.0,
+            Send(What.LIVE),
+        ),
+        ("if there are any", READY, slot(alarms=True, alarms_rest=True), 105.0, Send(What.ALARMS)),
+        ("woken for the next repetition", READY, slot(alarm_due_s=140.0, piece_due_s=130.0), 105.0, Wait(130.0)),
+    ],
+)
+def test_next_in_slot(why: str, now: LinkNow, waits: SlotQueue, now_s: float, expected: Send | Wait) -> None:
+    assert next_in_slot(now, waits, now_s) == expected, why

@@ -232,3 +232,49 @@ def test_a_province_that_lost_what_it_knew_is_told_the_site_again(tmp_path: Path
         air.province.close()
 
     play(tmp_path, story, REAL)
+
+
+def test_a_card_exchanged_for_a_smaller_one_in_mid_parcel_goes_on(tmp_path: Path) -> None:
+    rows = [sum(REAL[i : i + 6], ()) for i in range(len(REAL) - 6)]
+
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        await gateway.read_for(1000)
+        for size_bytes in (50, 77, 50):
+            slot.mtu_bytes = size_bytes
+            await gateway.read_for(1000)
+            await gateway.alarm()
+        slot.mtu_bytes = 77
+        await gateway.read_for(600)
+        await asyncio.sleep(8 * 3600)
+        assert len(alarm_ages_s(air)) == 3
+        assert max(alarm_ages_s(air)) < 2 * SLOT_S
+        assert rows_at(air) == gateway.taken
+
+    play(tmp_path, story, rows)
+
+
+def test_a_site_too_large_for_any_number_of_pieces_still_sends_its_alarms(tmp_path: Path) -> None:
+    rows = [tuple(range(k, k + 1500)) for k in range(50)]
+
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        slot.mtu_bytes = 40
+        await gateway.read_for(1800)
+        await gateway.alarm()
+        await gateway.read_for(600)
+        assert len(alarm_ages_s(air)) == 1
+        assert sum("does not fit" in text for text in gateway.said) <= 2
+
+    play(tmp_path, story, rows)
+
+
+def test_alarms_that_nobody_answers_leave_slots_to_readings(tmp_path: Path) -> None:
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        await gateway.read_for(1200)
+        air.receipts_reach_us = False
+        for _ in range(200):
+            await gateway.alarm()
+        await gateway.read_for(8 * 3600)
+        assert len(alarm_ages_s(air)) == 200
+        assert len(rows_at(air)) > 0.6 * len(gateway.taken)
+
+    play(tmp_path, story, REAL)
