@@ -134,8 +134,9 @@ class SlotWay(Way):
         self.slot.rounds_wait = self.slot.summaries_wait = True
 
     def wide_is_back(self) -> None:
-        """What was begun in pieces and is not all out goes by the wide link, whole."""
-        for parcel in [parcel for parcel in self.slot.parcels if parcel.unsent()]:
+        """What was begun in pieces and is not all out goes by the wide link, whole; the sheet in any case, as nothing
+        there can be read without it."""
+        for parcel in [p for p in self.slot.parcels if p.unsent() or p.packed.kind is Kind.SHEET]:
             self._forget(parcel)
 
     # -- what is next --------------------------------------------------------------------------------------------
@@ -328,6 +329,8 @@ class SlotWay(Way):
         for counter, told in list(slot.summaries.items()):
             if now_s - told.sent_s > self.patience_s:
                 self._not_told(counter)
+        if self.wide and any(parcel.packed.kind is Kind.SHEET for parcel in slot.parcels):
+            self.wide_is_back()  # it came up while the first piece was being packed
         for parcel in list(slot.parcels):
             if parcel.flight is not None:
                 over = parcel.flight not in transit.flights
