@@ -137,8 +137,9 @@ class Relay:
         if state.up is False and way.up:
             way.up = False
             self._say(f"link {way.id}", f"is not usable: {state.why}")
-        if state.up and way.up is not True:
-            self._say(f"link {way.id}", "is back" if way.up is False else "is up")
+        if state.up is not False and way.up is not True:
+            tried = f"is tried again: {state.why}"  # only an attempt can show whether what stopped it is over
+            self._say(f"link {way.id}", tried if state.up is None else "is back" if way.up is False else "is up")
             if not any(other.up for other in self.ways.values() if other.slots <= way.slots):
                 self.transit.all_backlog()
             way.came_up()

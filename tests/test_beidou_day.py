@@ -93,3 +93,23 @@ def test_a_terminal_that_lies_about_success_costs_a_slot_not_a_reading(tmp_path:
         assert world.gateway.held() == 0
 
     play(tmp_path, story, ten()[0], priors=ten()[1], trouble=Trouble(3, lies=0.3))
+
+
+@pytest.mark.parametrize("what", ["inhibited", "silenced", "low_battery"])
+def test_after_an_order_or_a_low_battery_is_over_alarms_go_again(tmp_path: Path, what: str) -> None:
+    async def story(world: World) -> None:
+        await world.gateway.read_for(900)
+        setattr(world.terminal, what, True)
+        world.plugs.touch()
+        await world.gateway.read_for(600)
+        assert world.link.state().trouble
+        setattr(world.terminal, what, False)
+        world.plugs.touch()
+        await world.gateway.alarm()
+        await world.gateway.read_for(1800)
+        [(age_ms,)] = world.province._store._db.execute("SELECT received_at_ms - at_ms FROM alarms").fetchall()
+        assert age_ms < 720_000
+        assert not world.link.state().trouble
+        assert world.terminal.over_rate == 0
+
+    play(tmp_path, story, ten()[0], priors=ten()[1], dialect=Dialect.BDS3)
