@@ -91,7 +91,9 @@ class Answers:
         relay: Callable[[], Relay | None],
         journal: Journal,
         version: str,
+        more: Mapping[str, Callable[[], Any]],
     ) -> None:
+        """`more`: further blocks of the status, by name."""
         self.site = site
         self.clock = clock
         self.intake = intake
@@ -100,6 +102,7 @@ class Answers:
         self.relay = relay
         self.journal = journal
         self.version = version
+        self.more = more
         self.since_ms: dict[str, int] = {}  # limit -> when it took its present level
         self._started_s = clock.monotonic_s()
         self._points = {point.id: point for point in site.points}
@@ -131,6 +134,7 @@ class Answers:
             "levels": {limit: level.name.lower() for limit, level in self.limits.levels().items() if level},
             "links": self._links(),
             "store": await self._store(),
+            **{name: show() for name, show in self.more.items()},
             "readings": sum(p.good + p.failed for p in self.intake.points.values()),
             "events": list(self.journal.events)[-EVENTS_SHOWN:],
         }

@@ -11,17 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import os
 import signal
-import socket
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from edge.answers import Answers, Journal
 from edge.clock import Clock
@@ -29,16 +25,20 @@ from edge.config.site import Site
 from edge.contract import Alarm, ClockQuality, Kind, Link, OpenPort, PolledSensor, Quality, Round, Sensor
 from edge.control import Server
 from edge.entries import Standing
-from edge.errors import FengsuiError, StoreBroken
+from edge.errors import StoreBroken
 from edge.intake import Intake
 from edge.keeper import Keeper
 from edge.limits import Limit, Limits
 from edge.links import open_links
 from edge.outbox import Outbox
 from edge.packing import alarm_entry, map_entry, round_entry
+from edge.powerfail import PowerFail
+from edge.preflight import look
 from edge.priors import priors_for
+from edge.process import lock_folder, notify
 from edge.relay import Relay
 from edge.site_sheet import carries_bytes, longest_sheet, sheet_of, too_large
+from edge.wear import Sample, Wear, read_counters
 from edge.wire.basics import WireError
 from edge.wire.seal import parse_key_file
 from edge.wire.sheet import Sheet
@@ -53,11 +53,6 @@ SOCKET_AGAIN_S = 5.0
 RESTART_FIRST_S = 1.0
 RESTART_LONGEST_S = 60.0
 WATCHDOG_S = 10.0
-LOCK_NAME = "lock"
-
-
-class AlreadyRunning(FengsuiError):
-    """Another daemon holds this store."""
 
 
 class Daemon:
@@ -78,6 +73,10 @@ class Daemon:
         self.say = self.journal.say
         self.relay: Relay | None = None
         self._links = links
+        self._run_blocking = run_blocking
+        self._device = ""  # the store's disk, when it has been looked at
+        self.wear = Wear(self.say, lambda: read_counters(self._device))
+        self.power = PowerFail(site.store.power_fail, self._commit_raised, self._tell, self.say)
         self._points = {point.id: point for point in site.points}
         self._priors: dict[str, bytes] = {}
         self._raised: list[Alarm] = []
@@ -99,18 +98,21 @@ class Daemon:
         ports |= {link.id: link.port or link.id for link in site.links if link.points}
         self.intake = Intake(site.groups, sensors, ports, clock, self._judge, self._keep, self.say, self._supervise)
         self.answers = Answers(
-            *(site, clock, self.intake, self.limits, self.keeper, lambda: self.relay, self.journal, version)
+            *(site, clock, self.intake, self.limits, self.keeper, lambda: self.relay, self.journal, version),
+            {"wear": self.wear.show, "power": self.power.show},
         )
 
     # -- life ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Runs until cancelled or told to stop by SIGTERM or SIGINT. Raises AlreadyRunning."""
-        lock = _lock(self.site.store.folder)
+        lock = lock_folder(self.site.store.folder)
         try:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGPWR, self.power.signalled)
             self._read_priors()
             await self.keeper.start()
             self._restore()
+            self._start(self._preflight())
             async with asyncio.TaskGroup() as parts:
                 running = [
                     parts.create_task(self._supervise(name, part), name=name)
@@ -121,14 +123,15 @@ class Daemon:
                         "relay": self._relay,
                         "control": self._control,
                         "ticker": self._tick,
+                        "power": self.power.run,
                         "reporter": self._report,
                     }.items()
                 ]
                 for number in (signal.SIGTERM, signal.SIGINT):
                     asyncio.get_running_loop().add_signal_handler(number, _cancel, running)
-                _notify("READY=1")
+                notify("READY=1")
         finally:
-            _notify("STOPPING=1")
+            notify("STOPPING=1")
             await self._commit_raised()
             await self.keeper.stop()
             if lock is not None:
@@ -190,11 +193,13 @@ class Daemon:
         while True:
             await asyncio.sleep(TICK_S)
             self._raise(self.limits.tick(loop.time()))
+            store = self.keeper.outbox
+            self.wear.take(Sample(loop.time(), store.commits, store.last_commit_s, store.durable))
             if self.clock.update() is not None or loop.time() >= undated_s:
                 undated_s = loop.time() + UNDATED_S
                 await self._date()
             if loop.time() >= watchdog_s:
-                _notify("WATCHDOG=1")
+                notify("WATCHDOG=1")
                 watchdog_s = loop.time() + WATCHDOG_S
 
     async def _report(self) -> None:
@@ -203,13 +208,13 @@ class Daemon:
         account_s = loop.time() + ACCOUNT_FIRST_S
         status_s = loop.time()
         while True:
-            now = self.clock.now()
             if loop.time() >= status_s:
-                self.keeper.ride(map_entry(Kind.STATUS, now.at_ms, now.quality, self.answers.short_status()))
+                self._tell(self.answers.short_status())
                 status_s += STATUS_EVERY_S
             if loop.time() >= account_s:
                 with contextlib.suppress(StoreBroken):
-                    self.keeper.ride(map_entry(Kind.ACCOUNT, now.at_ms, now.quality, await self.answers.account()))
+                    account = {**await self.answers.account(), "wear": self.wear.short()}
+                    self._tell(account, Kind.ACCOUNT)
                 account_s += ACCOUNT_EVERY_S
             await asyncio.sleep(max(0.0, min(status_s, account_s) - loop.time()))
 
@@ -250,18 +255,32 @@ class Daemon:
             self.journal.tell({"round": {"at_ms": round_.at_ms, "values": values}})
 
     def _troubled(self, link: str, trouble: str) -> None:
-        """A link needs a person: the province is told by the others, with the next commit."""
+        """A link needs a person: the province is told by the others."""
+        self._tell({"link": link, "trouble": trouble or "over"})
+
+    def _tell(self, words: dict[str, Any], kind: Kind = Kind.STATUS) -> None:
+        """The province is told, with the next commit."""
         now = self.clock.now()
-        words = {"link": link, "trouble": trouble or "over"}
-        self.keeper.ride(map_entry(Kind.STATUS, now.at_ms, now.quality, words))
+        self.keeper.ride(map_entry(kind, now.at_ms, now.quality, words))
+
+    async def _preflight(self) -> None:
+        """What is wrong with the disk under the store, said once; it has been opened, so this holds nothing up."""
+        store = self.site.store
+        found = await self._run_blocking(lambda: look(store.folder, store.quota_bytes))
+        self._device = found.device
+        for finding in found.findings:
+            self.say("disk", finding.text)
 
     # -- time ----------------------------------------------------------------------------------------------------
 
     def _learn(self, utc_ms: float, uncertainty_ms: float) -> None:
         if self.clock.learn(utc_ms, uncertainty_ms, "the province") is not None:
-            task = asyncio.ensure_future(self._date())
-            self._background.add(task)
-            task.add_done_callback(self._background.discard)
+            self._start(self._date())
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _date(self) -> None:
         """What was taken before the time was known gets it, whichever store holds it by then."""
@@ -351,32 +370,3 @@ class OneThread:
 def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
-
-
-def _lock(folder: Path) -> IO[str] | None:
-    """Holds the store's folder against a second daemon. A folder that can not be written is no reason not to run."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK_NAME).open("w")
-    except OSError:
-        return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise AlreadyRunning(f"another daemon already runs on {folder}: systemctl status fengsui") from None
-    except OSError:
-        pass  # a file system without locks
-    return lock
-
-
-def _notify(state: str) -> None:
-    """Tells systemd (sd_notify(3)), where it asked to be told."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
-        try:
-            connection.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
-        except OSError:
-            return

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from edge.cli import VERBS, fengsui
 from edge.cli.show import table
 from edge.cli.site import fingerprint
+from edge.preflight import Look
 
 SITE = """
 [gateway]
@@ -58,7 +59,10 @@ def run(*arguments: str | Path) -> Result:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Path:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A site on a disk without fault, whatever this machine has (see test_preflight)."""
+    monkeypatch.setattr("edge.preflight.look", lambda _folder, _quota_bytes: Look([], ""))
+    monkeypatch.setattr("edge.preflight.sqlite_note", lambda _version: None)
     file = tmp_path / "site.toml"
     file.write_text(SITE)
     return file

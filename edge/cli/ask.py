@@ -142,6 +142,8 @@ def _show_status(answer: Mapping[str, Any]) -> None:
         if trouble := _trouble(link):
             click.echo(f"trouble  {name}: {trouble}")
     _show_store(store)
+    for line in _disk_lines(answer):
+        click.echo(line)
     for event in answer["events"][-5:]:
         click.echo(f"event    {_event(event)}")
 
@@ -178,6 +180,26 @@ def _show_store(store: Mapping[str, Any]) -> None:
     click.echo(
         f"account  {sums} + evicted {account['evicted']} readings{'' if account['balanced'] else '  NOT BALANCED'}"
     )
+
+
+def _disk_lines(answer: Mapping[str, Any]) -> Iterator[str]:
+    """How the disk is worn, and the power-fail line, where the daemon tells of them."""
+    wear, power = answer.get("wear", {}), answer.get("power", {})
+    times_ms = wear.get("commit_ms", {})
+    if times_ms.get("median") is not None:
+        slow = f", {wear['slow_commits']} slow since the start" if wear["slow_commits"] else ""
+        yield f"wear     a commit takes {times_ms['median']} ms, {times_ms['worst']} at most in the last hour{slow}"
+    sizes = [
+        ("this program", wear.get("process_bytes_per_day")),
+        ("all, with the journal", wear.get("disk_bytes_per_day")),
+    ]
+    known = [f"{size / 1e6:.0f} MB ({who})" for who, size in sizes if size is not None]
+    if known:
+        yield f"wear     written to the disk a day, by {span(wear['over_s'])}: {', '.join(known)}"
+    if power.get("unreadable"):
+        yield printable(f"power    the line {power['line']} can not be read: {power['unreadable']}")
+    if power.get("failing_s") is not None:
+        yield click.style(f"power    is failing, for {span(power['failing_s'])}", fg="red", bold=True)
 
 
 def _show_points(answer: Sequence[Mapping[str, Any]]) -> None:

@@ -20,8 +20,9 @@ def run(site_file: Path) -> None:
     """Run the gateway of SITE_FILE until it is told to stop."""
     from importlib.metadata import entry_points, version
 
-    from edge.daemon import AlreadyRunning, build
+    from edge.daemon import build
     from edge.last_good import load_or_last_good
+    from edge.process import AlreadyRunning
 
     if not os.isatty(2):
         os.set_blocking(2, False)  # a log that nobody reads any more must not hold up the gateway

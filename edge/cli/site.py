@@ -40,14 +40,19 @@ def check(site: Path, as_json: bool) -> None:
             raise
         _print_json({"ok": False, "file": error.file, "problems": error.problems})
         raise click.exceptions.Exit(EXIT_SITE_FILE) from None
-    warnings = _warnings(found)
+    stops, notes = _disk_findings(found)
+    warnings = _warnings(found) + notes
     if as_json:
-        _print_json({"ok": True, "file": str(site), "problems": [], "warnings": warnings, **_as_json(found)})
-        return
-    click.echo(_as_text(found))
-    for warning in warnings:
-        click.echo(f"note: {warning}")
-    click.echo(f"{site} is right.")
+        _print_json({"ok": not stops, "file": str(site), "problems": stops, "warnings": warnings, **_as_json(found)})
+    else:
+        click.echo(_as_text(found))
+        for warning in warnings:
+            click.echo(f"note: {warning}")
+        click.echo(f"{site} is right{', but on this machine:' if stops else '.'}")
+        for problem in stops:
+            click.echo(f"error: {problem}", err=True)
+    if stops:
+        raise click.exceptions.Exit(EXIT_SITE_FILE)
 
 
 @click.command()
@@ -133,6 +138,18 @@ def _warnings(site: Site) -> list[str]:
         if _UNSTABLE_NAME.fullmatch(port.open)
     ]
     return warnings + _key_warnings(site.gateway.key) + _priors_warnings(site) + _sheet_warnings(site)
+
+
+def _disk_findings(site: Site) -> tuple[list[str], list[str]]:
+    """What keeps the store from working on this machine, and what may harm it."""
+    from sqlite3 import sqlite_version_info
+
+    from edge.preflight import look, sqlite_note
+
+    found = look(site.store.folder, site.store.quota_bytes).findings
+    notes = [finding.text for finding in found if not finding.stops]
+    bug = sqlite_note(sqlite_version_info)
+    return [finding.text for finding in found if finding.stops], notes + ([bug] if bug else [])
 
 
 def _ids_not_in(site: Site, known: set[str]) -> list[str]:
@@ -267,6 +284,7 @@ def _as_json(site: Site) -> dict[str, Any]:
             "folder": str(site.store.folder),
             "quota_bytes": site.store.quota_bytes,
             "commit_every_s": site.store.commit_every_s,
+            "power_fail": site.store.power_fail or None,
         },
         "ports": [{"id": port.id, "open": port.open, "line": _line(port)} for port in site.ports],
         "devices": [

@@ -23,11 +23,13 @@ class Gateway(Struct, frozen=True):
 
 
 class Store(Struct, frozen=True):
-    """Where readings wait for the province, how much room they get, how long one may be uncommitted."""
+    """Where readings wait for the province, how much room they get, how long one may be uncommitted, and what warns of
+    a power cut (a setting of `edge.powerfail`, "" for nothing)."""
 
     folder: Path
     quota_bytes: int
     commit_every_s: float
+    power_fail: str = ""
 
 
 class Port(Struct, frozen=True):

@@ -52,6 +52,16 @@ class StoreTable(Struct, kw_only=True):
     path: Annotated[str, Meta(min_length=1, description="Folder, relative to this file")] = "store"
     quota: Size = "200MB"
     commit_every: Duration = "1s"
+    power_fail: (
+        Annotated[
+            str,
+            Meta(
+                description="What warns of a power cut: file:/run/power-fail (there, and not 0: failing), "
+                "gpio:gpiochip0/17 (high: failing) or gpio:gpiochip0/17/low"
+            ),
+        ]
+        | None
+    ) = None
 
 
 class PortTable(Struct, kw_only=True):

@@ -32,6 +32,7 @@ from edge.config.tables import (
     link_tables,
 )
 from edge.contract import DeviceSpec, Driver, Point
+from edge.power_line import line_of
 
 MAX_POINTS = 2000  # what a Pi-class box and one sheet are built for
 MIN_QUOTA_BYTES = 10_000_000  # a day of a small site, plus the reserve for alarms
@@ -181,9 +182,13 @@ class Walk:
             return None
         quota = self.reader.size_bytes(("store", "quota"), table.quota, MIN_QUOTA_BYTES, MAX_QUOTA_BYTES)
         commit = self.reader.duration_ms(("store", "commit_every"), table.commit_every, MIN_COMMIT_MS, MAX_COMMIT_MS)
+        line = table.power_fail or ""
+        if table.power_fail is not None and line_of(line) is None:
+            allowed = "file:/run/power-fail, gpio:gpiochip0/17 or gpio:gpiochip0/17/low"
+            self.reader.problem(("store", "power_fail"), f"found “{line}”; allowed: {allowed}")
         if quota is None or commit is None:
             return None
-        return Store(self.reader.folder / table.path, quota, commit / 1000)
+        return Store(self.reader.folder / table.path, quota, commit / 1000, line)
 
     def _ports(self, parts: Sequence[_Part]) -> list[tuple[Where, Port]]:
         ports = []
