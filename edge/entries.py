@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -10,7 +11,8 @@ from edge.ranges import Range
 
 
 class NewEntry(NamedTuple):
-    """An entry to be taken. `at_ms`: UTC, or ms since boot when `clock` is UNKNOWN. `sheet`: 0 for the present one."""
+    """An entry to be taken. `at_ms`: UTC, or ms since boot when `clock` is UNKNOWN. `sheet`: 0 for the present one.
+    `window_s`: of a summary, the length of its windows."""
 
     kind: Kind
     group: int
@@ -19,6 +21,7 @@ class NewEntry(NamedTuple):
     readings: int
     body: bytes
     sheet: int = 0
+    window_s: int = 0
 
 
 class Held(NamedTuple):
@@ -33,6 +36,7 @@ class Held(NamedTuple):
     readings: int
     body: bytes
     origin_seq: int | None
+    window_s: int = 0
 
     @property
     def wire_seq(self) -> int:
@@ -41,33 +45,44 @@ class Held(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What became of everything ever taken by this store. `balanced` counts the rows, it does not believe the sums."""
+    """What became of everything ever taken by this store. A folded reading is one for which a summary stands: an entry
+    of its own, without readings. `evicted_by`: reason -> (entries, readings)."""
 
     taken_entries: int
     taken_readings: int
     settled_entries: int
     settled_readings: int
+    folded_entries: int
+    folded_readings: int
     evicted_entries: int
     evicted_readings: int
     held_entries: int
     held_readings: int
     adopted_entries: int
+    evicted_by: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def balanced(self) -> bool:
+        gone_entries = self.settled_entries + self.folded_entries + self.evicted_entries
+        gone_readings = self.settled_readings + self.folded_readings + self.evicted_readings
         return (
-            self.taken_entries == self.settled_entries + self.evicted_entries + self.held_entries
-            and self.taken_readings == self.settled_readings + self.evicted_readings + self.held_readings
+            self.taken_entries == gone_entries + self.held_entries
+            and self.taken_readings == gone_readings + self.held_readings
+            and self.evicted_entries == sum(entries for entries, _ in self.evicted_by.values())
+            and self.evicted_readings == sum(readings for _, readings in self.evicted_by.values())
         )
 
 
 @dataclass(slots=True)
 class Commit:
-    """What one commit did: the seq given to each new entry (in order), the seqs that are gone, and what was evicted."""
+    """What one commit did: the seq given to each new entry (in order), the seqs that are gone, what was evicted for
+    want of room, and the bytes then used. `made`: summaries that were taken, with their seq."""
 
     seqs: list[int] = field(default_factory=list)
     freed: list[Range] = field(default_factory=list)
     evicted: int = 0
+    used_bytes: int = 0
+    made: list[tuple[int, NewEntry]] = field(default_factory=list)
 
 
 @dataclass(slots=True)

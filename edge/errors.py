@@ -74,6 +74,7 @@ class DoesNotFit(FengsuiError):
 
     def __init__(self, seq: int, what: str) -> None:
         self.seq = seq
+        self.what = what
         super().__init__(f"entry {seq} ({what}) does not fit into one of its packets")
 
 

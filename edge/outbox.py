@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from edge.contract import ClockQuality, Kind
-from edge.entries import Commit, NewEntry, Standing
+from edge.entries import Commit, Held, NewEntry, Standing
 from edge.errors import StoreBroken
+from edge.ledger import ROW_BYTES, Books, Why
 from edge.outbox_file import (
     PAGE_BYTES,
     VERSION,
@@ -37,22 +37,32 @@ from edge.outbox_file import (
     put_aside,
     quick_check,
 )
-from edge.outbox_read import OutboxReader
-from edge.ranges import Range, RangeSet
+from edge.outbox_read import FEW
+from edge.outbox_write import OutboxWriter, piece_of
+from edge.ranges import Range, to_ranges
 from edge.salvage import Saved, salvage
 
 FILE_NAME = "outbox.db"
 SALVAGE_NAME = "outbox.salvage.db"  # a broken store whose entries have not been taken over yet
 WAL_AUTOCHECKPOINT_PAGES = 400  # a WAL that wraps early inside its old size spares ext4's journal (facts, storage 2.1)
 CACHE_KIB = 2048
-EVICT_STEP_ENTRIES = 500  # freed in one go when the quota is reached: bounded, so that intake never stalls
+ALARM_RESERVE = 0.05  # of the quota, that only alarms may use: 50 000 of them in the smallest store
+ROOM_BYTES = 12 * PAGE_BYTES  # that a commit may use beside its entries: indexes, the ledger, pages half full
+EVICT_STEP_ENTRIES = 100  # freed in one go when the quota is reached: bounded, so that intake never stalls
+EVICT_STEPS = 100
+# What goes first when nothing can be folded any more. Sheets never: without them nothing else can be read.
+VICTIMS = (
+    "kind = 0 ORDER BY seq",
+    "window_s > 0 ORDER BY window_s DESC, seq",
+    f"{FEW} AND kind IN (2, 4) ORDER BY seq",
+    f"{FEW} AND kind = 1 ORDER BY seq",
+)
 MEMORY_QUOTA_BYTES = 32_000_000
 MOST_MAPS = 300  # status and account entries held: where only a narrow link is left, they wait; the oldest say least
-MIN_QUOTA_BYTES = 1_000_000
 MAPS = (Kind.STATUS, Kind.ACCOUNT)
 
 
-class Outbox(OutboxReader):
+class Outbox(OutboxWriter):
     """An open store. Make it with `open` or `in_memory`."""
 
     def __init__(self, connection: sqlite3.Connection, path: str, quota_bytes: int) -> None:
@@ -64,7 +74,6 @@ class Outbox(OutboxReader):
         self.opened_seq = self.last_seq()  # what was given before this run
         if not isinstance(self.opened_seq, int):
             raise Unreadable(f"its last seq is {self.opened_seq!r}")
-        self._boot = 0
         self._identity = (0, 0)
         if self.durable:
             with disk(path):
@@ -202,82 +211,37 @@ class Outbox(OutboxReader):
         """
         began = time.perf_counter()
         done = Commit()
-        with self._transaction():
+        with self._transaction() as books:
+            self._settle(books, receipts, done.freed)
+            self._make_room(books, entries, done)
             for entry in entries:
-                done.seqs.append(self._insert(entry, entry.sheet or sheet))
-            settled = self._settle(receipts, done.freed)
+                done.seqs.append(self._insert(books, entry, entry.sheet or sheet))
             self._stand(limits)
-            evicted = self._evict(done.freed)
-            done.evicted = evicted[0]
             if any(entry.kind in MAPS for entry in entries):
-                evicted = evicted[0] + self._forget_maps(done.freed), evicted[1]
-            self._db.execute(
-                "UPDATE store SET taken_entries = taken_entries + ?, taken_readings = taken_readings + ?,"
-                " settled_entries = settled_entries + ?, settled_readings = settled_readings + ?,"
-                " evicted_entries = evicted_entries + ?, evicted_readings = evicted_readings + ?",
-                (len(entries), sum(entry.readings for entry in entries), *settled, *evicted),
-            )
+                self._forget_maps(books, done.freed)
+            done.used_bytes = self._used_bytes()
         self.commits += 1
         self.last_commit_s = time.perf_counter() - began
         return done
 
+    def fold(self, seqs: Sequence[int], summary: NewEntry, seq: int) -> Commit:
+        """Replaces entries by a summary of them, which gets `seq`, the next one. One durable transaction."""
+        done = Commit(freed=to_ranges(seqs), made=[(seq, summary)])
+        with self._transaction() as books:
+            pieces = [piece for one in seqs for piece in self._pieces("seq = ?", (one,))[1]]
+            self._delete(seqs)
+            books.fold(pieces)
+            if self._insert(books, summary, summary.sheet) != seq:
+                raise StoreBroken(self.path, f"the next seq is not {seq}", damaged=True)
+            done.used_bytes = self._used_bytes()
+        return done
+
     def discard(self, seq: int) -> None:
         """Drops an entry that cannot be read any more, as evicted."""
-        with self._transaction():
-            row = self._db.execute("SELECT readings FROM entry WHERE seq = ?", (seq,)).fetchone()
-            if row is not None:
-                self._db.execute("DELETE FROM entry WHERE seq = ?", (seq,))
-                self._db.execute(
-                    "UPDATE store SET evicted_entries = evicted_entries + 1, evicted_readings = evicted_readings + ?",
-                    (row[0],),
-                )
-
-    def reserve_counters(self, count: int) -> int:
-        """Reserves `count` packet counters durably; returns the first. No counter is ever given twice."""
-        with self._transaction():
-            first = self._db.execute("SELECT counter_high FROM store").fetchone()[0]
-            self._db.execute("UPDATE store SET counter_high = ?", (first + count,))
-        return int(first)
-
-    def sheet_id(self, digest: bytes, epoch: int, body: bytes) -> tuple[int, bool]:
-        """The row of a sheet, and whether it is new here."""
-        with self._transaction():
-            row = self._db.execute("SELECT id FROM sheet WHERE digest = ?", (digest,)).fetchone()
-            if row:
-                return row[0], False
-            cursor = self._db.execute("INSERT INTO sheet (digest, epoch, body) VALUES (?, ?, ?)", (digest, epoch, body))
-            return int(cursor.lastrowid or 0), True
-
-    def forget_sheets(self, keep: int) -> None:
-        """Drops sheets no held entry needs, except `keep`."""
-        with self._transaction():
-            self._db.execute(
-                "DELETE FROM sheet WHERE id <> ? AND id NOT IN (SELECT DISTINCT sheet FROM entry)", (keep,)
-            )
-        self._sheets.clear()
-
-    def backdate(self, boot: int, offset_ms: int, quality: ClockQuality) -> int:
-        """Dates what was taken before the time was known; returns how many entries.
-
-        Entries of this boot get their exact time. Those of earlier boots are known only in their order: each such boot
-        is laid to end where the next one begins, and its entries stay marked UNKNOWN no longer than as FREE.
-        """
-        with self._transaction():
-            changed = self._db.execute(
-                "UPDATE entry SET at_ms = at_ms + ?, clock = ?, boot = NULL WHERE clock = 2 AND boot = ?",
-                (offset_ms, quality, boot),
-            ).rowcount
-            end_ms = offset_ms
-            boots = self._db.execute(
-                "SELECT boot, MIN(at_ms), MAX(at_ms) FROM entry WHERE clock = 2 GROUP BY boot ORDER BY MIN(seq) DESC"
-            ).fetchall()
-            for earlier, first_ms, last_ms in boots:
-                changed += self._db.execute(
-                    "UPDATE entry SET at_ms = at_ms + ?, clock = ?, boot = NULL WHERE clock = 2 AND boot IS ?",
-                    (end_ms - last_ms, ClockQuality.FREE, earlier),
-                ).rowcount
-                end_ms -= last_ms - first_ms
-        return changed
+        with self._transaction() as books:
+            seqs, pieces = self._pieces("seq = ?", (seq,))
+            self._delete(seqs)
+            books.evict(pieces, Why.DAMAGED)
 
     def adopt(self, other: Outbox, boot: int) -> int:
         """Takes over every entry of `other` (kept in memory while the disk was broken), with its own epoch and seq."""
@@ -299,20 +263,7 @@ class Outbox(OutboxReader):
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _insert(self, entry: NewEntry, sheet: int) -> int:
-        boot = self._boot if entry.clock is ClockQuality.UNKNOWN else None
-        cursor = self._db.execute(
-            "INSERT INTO entry (kind, sheet, grp, at_ms, clock, boot, readings, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (entry.kind, sheet, entry.group, entry.at_ms, entry.clock, boot, entry.readings, entry.body),
-        )
-        return int(cursor.lastrowid or 0)
-
-    def set_boot(self, boot: int) -> None:
-        """Which boot undated entries belong to."""
-        self._boot = boot
-
-    def _settle(self, receipts: Iterable[tuple[int, int, int]], freed: list[Range]) -> tuple[int, int]:
-        entries = readings = 0
+    def _settle(self, books: Books, receipts: Iterable[tuple[int, int, int]], freed: list[Range]) -> None:
         adopted = "origin_seq BETWEEN ? AND ? AND sheet IN (SELECT id FROM sheet WHERE epoch = ?)"
         wheres: list[tuple[str, tuple[int, ...]]] = []
         for epoch, low, high in receipts:
@@ -320,49 +271,42 @@ class Outbox(OutboxReader):
                 wheres.append(("seq BETWEEN ? AND ? AND origin_seq IS NULL", (low, high)))
             wheres.append((adopted, (low, high, epoch)))
         for where, values in wheres:
-            rows = self._db.execute(f"SELECT seq, readings FROM entry WHERE {where}", values).fetchall()
-            if rows:
+            seqs, pieces = self._pieces(where, values)
+            if seqs:
                 self._db.execute(f"DELETE FROM entry WHERE {where}", values)
-                entries += len(rows)
-                readings += sum(row[1] for row in rows)
-                freed.extend(RangeSet((row[0], row[0]) for row in rows))
-        return entries, readings
+                books.settle(pieces)
+                freed.extend(to_ranges(seqs))
 
-    def _evict(self, freed: list[Range]) -> tuple[int, int]:
-        """Frees the oldest rounds, a bounded number, once the file reaches its quota. Alarms are never evicted here."""
-        if self._used_bytes() <= self.quota_bytes:
-            return 0, 0
-        rows = self._db.execute(
-            "SELECT seq, readings FROM entry WHERE kind = 0 ORDER BY seq LIMIT ?", (EVICT_STEP_ENTRIES,)
-        ).fetchall()
-        if not rows:
-            return 0, 0
-        self._db.execute("DELETE FROM entry WHERE kind = 0 AND seq <= ?", (rows[-1][0],))
-        freed.extend(RangeSet((row[0], row[0]) for row in rows))
-        return len(rows), sum(row[1] for row in rows)
+    def _make_room(self, books: Books, entries: Sequence[NewEntry | Held], done: Commit) -> None:
+        """Frees what `entries` need within the quota, a bounded number. Folding has come before (edge/fold.py): what is
+        left are rounds that can not be folded, oldest first, then summaries, the coarsest first, then alarms."""
+        need_bytes = sum(len(entry.body) + ROW_BYTES for entry in entries) * 5 // 4 + ROOM_BYTES
+        if any(entry.kind is not Kind.ALARM for entry in entries):
+            need_bytes += int(self.quota_bytes * ALARM_RESERVE)
+        steps = 0
+        for where in VICTIMS:
+            while self._free_bytes() < need_bytes and steps < EVICT_STEPS:
+                steps += 1
+                if not self._evict(books, where, done):
+                    break
 
-    def _forget_maps(self, freed: list[Range]) -> int:
-        """Lets go of the oldest status and account entries beyond MOST_MAPS."""
-        query = "SELECT seq FROM entry WHERE kind <> 0 AND kind IN (?, ?) ORDER BY seq DESC LIMIT -1 OFFSET ?"
-        seqs = [row[0] for row in self._db.execute(query, (*MAPS, MOST_MAPS))]
-        self._db.executemany("DELETE FROM entry WHERE seq = ?", [(seq,) for seq in seqs])
-        freed.extend(RangeSet((seq, seq) for seq in seqs))
-        return len(seqs)
-
-    def _stand(self, standings: Iterable[Standing]) -> None:
-        self._db.executemany(
-            "INSERT INTO limit_now (id, level, value, at_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
-            " SET level = excluded.level, value = excluded.value, at_ms = excluded.at_ms",
-            [(standing.id, standing.level, standing.value, standing.at_ms) for standing in standings],
-        )
+    def _evict(self, books: Books, where: str, done: Commit) -> bool:
+        seqs, pieces = self._pieces(f"{where} LIMIT ?", (EVICT_STEP_ENTRIES,))
+        self._delete(seqs)
+        books.evict(pieces, Why.QUOTA)
+        done.evicted += len(seqs)
+        done.freed.extend(to_ranges(seqs))
+        return bool(seqs)
 
     def _adopt(self, saved: Iterable[Saved], standings: Iterable[Standing] = ()) -> int:
         """Takes entries of another store, with their own identity; one that was taken before is not taken again.
 
         A sheet's own entry gets a new identity: it is sealed without a sheet, so nothing would tell the other epoch.
         """
-        count = readings = 0
-        with self._transaction():
+        count = 0
+        saved = list(saved)
+        with self._transaction() as books:
+            self._make_room(books, [one.entry for one in saved], Commit())
             self._stand(standings)
             for entry, epoch, body, digest, boot in saved:
                 self._db.execute(
@@ -374,34 +318,32 @@ class Outbox(OutboxReader):
                 if is_sheet and self._db.execute(known, (entry.kind, sheet)).fetchone():
                     continue
                 cursor = self._db.execute(
-                    "INSERT OR IGNORE INTO entry (kind, sheet, grp, at_ms, clock, boot, readings, body, origin_seq)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR IGNORE INTO entry (kind, sheet, grp, at_ms, clock, boot, readings, body, origin_seq,"
+                    " window_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         *(entry.kind, sheet, entry.group, entry.at_ms, entry.clock),
                         *(boot if entry.clock is ClockQuality.UNKNOWN else None, entry.readings, entry.body),
-                        None if is_sheet else entry.wire_seq,
+                        *(None if is_sheet else entry.wire_seq, entry.window_s),
                     ),
                 )
-                count += cursor.rowcount
-                readings += entry.readings if cursor.rowcount else 0
-            self._db.execute(
-                "UPDATE store SET taken_entries = taken_entries + ?, taken_readings = taken_readings + ?,"
-                " adopted_entries = adopted_entries + ?",
-                (count, readings, count),
-            )
+                if cursor.rowcount:
+                    count += 1
+                    books.take(piece_of(entry, sheet), entry.body, adopted=True)
         return count
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._guard():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+    def _free_bytes(self) -> int:
+        """What can still be written within the quota. Pages of the file that are free are used first."""
+        pages = self._db.execute("PRAGMA page_count").fetchone()[0]
+        free = self._db.execute("PRAGMA freelist_count").fetchone()[0]
+        return int(free * PAGE_BYTES + max(0, self.quota_bytes - pages * PAGE_BYTES))
+
+    def _forget_maps(self, books: Books, freed: list[Range]) -> None:
+        """Lets go of the oldest status and account entries beyond MOST_MAPS."""
+        where = f"{FEW} AND kind IN (?, ?) ORDER BY seq DESC LIMIT -1 OFFSET ?"
+        seqs, pieces = self._pieces(where, (*MAPS, MOST_MAPS))
+        self._delete(seqs)
+        books.evict(pieces, Why.TOO_MANY)
+        freed.extend(to_ranges(seqs))
 
 
 def _free_name(waiting: Path, folder: Path, stamp: str) -> Path:

@@ -10,15 +10,20 @@ from typing import Any
 from edge.contract import ClockQuality, Kind, Level
 from edge.entries import Account, Held
 from edge.errors import StoreBroken, Unpackable
+from edge.ledger import Key, Tally, Why, running_of, whole_ledger
 from edge.outbox_file import PAGE_BYTES, Unreadable, advice, is_damage
 from edge.ranges import RangeSet
 
 MAX_EPOCH = 2**32 - 1
 SCAN_ROWS = 4000  # rows looked at for one packet, at most
+FRONT_ROWS = 2000  # looked at for what is to be folded next, at most: some milliseconds
 
 KINDS = frozenset(Kind)
 LEVELS = frozenset(Level)
-ENTRY_COLUMNS = "seq, kind, sheet, grp, at_ms, clock, readings, body, origin_seq"
+ENTRY_COLUMNS = "seq, kind, sheet, grp, at_ms, clock, readings, body, origin_seq, window_s"
+DATED_ROUNDS = "kind = 0 AND clock <> 2"
+BULK = "kind IN (0, 5) AND clock <> 2"  # rounds and summaries
+FEW = "kind <> 0 AND kind <> 5"  # as the index entry_first has it
 
 
 class OutboxReader:
@@ -28,6 +33,7 @@ class OutboxReader:
         self._db = connection
         self.path = path
         self._sheets: dict[int, tuple[int, bytes]] = {}
+        self._no_rounds_below = 0  # where the walk to the oldest round begins: summaries may lie before it
         with self._guard():
             row = self._db.execute("SELECT epoch FROM store").fetchone()
         if row is None or not isinstance(row[0], int) or not 0 <= row[0] <= MAX_EPOCH:
@@ -45,19 +51,24 @@ class OutboxReader:
         return found
 
     def first_things(self) -> list[tuple[int, Kind]]:
-        """(seq, kind) of every held entry that is not a round: alarms, sheets, status, account. Few, by nature."""
+        """(seq, kind) of every held entry but rounds and summaries: alarms, sheets, status, account. Few, by nature."""
         with self._guard():
-            rows = self._db.execute("SELECT seq, kind FROM entry WHERE kind <> 0 ORDER BY seq").fetchall()
+            rows = self._db.execute(f"SELECT seq, kind FROM entry WHERE {FEW} ORDER BY seq").fetchall()
         return [(row[0], Kind(row[1])) for row in rows if row[1] in KINDS]
 
     def rounds(self, skip: RangeSet, low: int, high: int, most_rows: int, most_readings: int) -> list[Held]:
-        """The oldest rounds of seq `low`..`high` not in `skip`, all of one sheet and group, within both bounds.
+        """The oldest rounds of seq `low`..`high` not in `skip`, all of one sheet and group, within both bounds; or the
+        oldest summary, alone, when it is older.
 
         One row at least, if there is any. Rounds whose time is not known yet are left for later.
         """
         found: list[Held] = []
         readings = 0
         for entry in self._walk(skip, low, high):
+            if entry.kind is Kind.SUMMARY:
+                if not found:
+                    return [entry]
+                continue
             if found and (entry.sheet, entry.group) != (found[0].sheet, found[0].group):
                 continue
             if found and (len(found) >= most_rows or readings + entry.readings > most_readings):
@@ -69,7 +80,7 @@ class OutboxReader:
     def rounds_back(self, skip: RangeSet, low: int, high: int, most_rows: int) -> list[Held]:
         """The newest rounds of seq `low`..`high` not in `skip`, newest first; those without a time are left out."""
         found: list[Held] = []
-        where = "kind = 0 AND clock <> 2 AND seq BETWEEN ? AND ?"
+        where = f"{DATED_ROUNDS} AND seq BETWEEN ? AND ?"
         query = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE {where} ORDER BY seq DESC LIMIT ?"
         with self._guard():
             for gap_low, gap_high in reversed(list(skip.gaps(low, high))):
@@ -110,11 +121,70 @@ class OutboxReader:
 
     def span(self) -> tuple[int, int, int, int] | None:
         """(seq, at_ms) of the oldest and of the newest dated round; None when there is none."""
-        query = "SELECT seq, at_ms FROM entry WHERE kind = 0 AND clock <> 2 ORDER BY seq {} LIMIT 1"
+        query = f"SELECT seq, at_ms FROM entry WHERE {DATED_ROUNDS} AND seq >= ? ORDER BY seq {{}} LIMIT 1"
+        low = self._first_round()
         with self._guard():
-            first = self._db.execute(query.format("ASC")).fetchone()
-            last = self._db.execute(query.format("DESC")).fetchone()
+            first = self._db.execute(query.format("ASC"), (low,)).fetchone()
+            last = self._db.execute(query.format("DESC"), (low,)).fetchone()
         return (*first, *last) if first and last else None
+
+    def _first_round(self) -> int:
+        """A seq below which there is no round. What has left never comes back, so it only grows."""
+        query = "SELECT seq FROM entry WHERE kind = 0 AND seq >= ? ORDER BY seq LIMIT 1"
+        with self._guard():
+            row = self._db.execute(query, (self._no_rounds_below,)).fetchone()
+        self._no_rounds_below = row[0] if row else self.last_seq() + 1
+        return self._no_rounds_below
+
+    # -- for folding ---------------------------------------------------------------------------------------------
+
+    def levels(self) -> dict[int, int]:
+        """Bytes held by length of windows in s (0: rounds; -1: neither rounds nor summaries)."""
+        with self._guard():
+            return running_of(self._db).levels
+
+    def fronts(self, skip: RangeSet) -> tuple[dict[tuple[int, int], tuple[int, int]], int | None]:
+        """Of each (sheet, group) the oldest dated round not in `skip`: (seq, at_ms), by seq; and the time up to which
+        was looked, None when that was all."""
+        found: dict[tuple[int, int], tuple[int, int]] = {}
+        seen = 0
+        query = f"SELECT seq, at_ms, sheet, grp FROM entry WHERE {DATED_ROUNDS} AND seq BETWEEN ? AND ? ORDER BY seq"
+        low = self._first_round()
+        with self._guard():
+            for gap in skip.gaps(low, self.last_seq()):
+                for seq, at_ms, sheet, group in self._db.execute(query, gap):
+                    found.setdefault((sheet, group), (seq, at_ms))
+                    seen += 1
+                    if seen >= FRONT_ROWS:
+                        return found, at_ms
+        return found, None
+
+    def summary_fronts(self, window_s: int) -> list[tuple[int, int, int, int]]:
+        """(seq, at_ms, sheet, group) of the oldest summary with such windows of each group, by seq."""
+        query = (
+            "SELECT MIN(seq), at_ms, sheet, grp FROM (SELECT seq, at_ms, sheet, grp FROM entry WHERE window_s = ?"
+            " AND window_s > 0 ORDER BY seq LIMIT ?) GROUP BY sheet, grp ORDER BY 1"
+        )
+        with self._guard():
+            return self._db.execute(query, (window_s, FRONT_ROWS)).fetchall()
+
+    def run_of(self, window_s: int, sheet: int, group: int, low: int, end_ms: int, most: int) -> Iterator[Held]:
+        """Dated rounds (`window_s` 0) or summaries of a group from seq `low` on, up to the first that begins at
+        `end_ms` or later, `most` of them at most."""
+        what = f"window_s = {int(window_s)} AND window_s > 0" if window_s else DATED_ROUNDS
+        where = f"{what} AND sheet = ? AND grp = ? AND seq >= ?"
+        query = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE {where} ORDER BY seq LIMIT ?"
+        with self._guard():
+            for row in self._db.execute(query, (sheet, group, low, most)):
+                held = held_of(row)
+                if held.at_ms >= end_ms:
+                    return
+                yield held
+
+    def ledger(self, from_day: int = 0) -> dict[Key, Tally]:
+        """What became of the rounds of each day since `from_day` (days since 1970), and of those of no day."""
+        with self._guard():
+            return whole_ledger(self._db, from_day)
 
     def scan(self) -> Iterator[Held]:
         """Every held entry, oldest first."""
@@ -176,21 +246,28 @@ class OutboxReader:
 
     def oldest_ms(self) -> int | None:
         """The time of the oldest held round, None when there is none or its time is not known."""
+        low = self._first_round()
         with self._guard():
-            row = self._db.execute("SELECT at_ms, clock FROM entry WHERE kind = 0 ORDER BY seq LIMIT 1").fetchone()
+            row = self._db.execute(
+                "SELECT at_ms, clock FROM entry WHERE kind = 0 AND seq >= ? ORDER BY seq LIMIT 1", (low,)
+            )
+            row = row.fetchone()
         return row[0] if row and row[1] != ClockQuality.UNKNOWN and isinstance(row[0], int) else None
 
     def account(self, count_rows: bool = False) -> Account:
         """The account. `count_rows` counts what is held instead of subtracting: slow on a full store, but a proof."""
         with self._guard():
             row = self._db.execute(
-                "SELECT taken_entries, taken_readings, settled_entries, settled_readings, evicted_entries,"
-                " evicted_readings, adopted_entries FROM store"
+                "SELECT taken_entries, taken_readings, settled_entries, settled_readings, folded_entries,"
+                " folded_readings, evicted_entries, evicted_readings, adopted_entries FROM store"
             ).fetchone()
-            held = [row[0] - row[2] - row[4], row[1] - row[3] - row[5]]
+            held = [row[i] - row[i + 2] - row[i + 4] - row[i + 6] for i in (0, 1)]
             if count_rows:
                 held = self._db.execute("SELECT COUNT(*), COALESCE(SUM(readings), 0) FROM entry").fetchone()
-        return Account(row[0], row[1], row[2], row[3], row[4], row[5], held[0], held[1], row[6])
+            evicted = running_of(self._db).evicted
+        names = {why.value: why.name.lower().replace("_", " ") for why in Why}
+        by = {names.get(why, str(why)): (counts[0], counts[1]) for why, counts in evicted.items()}
+        return Account(*(*row[:8], *held, row[8]), evicted_by=by)
 
     def used_bytes(self) -> int:
         """Bytes of the file that hold something (free pages are used again)."""
@@ -203,12 +280,11 @@ class OutboxReader:
         return int(pages - free) * PAGE_BYTES
 
     def _walk(self, skip: RangeSet, low: int, high: int) -> Iterator[Held]:
-        """Held rounds not in `skip`, oldest first, SCAN_ROWS of them at most; long skipped runs are leapt over."""
+        """Held rounds and summaries not in `skip`, oldest first, SCAN_ROWS at most; skipped runs are leapt over."""
         seen = 0
         with self._guard():
             for gap_low, gap_high in skip.gaps(low, high):
-                where = "kind = 0 AND clock <> 2 AND seq BETWEEN ? AND ?"
-                query = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE {where} ORDER BY seq"
+                query = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE {BULK} AND seq BETWEEN ? AND ? ORDER BY seq"
                 for row in self._db.execute(query, (gap_low, gap_high)):
                     seen += 1
                     yield held_of(row)

@@ -1,6 +1,6 @@
 -- The outbox, version 1 (PRAGMA user_version). One writer, one connection; see edge/outbox.py.
 
--- One row: who this store is, and the account. taken = settled + evicted + held, at every commit.
+-- One row: who this store is, and the account. taken = settled + folded + evicted + held, at every commit.
 CREATE TABLE store (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     epoch INTEGER NOT NULL,             -- random 32 bits, new with each new store
@@ -9,10 +9,22 @@ CREATE TABLE store (
     taken_readings INTEGER NOT NULL DEFAULT 0,
     settled_entries INTEGER NOT NULL DEFAULT 0,
     settled_readings INTEGER NOT NULL DEFAULT 0,
+    folded_entries INTEGER NOT NULL DEFAULT 0,   -- a summary, which is an entry too, stands for them
+    folded_readings INTEGER NOT NULL DEFAULT 0,
     evicted_entries INTEGER NOT NULL DEFAULT 0,
     evicted_readings INTEGER NOT NULL DEFAULT 0,
-    adopted_entries INTEGER NOT NULL DEFAULT 0   -- of the taken ones: salvaged from an earlier store, or from memory
+    adopted_entries INTEGER NOT NULL DEFAULT 0,  -- of the taken ones: salvaged from an earlier store, or from memory
+    running BLOB NOT NULL DEFAULT x''   -- edge/ledger.py: the running day, bytes by level, evictions by reason
 );
+
+-- What became of the rounds of each other day, group by group; edge/ledger.py.
+CREATE TABLE ledger (
+    day INTEGER NOT NULL,               -- days since 1970; 0 without a time, 1 summed up
+    sheet INTEGER NOT NULL,
+    grp INTEGER NOT NULL,
+    tally BLOB NOT NULL,                -- CBOR
+    PRIMARY KEY (day, sheet, grp)
+) WITHOUT ROWID;
 
 -- What packets assume of the site. Entries point here, so an entry can be understood after the site file changed.
 CREATE TABLE sheet (
@@ -27,15 +39,18 @@ CREATE TABLE entry (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,       -- never a bare rowid: those are used again when the queue empties
     kind INTEGER NOT NULL,              -- edge.contract.Kind
     sheet INTEGER NOT NULL,
-    grp INTEGER NOT NULL,               -- rounds: the group of points; else 0
-    at_ms INTEGER NOT NULL,             -- UTC; ms since boot while clock = 2
+    grp INTEGER NOT NULL,               -- rounds and summaries: the group of points; else 0
+    at_ms INTEGER NOT NULL,             -- UTC; ms since boot while clock = 2; of summaries, where the first window starts
     clock INTEGER NOT NULL,             -- edge.contract.ClockQuality
     boot INTEGER,                       -- which boot, while clock = 2
     readings INTEGER NOT NULL,
     body BLOB NOT NULL,
-    origin_seq INTEGER                  -- adopted from another store: its seq there, in the epoch of its sheet
+    origin_seq INTEGER,                 -- adopted from another store: its seq there, in the epoch of its sheet
+    window_s INTEGER NOT NULL DEFAULT 0 -- summaries: the length of their windows
 );
-CREATE INDEX entry_first ON entry (kind, seq) WHERE kind <> 0;
+-- Rounds and summaries can be a million: they are walked by seq. All else is few.
+CREATE INDEX entry_first ON entry (kind, seq) WHERE kind <> 0 AND kind <> 5;
+CREATE INDEX entry_summary ON entry (window_s, seq) WHERE window_s > 0;
 CREATE UNIQUE INDEX entry_adopted ON entry (origin_seq, sheet) WHERE origin_seq IS NOT NULL;
 CREATE INDEX entry_undated ON entry (boot) WHERE clock = 2;
 

@@ -19,6 +19,7 @@ from edge.outbox import Outbox
 from edge.ranges import Range, RangeSet, to_ranges
 from edge.wire.packet import RoundRow, encode_alarms, encode_map, encode_sheet, pack_rounds
 from edge.wire.sheet import MAX_TIME_MS, Sheet
+from edge.wire.summary import Summaries, unpack_summaries
 
 MOST_READINGS = 1000  # in one packet: some 15 ms of coding here, and longer packets hardly code better
 MOST_ROWS = 1000
@@ -28,6 +29,7 @@ MOST_ALARMS = 64  # in one packet
 MOST_LOOKED = 500  # alarms that are due, to choose from
 STALE_TRIES = 4  # an alarm said so often without an answer leaves the way to others
 SHEETS_CACHED = 8
+SUMMARY = "summary"  # what of DoesNotFit
 
 
 class Window(NamedTuple):
@@ -85,6 +87,14 @@ def alarm_of(held: Held) -> Alarm:
         return Alarm(*fields, held.at_ms, held.clock)
 
 
+def summaries_of(held: Held, sheet: Sheet) -> Summaries:
+    """The windows of a summary entry, newest first. Raises Unpackable."""
+    with _sense(held):
+        if held.body[:1] != bytes([Kind.SUMMARY]):
+            raise ValueError("no summary")
+        return unpack_summaries(sheet, held.body)
+
+
 def row_of(held: Held, width: int) -> RoundRow:
     """The round of an entry, as the packer wants it. Raises Unpackable."""
     with _sense(held):
@@ -129,8 +139,10 @@ class Packer:
         self._sheets: dict[tuple[int, int], Sheet] = {}
 
     def rounds(self, outbox: Outbox, skip: RangeSet, low: int, high: int, room_bytes: int) -> Packed | None:
-        """The oldest rounds of seq `low`..`high` not in `skip`, as many as fit."""
+        """The oldest rounds of seq `low`..`high` not in `skip`, as many as fit; or the oldest summary, if it is older."""
         held = outbox.rounds(skip, low, high, MOST_ROWS, MOST_READINGS)
+        if held and held[0].kind is Kind.SUMMARY:
+            return self._summary(outbox, held[0], room_bytes)
         return self._pack(outbox, held, room_bytes)
 
     def newest(self, outbox: Outbox, seqs: Sequence[int], room_bytes: int) -> Packed | None:
@@ -189,6 +201,15 @@ class Packer:
                 raise DoesNotFit(seq, entry.kind.name.lower())
             return Packed(entry.kind, body, named, ((seq, seq),), 0)
         return None
+
+    def _summary(self, outbox: Outbox, entry: Held, room_bytes: int) -> Packed:
+        """It lies in the store as packets have it."""
+        sheet = self.sheet_of(outbox, entry)
+        if summaries_of(entry, sheet).seq != entry.wire_seq:
+            raise Unpackable(entry.seq, "a summary of another seq")
+        if len(entry.body) > room_bytes:
+            raise DoesNotFit(entry.seq, SUMMARY)
+        return Packed(Kind.SUMMARY, entry.body, sheet, ((entry.seq, entry.seq),), 0)
 
     def sheet_of(self, outbox: Outbox, entry: Held) -> Sheet:
         """The sheet that an entry belongs to. Raises Unpackable."""

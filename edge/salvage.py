@@ -51,7 +51,7 @@ def salvage(path: Path) -> Salvage:
         for row in _rows(db, until_s):
             with contextlib.suppress(ValueError, TypeError, KeyError, Unpackable):  # damage need not look it
                 epoch, body, digest = sheets[row[2]]
-                numbers = (*row[:7], epoch, *(number for number in (row[8], row[9]) if number is not None))
+                numbers = (*row[:7], epoch, *(number for number in row[8:] if number is not None))
                 if all(isinstance(number, int) for number in numbers) and isinstance(body, bytes):
                     found[row[0]] = Saved(held_of(row[:-1]), epoch, body, bytes(digest), row[-1])
         standings = _standings(db, until_s)

@@ -139,7 +139,9 @@ class Transit:
         """Entries just committed."""
         for seq, entry in entries:
             self.last_seq = max(self.last_seq, seq)
-            if entry.kind is not Kind.ROUNDS:
+            if entry.kind is Kind.SUMMARY:
+                self.all_backlog()  # it stands for what is old
+            elif entry.kind is not Kind.ROUNDS:
                 self._note(seq, entry.kind)
             elif entry.clock is not ClockQuality.UNKNOWN:
                 self.newest[entry.group] = seq
@@ -213,7 +215,7 @@ class Transit:
     def _note(self, seq: int, kind: Kind) -> None:
         if kind is Kind.ALARM:
             self.alarms.add(seq)
-        elif kind is not Kind.ROUNDS:
+        elif kind not in (Kind.ROUNDS, Kind.SUMMARY):
             self.small[seq] = kind
 
     def _gone(self, low: int, high: int) -> None:

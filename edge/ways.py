@@ -15,7 +15,7 @@ from typing import Any
 from edge.contract import Kind, Link, Sent
 from edge.errors import DoesNotFit
 from edge.outbox import Outbox
-from edge.packing import MOST_READINGS, Packed, Packer
+from edge.packing import MOST_READINGS, SUMMARY, Packed, Packer
 from edge.parcel import Parcel
 from edge.plan import LinkNow, Queue, Send, Wait, What, next_step
 from edge.ranges import RangeSet
@@ -96,6 +96,7 @@ class Way:
         self.payload_bytes = 0
         self.dues = AlarmDues()
         self.unfit: set[int] = set()  # small entries larger than a packet here
+        self.unfit_summaries: set[int] = set()
         self.rounds_fit = True
         self.test: Test | None = None  # waiting to be sent, or for its receipt
         self.wake = asyncio.Event()
@@ -128,11 +129,13 @@ class Way:
         self._said_unfit.clear()
         self.dues.clear()
         self.unfit.clear()
+        self.unfit_summaries.clear()
 
     def reset(self) -> None:
         """The store has changed: nothing of it is on the way."""
         self.dues.clear()
         self.unfit.clear()
+        self.unfit_summaries.clear()
         self.rounds_fit = True
         self.wake.set()
 
@@ -179,6 +182,8 @@ class Way:
             newest = transit.newest_waiting()
             return lambda outbox: packer.newest(outbox, newest, room_bytes)
         skip = transit.skip()
+        for seq in self.unfit_summaries:
+            skip.add(seq, seq)
         low, high = (transit.live_mark + 1, transit.last_seq) if what is What.LIVE else (1, transit.live_mark)
         return lambda outbox: packer.rounds(outbox, skip, low, high, room_bytes)
 
@@ -211,6 +216,8 @@ class Way:
             self.dues.due_s[unfit.seq] = now_s + UNFIT_PAUSE_S
         elif what in (What.SHEET, What.SMALL):
             self.unfit.add(unfit.seq)
+        elif unfit.what == SUMMARY:
+            self.unfit_summaries.add(unfit.seq)
         else:
             self.rounds_fit = False
 
@@ -225,9 +232,8 @@ class Way:
         elif packed.kind is Kind.ALARM:
             self._alarms_leave(packed, now_s)
         else:
-            cargo.flight = transit.off(
-                packed.ranges, packed.readings, now_s, packed.kind is Kind.ROUNDS, self.id, counter
-            )
+            bulk = packed.kind in (Kind.ROUNDS, Kind.SUMMARY)
+            cargo.flight = transit.off(packed.ranges, packed.readings, now_s, bulk, self.id, counter)
             if what is What.LIVE:
                 transit.live_readings = max(0, transit.live_readings - packed.readings)
                 if transit.live_readings < MOST_READINGS:
