@@ -16,8 +16,8 @@ FILE_HEAD_BYTES = 16
 GPIO_LINE = re.compile(r"gpio:(gpiochip[0-9]{1,3})/([0-9]{1,4})(/low)?")
 FILE_LINE = re.compile(r"file:(/\S+)")
 
-# struct gpio_v2_line_request (64 offsets, consumer, config: flags, number of attributes, padding, ten attributes; number
-# of lines, event buffer, padding, fd), struct gpio_v2_line_values (bits, mask), and the calls that take them.
+# struct gpio_v2_line_request (64 offsets, consumer, config: flags, number of attributes, padding, ten attributes;
+# number of lines, event buffer, padding, fd), struct gpio_v2_line_values (bits, mask), and the calls that take them.
 _LINE_REQUEST = struct.Struct("=64I32sQI5I240sII5Ii")
 _LINE_VALUES = struct.Struct("=QQ")
 _GET_LINE, _GET_VALUES = 0xC250B407, 0xC010B40E

@@ -111,7 +111,7 @@ class PowerFail:
         if failing:
             await self._fails(now_s)
         elif self._since_s is not None and now_s - self._last_bad_s >= BACK_S:
-            self._is_back(now_s)
+            await self._is_back(now_s)
         return POLL_S
 
     async def _fails(self, now_s: float) -> None:
@@ -126,8 +126,9 @@ class PowerFail:
             self._committed_s = now_s
             await self._commit()
 
-    def _is_back(self, now_s: float) -> None:
+    async def _is_back(self, now_s: float) -> None:
         gone_s = round(now_s - (self._since_s or now_s) - BACK_S)
         self._since_s = None
         self._last_word({"power": "back", "gone_s": gone_s})
+        await self._commit()
         self._say("power", f"is back after {gone_s} s")

@@ -32,6 +32,7 @@ COUNT_S = 60.0
 MARK_S = 600.0
 MARKS_KEPT = 145  # a day
 DAY_S = 86_400.0
+LEAST_S = 60.0  # to speak of a day
 SECTOR_BYTES = 512
 SECTORS_FIELD, FLUSHES_FIELD = 6, 15
 SELF_IO = Path("/proc/self/io")
@@ -104,21 +105,18 @@ class Wear:
     def show(self) -> dict[str, Any]:
         """As a technician may ask for it; `over_s`: how long the figures per day were measured. JSON types only."""
         times_ms = [commit_s * 1000 for at_s, commit_s in self._hour if at_s > self._now_s - HOUR_S]
-        first, last = (self._marks[0], self._last) if self._marks else (self._last, self._last)
-        over_s = last.now_s - first.now_s
-        now, then = last.counters, first.counters
         return {
             "commits": self.commits,
-            "commits_per_day": _per_day(last.commits, first.commits, over_s),
+            "commits_per_day": self._per_day(lambda mark: mark.commits),
             "commit_ms": {
                 "median": round(median(times_ms), 1) if times_ms else None,
                 "worst": round(max(times_ms), 1) if times_ms else None,
             },
             "slow_commits": self.slow_commits,
-            "process_bytes_per_day": _per_day(now.process_bytes, then.process_bytes, over_s),
-            "disk_bytes_per_day": _per_day(now.disk_bytes, then.disk_bytes, over_s),
-            "disk_flushes_per_day": _per_day(now.flushes, then.flushes, over_s),
-            "over_s": round(over_s),
+            "process_bytes_per_day": self._per_day(lambda mark: mark.counters.process_bytes),
+            "disk_bytes_per_day": self._per_day(lambda mark: mark.counters.disk_bytes),
+            "disk_flushes_per_day": self._per_day(lambda mark: mark.counters.flushes),
+            "over_s": round(self._last.now_s - self._marks[0].now_s) if self._marks else 0,
         }
 
     def short(self) -> dict[str, Any]:
@@ -136,6 +134,13 @@ class Wear:
         self._last = _Mark(now_s, self.commits, self._read())
         if not self._marks or now_s >= self._marks[-1].now_s + MARK_S:
             self._marks.append(self._last)
+
+    def _per_day(self, counter: Callable[[_Mark], int | None]) -> int | None:
+        """A counter's growth in a day, by the last day; None where it is not known, or not for a minute yet."""
+        known = [(mark.now_s, value) for mark in (*self._marks, self._last) if (value := counter(mark)) is not None]
+        if not known or known[-1][0] - known[0][0] < LEAST_S:
+            return None
+        return round((known[-1][1] - known[0][1]) * DAY_S / (known[-1][0] - known[0][0]))
 
     def _slow(self, commit_s: float) -> None:
         self.slow_commits += 1
@@ -196,10 +201,3 @@ def _text(path: Path) -> str:
         return path.read_text("ascii", "replace")
     except OSError:
         return ""
-
-
-def _per_day(now: int | None, then: int | None, over_s: float) -> int | None:
-    """A counter's growth in a day; None before a minute's worth, or where it is not known."""
-    if now is None or then is None or over_s < 60 or now < then:
-        return None
-    return round((now - then) * DAY_S / over_s)

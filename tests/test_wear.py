@@ -74,6 +74,17 @@ def test_nothing_is_made_up_before_there_is_anything_to_measure() -> None:
     assert blind.show()["commits_per_day"] == pytest.approx(86_400, rel=0.01)
 
 
+def test_a_disk_that_is_known_only_later_has_figures_then() -> None:
+    world = World()
+    real = world.counters
+    world.wear = Wear(lambda _about, _text: None, lambda: Counters(world.written))
+    world.run(300, 0.010)
+    assert world.wear.show()["disk_bytes_per_day"] is None
+    world.wear._read = real
+    world.run(1800, 0.010)
+    assert world.wear.show()["disk_bytes_per_day"] == pytest.approx(3 * 86_400_000, rel=0.01)
+
+
 def test_a_slow_commit_is_said_once_a_day_and_counted() -> None:
     world = World()
     world.run(600, 0.020)
