@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.beidou.slots import (
     FEEDBACK_S,
-    LONGEST_WAIT_S,
+    LONGEST_RESERVE_S,
     MARGIN_S,
+    MOST_PERIOD_S,
     SAVE_S,
     UTC_MARGIN_MS,
     Saved,
@@ -48,7 +50,7 @@ def test_no_feedback_counts_from_the_last_instant_at_which_it_may_radiate() -> N
 
 
 @pytest.mark.parametrize(
-    ("wait_s", "next_s"), [(40.0, 162.0), (58.0, 163.0), (120.0, 225.0), (None, 165.0), (0.0, 165.0)]
+    ("wait_s", "next_s"), [(40.0, 162.0), (58.0, 163.0), (120.0, 167.0), (None, 165.0), (0.0, 165.0)]
 )
 def test_wait_named_with_a_success(wait_s: float | None, next_s: float) -> None:
     """Believed, but never below what is left of the period since the request was written."""
@@ -59,22 +61,28 @@ def test_wait_named_with_a_success(wait_s: float | None, next_s: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wait_s", "next_s"), [(5.0, 108.0), (None, 163.0), (90.0, 193.0), (1e9, 103 + LONGEST_WAIT_S)]
+    ("wait_s", "next_s"), [(5.0, 108.0), (None, 163.0), (60.0, 163.0), (90.0, 165.0), (6000.0, 165.0), (1e9, 165.0)]
 )
-def test_too_early_believes_the_wait(wait_s: float | None, next_s: float) -> None:
+def test_too_early_believes_a_wait_no_longer_than_a_period(wait_s: float | None, next_s: float) -> None:
     clock = SlotClock(60.0)
     clock.asked(100.0)
     clock.too_early(101.0, wait_s)
-    assert clock.next_s == pytest.approx(next_s, abs=MARGIN_S)
-    assert clock.next_s >= 101 + min(wait_s or 60, LONGEST_WAIT_S)
+    assert clock.next_s == next_s
 
 
 def test_refused_gives_the_slot_back() -> None:
     clock = SlotClock(60.0)
-    clock.next_s = 90.0
+    clock.restored(90.0)
     clock.asked(100.0)
-    clock.refused(90.0)
+    clock.refused()
     assert clock.next_s == 90.0
+
+
+@pytest.mark.parametrize("period_s", [1.0, 60.0, 300.0])
+def test_a_feedback_that_answers_nothing_costs_one_reserve_at_most(period_s: float) -> None:
+    clock = SlotClock(period_s)
+    clock.noted(100.0, sent=False, wait_s=6000.0)
+    assert 100 + period_s < clock.next_s <= 100 + clock.reserve_s
 
 
 def test_unmatched_feedback_only_moves_back() -> None:
@@ -94,6 +102,34 @@ def test_a_period_that_grows_counts_for_what_was_sent() -> None:
     clock.sent(101.0, None)
     clock.card_period(300.0)
     assert clock.next_s == 101 + 300 + MARGIN_S
+    clock.card_period(60.0)
+    assert clock.next_s == 101 + 60 + MARGIN_S, "and one that shrinks too"
+
+
+def test_a_shrinking_period_does_not_cut_a_wait_that_was_named_or_a_feedback_that_may_still_come() -> None:
+    clock = SlotClock(300.0)
+    clock.asked(100.0)
+    clock.card_period(60.0)
+    assert clock.next_s == 100 + FEEDBACK_S + 60 + MARGIN_S
+    clock.too_early(101.0, 55.0)
+    clock.card_period(30.0)
+    assert clock.next_s == 101 + 55 + MARGIN_S
+
+
+@pytest.mark.parametrize("printed_s", [9999.0, 65535.0, 999_999_999.0, MOST_PERIOD_S + 1])
+def test_a_period_that_cannot_be_is_said_and_the_old_one_kept(printed_s: float) -> None:
+    clock = SlotClock()
+    clock.card_period(30.0)
+    clock.asked(100.0)
+    clock.sent(101.0, None)
+    clock.card_period(printed_s)
+    assert (clock.period_s, clock.next_s) == (30.0, 101 + 30 + MARGIN_S)
+    assert f"{printed_s:.0f} s" in clock.trouble
+    clock.card_period(0.0)
+    assert (clock.period_s, clock.trouble) == (30.0, "")
+    clock.other_card()
+    clock.card_period(printed_s)
+    assert clock.period_s == 60.0, "of another card the old one says nothing"
 
 
 def test_restored_on_the_same_boot_exactly() -> None:
@@ -104,6 +140,10 @@ def test_restored_on_the_same_boot_exactly() -> None:
 def test_restored_on_another_boot_by_utc() -> None:
     assert remaining_s(SAVED, 8, 5.0, 1_800_000_050_000) == 27 + UTC_MARGIN_MS / 1000
     assert remaining_s(SAVED, 8, 5.0, 1_800_009_000_000) == 0.0
+
+
+def test_restored_is_never_more_than_the_longest_period() -> None:
+    assert remaining_s(msgspec.structs.replace(SAVED, reserve_s=1e6), 8, 5.0, None) == LONGEST_RESERVE_S
 
 
 def test_restored_without_utc_waits_all_that_was_reserved() -> None:

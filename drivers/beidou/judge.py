@@ -28,9 +28,10 @@ class Verdict(NamedTuple):
 
 
 def judge(
-    terminal: Terminal, baud: int, restraint: Restraint, province: int, home: int | None, now_s: float
+    terminal: Terminal, baud: int, restraint: Restraint, province: int, home: int | None, doubts: str, now_s: float
 ) -> Verdict:
-    """The verdict on a terminal that was found. `province`: the card written to; `home`: the one of ours it knows."""
+    """The verdict on a terminal that was found. `province`: the card written to; `home`: the one of ours it knows;
+    `doubts`: what else a person must know, "" for nothing."""
     name = f"terminal ({terminal.dialect.value}, {baud} baud)"
     card = terminal.card
     if card is None:
@@ -47,7 +48,7 @@ def judge(
         why = f"the {name} can address cards up to {most} only: province = {province} cannot be reached through it"
         return Verdict(False, why, why)
     stranger = _stranger(card.address, home)
-    trouble = "; ".join(words for words in (restraint.trouble, stranger) if words)
+    trouble = "; ".join(words for words in (restraint.trouble, stranger, doubts) if words)
     if restraint.holds(now_s):
         return Verdict(False, restraint.trouble, trouble)
     if not terminal.in_sight(now_s):

@@ -23,7 +23,7 @@ from drivers.beidou.memory import LinkMemory
 from drivers.beidou.points import code, told, value, words
 from drivers.beidou.restraint import Restraint
 from drivers.beidou.settings import BeidouLink
-from drivers.beidou.slots import DEFAULT_PERIOD_S, FEEDBACK_S, SlotClock
+from drivers.beidou.slots import FEEDBACK_S, SlotClock
 from drivers.beidou.terminal import UNKNOWN_LEVEL_BITS, Terminal
 from drivers.beidou.wire import (
     Ack,
@@ -231,9 +231,13 @@ class MessagesOverBeidou:
         if card.address is None:
             self._card_s = min(self._card_s, now_s + AGAIN_S)
             return
-        self._slots.card_period(card.period_s if card.period_s > 0 else DEFAULT_PERIOD_S)
         memory = self._memory
-        if card.address == memory.card:
+        is_new = card.address != memory.card
+        if is_new:
+            self._slots.other_card()
+            self._restraint = Restraint()  # an order against another card, or its refusals, say nothing of this one
+        self._slots.card_period(card.period_s)
+        if not is_new:
             return
         if memory.card is None and memory.knew(card.address):
             self._slots.restored(memory.next_s)
@@ -279,7 +283,6 @@ class MessagesOverBeidou:
         line, loop = self._line, asyncio.get_running_loop()
         if line is None or self._answer is not None:
             return Sent.NOT_SENT
-        before_s = self._slots.next_s
         answer = self._answer = loop.create_future()
         self._expected = frozenset()  # nothing is an answer before the question is out
         feedback: Feedback | None = None
@@ -298,11 +301,11 @@ class MessagesOverBeidou:
                 pass  # what was written may be out: the slot counts as used
         finally:
             self._answer = None
-        sent = self._heed(feedback, before_s, loop.time())
+        sent = self._heed(feedback, loop.time())
         self._refresh(loop.time())
         return sent
 
-    def _heed(self, feedback: Feedback | None, before_s: float, now_s: float) -> Sent:
+    def _heed(self, feedback: Feedback | None, now_s: float) -> Sent:
         """What a feedback (None: none came) means for the slot, for the next attempt and for the packet."""
         outcome = None if feedback is None else feedback.outcome
         self._feedback = (now_s, outcome)
@@ -320,7 +323,7 @@ class MessagesOverBeidou:
             self._slots.too_early(now_s, feedback.wait_s)
             return Sent.NOT_SENT
         self._counts["refused"] += 1
-        self._slots.refused(before_s)
+        self._slots.refused()
         if outcome is Outcome.NO_CARD and self._terminal is not None:
             self._terminal.card_gone()
             self._card_s = now_s
@@ -353,7 +356,8 @@ class MessagesOverBeidou:
             verdict = Verdict(False, self._why)
         else:
             mtu_bytes = terminal.mtu_bytes
-            verdict = judge(terminal, line.baud, self._restraint, self._settings.province, self._memory.home, now_s)
+            province, home, doubts = self._settings.province, self._memory.home, self._slots.trouble
+            verdict = judge(terminal, line.baud, self._restraint, province, home, doubts, now_s)
         ready_s = max(self._ready_s(), 0.0)
         return LinkState(verdict.up, verdict.why, mtu_bytes, self._slots.period_s, ready_s, verdict.trouble)
 
