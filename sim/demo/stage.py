@@ -30,8 +30,10 @@ STATUS_EVERY_S = 4.0
 PATIENCE_S = 60.0  # for anything the story waits for: ten times what it takes on two cores
 GATEWAY = "dashugou-1"
 BATCH = "2s"  # rounds travel together; alarms never wait
-CARD_PERIOD_S = 10.0  # a civil card has 60 s, for which nobody would wait here
+CARD_PERIOD_S = 10.0  # at pace 1; a civil card has 60 s, for which nobody would wait here
 CARD_BYTES = 77  # of one message, level 3
+MESSAGE_S = (2.0, 5.0)  # a short message on its way, from and to, at pace 1: 3.8 s on average in a published test
+BEIDOU_PATIENCE_S = 150.0  # a slot, a message and the province's answer: some 20 s
 COMMAND_S = 20.0  # a command answers in some tenths of a second
 
 
@@ -44,6 +46,7 @@ class Stage:
 
     def __init__(self, folder: Path, pace: float) -> None:
         self.pace = pace
+        self.card_period_s = CARD_PERIOD_S * pace
         self.screen = Screen()
         self.rig = Rig(folder, GATEWAY)
         self.moments = Moments()
@@ -70,7 +73,8 @@ class Stage:
         self.broker = rig.start_broker()
         self.road = Road(self.broker.port)
         rig.link_port = self.road.port
-        self.beidou = rig.start_beidou(period_s=CARD_PERIOD_S)
+        from_s, to_s = MESSAGE_S
+        self.beidou = rig.start_beidou(period_s=self.card_period_s, delay_s=(from_s * self.pace, to_s * self.pace))
         rig.start_province()
         slaves = rig.start_slaves(str(SLAVES_FILE))
         self.world = World(slaves)

@@ -13,7 +13,7 @@ from edge.contract import Kind
 from edge.errors import FengsuiError
 from sim.broker import BrokerFailed, BrokerMissing
 from sim.demo.ledger import FIBRE, collect, verdict
-from sim.demo.stage import CARD_BYTES, CARD_PERIOD_S, GATEWAY, NotSoFar, Stage
+from sim.demo.stage import BEIDOU_PATIENCE_S, CARD_BYTES, GATEWAY, NotSoFar, Stage
 
 BEFORE_STORM_HOURS = 9.0  # of the record; what the water does at each hour is fixed: see Pond
 POND_ORANGE_HOURS = 23.5
@@ -55,7 +55,7 @@ def _opening(stage: Stage) -> None:
             "series, an hour of the record each second; the storm is a recorded one, three times as heavy. The gateway",
             "is the real one, reading each second. The province opens, checks and stores what comes, and signs for it.",
             "Ways out: fibre, and Beidou short messages by a (simulated) BDS-3 terminal. It has a card of "
-            f"{CARD_PERIOD_S:.0f} s; a civil one",
+            f"{stage.card_period_s:g} s; a civil one",
             "has 60 s. The province listens at the broker, and has a terminal with a commanding card of its own.",
             f"MQTT {stage.broker.version} broker: {broker}",
             f"meanwhile, in another terminal:  {_fengsui()} status --socket {stage.rig.socket}",
@@ -116,8 +116,8 @@ def _cut(stage: Stage) -> None:
     stage.go(0.8, POND_RED_HOURS)
     stage.until("the pond is red", lambda: stage.raised("pond-level-high", "red"))
     stage.fengsui("links")
-    stage.until("the province knows, by Beidou", lambda: stage.at_province("pond-level-high", "red"))
-    stage.until("the province's signature has come down by Beidou", stage.signed)
+    stage.until("the province knows, by Beidou", lambda: stage.at_province("pond-level-high", "red"), BEIDOU_PATIENCE_S)
+    stage.until("the province's signature has come down by Beidou", stage.signed, BEIDOU_PATIENCE_S)
     stage.screen.line("gateway", "the province's signature for the alarm has come down, by Beidou too")
     stage.dwell(2)
 
