@@ -22,6 +22,7 @@ from edge.contract import ClockQuality, Kind
 from edge.diskwork import HANGING_MOST, DiskWork
 from edge.entries import Account, Commit, NewEntry, Standing
 from edge.errors import StoreBroken
+from edge.fold import FOLD_AT, Folder
 from edge.outbox import FILE_NAME, Outbox
 from edge.ranges import RangeSet
 from edge.salvage import peek
@@ -32,6 +33,8 @@ RunBlocking = Callable[[Callable[[], T]], Awaitable[T]]
 
 RETRY_DISK_S = 10.0
 RIDE_WAIT_S = 5.0  # a receipt lost with the power costs one repeat, which is dropped; a commit wears the card
+FOLD_STEPS = 8  # after one commit: 160 000 readings, more than a second brings; an alarm waits for one at most
+FOLD_AGAIN_S = 10.0  # when nothing could be folded
 PENDING_MOST = 20_000  # rounds waiting for a commit while the disk is slow or gone; beyond it the oldest are dropped
 
 
@@ -87,7 +90,11 @@ class Keeper:
         self.sent = RangeSet()  # what was ever handed to a link in this run, of the present store
         self.renewed_s = -inf
         self._damaged = False  # the file itself, not the disk: it is to be put aside when the disk is tried again
-        self._evicting = False
+        self._evicting = self._folding = False
+        self._ladder = Folder(0)
+        self._fold_at_s = -inf
+        self._full = False  # as of the last commit
+        self.on_way: Callable[[], RangeSet] = RangeSet  # what waits for its receipt
         self.broken: str | None = None  # why the disk is not used, while it is not
         self.dropped = 0  # rounds that could not even wait for a commit
         self.committed: Callable[[Sequence[tuple[int, NewEntry]], Commit], None] = lambda _entries, _commit: None
@@ -135,6 +142,7 @@ class Keeper:
             self._woken.clear()
             if loop.time() >= self._due_s():
                 await self._flush()
+            await self._fold()
             if loop.time() >= retry_at_s:
                 if self.broken is not None and self._disk.hanging < HANGING_MOST:
                     await self._come_home()
@@ -270,7 +278,34 @@ class Keeper:
         if done.evicted and not self._evicting:
             self._say("store", "is full: the oldest readings make room (fengsui outbox counts them)")
         self._evicting = bool(done.evicted)
+        self._note(done, outbox)
         self.committed(list(zip(done.seqs, entries, strict=True)), done)
+
+    def _note(self, done: Commit, outbox: Outbox) -> None:
+        self._full = done.used_bytes > FOLD_AT * outbox.quota_bytes
+
+    async def _fold(self) -> None:
+        """Folds the oldest, a bounded number of steps, while the store is nearly full. Each step lets others in."""
+        for _ in range(FOLD_STEPS):
+            if not self._full or asyncio.get_running_loop().time() < self._fold_at_s:
+                return
+            async with self._lock:
+                await self._fold_once(self.outbox, self.on_way())
+
+    async def _fold_once(self, outbox: Outbox, on_way: RangeSet) -> None:
+        try:
+            done = await self._disk.do(lambda: self._ladder.step(outbox, on_way), outbox)
+        except StoreBroken as error:
+            await self._fall_back(error)
+            return
+        if done is None:
+            self._full, self._fold_at_s = False, asyncio.get_running_loop().time() + FOLD_AGAIN_S
+            return
+        if not self._folding:
+            self._say("store", "is nearly full: the oldest readings become summaries (least, mean, greatest)")
+        self._folding = True
+        self._note(done, outbox)
+        self.committed(done.made, done)
 
     def _put_back(
         self, entries: list[NewEntry], receipts: list[tuple[int, int, int]], standings: list[Standing]
@@ -304,6 +339,9 @@ class Keeper:
 
         self.sheet = await self._disk.do(prepare, outbox)
         self._outbox = outbox
+        self._ladder = Folder(self.sheet.id)
+        self._folding = False
+        self._full = True  # to be looked at
         self.sent = RangeSet()
 
     async def _fall_back(self, error: StoreBroken) -> None:

@@ -16,6 +16,8 @@ from edge.ranges import RangeSet
 
 MAX_EPOCH = 2**32 - 1
 SCAN_ROWS = 4000  # rows looked at for one packet, at most
+FRONT_SUMMARIES = 200
+RUN_SEQS = 200_000  # beyond the first of a run: hours, where other groups are read each second
 FRONT_ROWS = 2000  # looked at for what is to be folded next, at most: some milliseconds
 
 KINDS = frozenset(Kind)
@@ -103,19 +105,17 @@ class OutboxReader:
                     low = row[0] + 1
         return low
 
-    def rounds_between(self, start_ms: int, end_ms: int, group: int, low: int, most_rows: int) -> list[Held]:
-        """Rounds of a group with `start_ms` <= time < `end_ms`, of seq `low` or later, of this store's own."""
+    def rounds_between(self, start_ms: int, end_ms: int, group: int, low: int, high: int, most_rows: int) -> list[Held]:
+        """Rounds of a group with `start_ms` <= time < `end_ms`, of seq `low`..`high`, of this store's own."""
         query = (
-            f"SELECT {ENTRY_COLUMNS} FROM entry WHERE kind = 0 AND clock <> 2 AND seq >= ? AND grp = ?"
+            f"SELECT {ENTRY_COLUMNS} FROM entry WHERE kind = 0 AND clock <> 2 AND seq BETWEEN ? AND ? AND grp = ?"
             " AND origin_seq IS NULL ORDER BY seq LIMIT ?"
         )
         found: list[Held] = []
         with self._guard():
-            for row in self._db.execute(query, (low, group, most_rows)):
+            for row in self._db.execute(query, (low, high, group, most_rows)):
                 held = held_of(row)
-                if held.at_ms >= end_ms:
-                    break
-                if held.at_ms >= start_ms:
+                if start_ms <= held.at_ms < end_ms:
                     found.append(held)
         return found
 
@@ -166,16 +166,16 @@ class OutboxReader:
             " AND window_s > 0 ORDER BY seq LIMIT ?) GROUP BY sheet, grp ORDER BY 1"
         )
         with self._guard():
-            return self._db.execute(query, (window_s, FRONT_ROWS)).fetchall()
+            return self._db.execute(query, (window_s, FRONT_SUMMARIES)).fetchall()
 
-    def run_of(self, window_s: int, sheet: int, group: int, low: int, end_ms: int, most: int) -> Iterator[Held]:
+    def run_of(self, window_s: int, sheet: int, group: int, low: int, end_ms: int) -> Iterator[Held]:
         """Dated rounds (`window_s` 0) or summaries of a group from seq `low` on, up to the first that begins at
-        `end_ms` or later, `most` of them at most."""
+        `end_ms` or later. Read as it is asked for."""
         what = f"window_s = {int(window_s)} AND window_s > 0" if window_s else DATED_ROUNDS
-        where = f"{what} AND sheet = ? AND grp = ? AND seq >= ?"
-        query = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE {where} ORDER BY seq LIMIT ?"
+        where = f"{what} AND sheet = ? AND grp = ? AND seq BETWEEN ? AND ?"
+        query = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE {where} ORDER BY seq"
         with self._guard():
-            for row in self._db.execute(query, (sheet, group, low, most)):
+            for row in self._db.execute(query, (sheet, group, low, low + RUN_SEQS)):
                 held = held_of(row)
                 if held.at_ms >= end_ms:
                     return

@@ -139,7 +139,7 @@ class Packer:
         self._sheets: dict[tuple[int, int], Sheet] = {}
 
     def rounds(self, outbox: Outbox, skip: RangeSet, low: int, high: int, room_bytes: int) -> Packed | None:
-        """The oldest rounds of seq `low`..`high` not in `skip`, as many as fit; or the oldest summary, if it is older."""
+        """The oldest rounds of seq `low`..`high` not in `skip`, as many as fit; or the oldest summary, alone."""
         held = outbox.rounds(skip, low, high, MOST_ROWS, MOST_READINGS)
         if held and held[0].kind is Kind.SUMMARY:
             return self._summary(outbox, held[0], room_bytes)
