@@ -203,19 +203,15 @@ class Keeper:
             if old.epoch != epoch or not old.durable:
                 return
             try:
-                fresh, aside = await self._disk.do(lambda: old.renew(self._folder), old)
-                await self._use(fresh)
-                sheet, stamp = self.sheet.id, self._stamp()
-                kept = await self._disk.do(lambda: fresh.take_over(aside, old.opened_seq, sheet), fresh)
-                name = await self._disk.do(lambda: fresh.salvaged(self._folder, stamp), fresh)
+                kept = await self._disk.do(lambda: old.renew(self._make_sheet), old)
+                await self._use(old)
             except StoreBroken as error:
                 await self._fall_back(error)
                 return
             self._receipts.clear()
             self._say(
                 "store",
-                f"is an older copy of itself (a restored or cloned card?): a new epoch begins, {kept} entries were"
-                f" kept; the old file is {name}",
+                f"is an older copy of itself (a restored or cloned card?): a new epoch begins, {kept} entries are kept",
             )
             self.switched()
 

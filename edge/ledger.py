@@ -209,15 +209,13 @@ class Books:
                 tally = self._tally(piece)
                 tally.evicted[why] = tally.evicted.get(why, 0) + 1
 
-    def move(self, day: int, to: int, sheet: int, group: int, rounds: int, qualities: Iterable[bytes] = ()) -> None:
-        """Rounds that stood under one day are of another: they have got their time."""
-        old = self._tallies.setdefault(Key(day, sheet, group), Tally())
-        new = self._tallies.setdefault(Key(to, sheet, group), Tally())
-        old.taken -= rounds
-        new.taken += rounds
-        for one in qualities:
-            old.fail(one, -1)
-            new.fail(one)
+    def move(self, old: Key, new: Key, rounds: int, qualities: Iterable[bytes] = ()) -> None:
+        """Rounds that stood under one key stand under another: they have got their time, or another sheet."""
+        tallies = [self._tallies.setdefault(key, Tally()) for key in (old, new)]
+        for tally, sign in zip(tallies, (-1, 1), strict=True):
+            tally.taken += sign * rounds
+            for one in qualities:
+                tally.fail(one, sign)
 
     def close(self) -> None:
         """Writes what was gathered."""

@@ -14,15 +14,16 @@ daemon makes them on one thread of its own. sqlite3 errors leave here only as `e
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from edge.contract import ClockQuality, Kind
 from edge.entries import Commit, Held, NewEntry, Standing
 from edge.errors import StoreBroken
-from edge.ledger import ROW_BYTES, Books, Why
+from edge.ledger import ROW_BYTES, Books, Key, Why, day_of, failing
 from edge.outbox_file import (
     PAGE_BYTES,
     VERSION,
@@ -31,6 +32,7 @@ from edge.outbox_file import (
     create,
     disk,
     fill_new,
+    finish_move,
     forget_old,
     is_damage,
     make_folder,
@@ -93,6 +95,7 @@ class Outbox(OutboxWriter):
         path, waiting = folder / FILE_NAME, folder / SALVAGE_NAME
         with disk(str(path)):
             make_folder(folder)
+            finish_move(path, waiting)
             if distrust and path.exists() and not waiting.exists():
                 said.append(f"the store {path} is damaged")
                 put_aside(path, _free_name(waiting, folder, stamp))
@@ -110,14 +113,30 @@ class Outbox(OutboxWriter):
             said.append(f"it was put aside as {name}; {len(found.saved)} entries were saved, a new epoch begins")
         return box, said
 
-    def renew(self, folder: Path) -> tuple[Outbox, Path]:
-        """Puts this store aside (closed; its path is returned) and makes a new one with a new epoch in its place.
-
-        To be followed by `take_over` and `salvaged`.
+    def renew(self, make_sheet: Callable[[int, int, list[bytes]], tuple[bytes, bytes]]) -> int:
+        """Begins a new epoch in this very file, in one transaction: it is an older copy of itself, and the seqs given
+        since it was opened mean something else at the province. What is older keeps its identity; what is younger gets
+        a new one, of the sheet that `make_sheet` makes for (epoch, next seq, []). Returns how many entries are held.
         """
-        self.close()
-        waiting = folder / SALVAGE_NAME
-        return self._replace(folder, self.quota_bytes, waiting), waiting
+        epoch = secrets.randbits(32)
+        digest, body = make_sheet(epoch, self.last_seq() + 1, [])
+        own = "origin_seq IS NULL AND kind <> 3"  # a sheet's own entry is sealed without a sheet: it is new each time
+        with self._transaction() as books:
+            cursor = self._db.execute("INSERT INTO sheet (digest, epoch, body) VALUES (?, ?, ?)", (digest, epoch, body))
+            sheet = int(cursor.lastrowid or 0)
+            older = f"UPDATE OR IGNORE entry SET origin_seq = seq WHERE {own} AND seq <= ?"
+            self._db.execute(older, (self.opened_seq,))
+            rounds = self._db.execute(f"SELECT at_ms, clock, sheet, grp, body FROM entry WHERE {own} AND kind = 0")
+            for at_ms, clock, old, group, data in rounds:
+                key = Key(day_of(at_ms, clock), old, group)
+                books.move(key, key._replace(sheet=sheet), 1, [failing(data)])
+            self._db.execute(f"UPDATE entry SET sheet = ? WHERE {own}", (sheet,))
+            self._db.execute("UPDATE store SET epoch = ?, counter_high = 0", (epoch,))
+            held = self._db.execute("SELECT COUNT(*) FROM entry").fetchone()[0]
+            self._insert(books, NewEntry(Kind.SHEET, 0, 0, ClockQuality.FREE, 0, b"", sheet), sheet)
+        self.epoch = epoch
+        self._sheets.clear()
+        return int(held)
 
     @classmethod
     def _replace(cls, folder: Path, quota_bytes: int, aside: Path) -> Outbox:
@@ -248,18 +267,6 @@ class Outbox(OutboxWriter):
         saved = [Saved(e, *other.sheet(e.sheet), other.sheet_digest(e.sheet), boot) for e in other.scan()]
         levels = other.limit_levels().items()
         return self._adopt(saved, [Standing(limit, level, value, at_ms) for limit, (level, value, at_ms) in levels])
-
-    def take_over(self, aside: Path, opened_seq: int, sheet: int) -> int:
-        """Takes the entries of a store that `renew` has put aside. Those up to `opened_seq` keep their identity; the
-        younger ones, whose seq another copy of that store has given too, become new entries of `sheet` here."""
-        found = salvage(aside)
-        again = [s.entry for s in found.saved if s.entry.seq > opened_seq and s.entry.origin_seq is None]
-        seqs = {entry.seq for entry in again}
-        news = [
-            NewEntry(e.kind, e.group, e.at_ms, e.clock, e.readings, e.body) for e in again if e.kind is not Kind.SHEET
-        ]
-        self.commit(news, sheet=sheet)
-        return len(news) + self._adopt([s for s in found.saved if s.entry.seq not in seqs], found.standings)
 
     # -- inside --------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import sqlite3
@@ -72,10 +73,16 @@ def disk(path: str) -> Iterator[None]:
 
 
 def make_folder(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    folder.mkdir(parents=True)
-    sync_folder(folder.parent)
+    """The folder is there and so, after a power cut, is its name. Who made it may have been killed before that was so,
+    and the same is true of what lies in it: so both are made sure of at every start."""
+    missing = [it for it in (folder, *folder.parents) if not it.is_dir()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        sync_folder(made.parent)
+    if not missing:
+        with contextlib.suppress(PermissionError):  # one that we may not read: it was made by somebody else
+            sync_folder(folder.parent)
+    sync_folder(folder)
 
 
 def create(path: Path) -> None:
@@ -106,12 +113,26 @@ def fill_new(connection: sqlite3.Connection) -> None:
 
 
 def put_aside(path: Path, aside: Path) -> None:
-    """Gives a store file, with what belongs to it, another name."""
-    for suffix in ("", "-wal", "-shm"):
-        source = Path(f"{path}{suffix}")
-        if source.exists():
-            source.replace(f"{aside}{suffix}")
-    sync_folder(path.parent)
+    """Gives a store file, with its log, another name: the file first, its log when that is durable (see `finish_move`).
+    The log's index (-shm) is made anew by who opens it."""
+    for stale in (f"{aside}-wal", f"{aside}-shm", f"{path}-shm"):
+        Path(stale).unlink(missing_ok=True)
+    sync_folder(path.parent)  # another file's log must not become this one's
+    if path.exists():
+        path.replace(aside)
+        sync_folder(path.parent)
+    log = Path(f"{path}-wal")
+    if log.exists():
+        log.replace(f"{aside}-wal")
+        sync_folder(path.parent)
+
+
+def finish_move(path: Path, aside: Path) -> None:
+    """After a cut in the middle of `put_aside`: the log, with all that was committed last, follows its file."""
+    log, followed = Path(f"{path}-wal"), Path(f"{aside}-wal")
+    if aside.exists() and log.exists() and not path.exists() and not followed.exists():
+        log.replace(followed)
+        sync_folder(path.parent)
 
 
 def forget_old(folder: Path) -> None:

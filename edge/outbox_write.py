@@ -101,8 +101,8 @@ class OutboxWriter(OutboxReader):
         for sheet, group, day, body in self._db.execute(query, (offset_ms, boot, NOTHING_FAILED)):
             failed.setdefault((sheet, group, day), []).append(failing(body))
         for sheet, group, day, count in counted:
-            to = day_of(day * DAY_MS, ClockQuality.FREE)
-            books.move(UNDATED, to, sheet, group, count, failed.get((sheet, group, day), ()))
+            to = Key(day_of(day * DAY_MS, ClockQuality.FREE), sheet, group)
+            books.move(to._replace(day=UNDATED), to, count, failed.get((sheet, group, day), ()))
         return self._db.execute(
             "UPDATE entry SET at_ms = at_ms + ?, clock = ?, boot = NULL WHERE clock = 2 AND boot IS ?",
             (offset_ms, quality, boot),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from edge.errors import FengsuiError
+from edge.outbox_file import make_folder
 
 LOCK_NAME = "lock"
 
@@ -20,7 +21,7 @@ class AlreadyRunning(FengsuiError):
 def lock_folder(folder: Path) -> IO[str] | None:
     """Holds the store's folder against a second daemon. A folder that can not be written is no reason not to run."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         lock = (folder / LOCK_NAME).open("w")
     except OSError:
         return None

@@ -35,6 +35,7 @@ TOOLS = (
     Tool("mosquitto", "mosquitto", "tests with a real broker (others use amqtt); comparisons with other gateways"),
     Tool("mosquitto_sub", "mosquitto-clients", "interoperation of the uplink with stock MQTT clients"),
     Tool("mbpoll", "mbpoll", "interoperation of Modbus with libmodbus"),
+    Tool("strace", "strace", "power cuts: the record of the store's disk calls"),
 )
 
 

@@ -257,7 +257,8 @@ def test_the_file_is_opened_as_the_promise_needs_it_and_made_durably(
     box = ready(tmp_path / "store")
     settings = {name: box._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "journal_mode")}
     assert settings == {"synchronous": 2, "journal_mode": "wal"}
-    assert synced == [str(tmp_path), str(tmp_path / "store" / "outbox.new"), str(tmp_path / "store")]
+    store = tmp_path / "store"
+    assert synced == [str(it) for it in (tmp_path, store, store / "outbox.new", store)]
 
 
 @pytest.mark.parametrize(
