@@ -40,7 +40,8 @@ assert libc.capset(head, sets) == 0
 """
 
 # An fsync that fails shows as a COMMIT that fails. While `flag` is there each does, on any disk; `log` tells of each
-# handle whether it was the first time, or whether somebody has tried again on a handle that had failed.
+# handle whether it was the first time, or whether somebody has tried again on a handle that had failed. `happens`: what
+# was to be synced is in the file all the same, and is found there when the file is opened again.
 FAILING_FSYNC = """
 import pathlib, sqlite3
 flag, log, connect = pathlib.Path({flag!r}), pathlib.Path({log!r}), sqlite3.connect
@@ -50,6 +51,7 @@ class Faulty(sqlite3.Connection):
         if sql in ("BEGIN IMMEDIATE", "COMMIT") and self.failed:
             with log.open("a") as out: out.write("again\\n")
         if sql == "COMMIT" and flag.exists():
+            if {happens}: super().execute(sql)
             self.failed = True
             with log.open("a") as out: out.write("first\\n")
             raise sqlite3.OperationalError("disk I/O error")
@@ -261,12 +263,18 @@ def test_a_disk_that_is_full(small_disk: Site) -> None:
     site.recovers("", filler.unlink)  # started on a full disk
 
 
-def test_an_fsync_that_fails_is_never_tried_again_on_the_same_handle(site: Site, tmp_path: Path) -> None:
-    flag, log = tmp_path / "flag", tmp_path / "log"
+def with_failing_fsync(site: Site, folder: Path, *, happens: bool) -> tuple[Path, Path]:
+    """The site with a disk whose syncs fail while the first of these files is there; the second is the log."""
+    flag, log = folder / "flag", folder / "log"
     site.end(hard=False)
-    site.first = SOON + FAILING_FSYNC.format(flag=str(flag), log=str(log))
+    site.first = SOON + FAILING_FSYNC.format(flag=str(flag), log=str(log), happens=happens)
     site.start()
     until("it is on the disk", lambda: site.rig.asked("status") and site.is_on_disk())
+    return flag, log
+
+
+def test_an_fsync_that_fails_is_never_tried_again_on_the_same_handle(site: Site, tmp_path: Path) -> None:
+    flag, log = with_failing_fsync(site, tmp_path, happens=False)
 
     def mend() -> None:
         tries = log.read_text().count("first")
@@ -282,11 +290,25 @@ def test_an_fsync_that_fails_is_never_tried_again_on_the_same_handle(site: Site,
 # -- and after all of it ------------------------------------------------------------------------------------------
 
 
+def readings_twice(site: Site) -> int:
+    """Readings of one instant that stand at the province under two names."""
+    return int(site.rig.one("SELECT COUNT(*) - COUNT(DISTINCT at_ms) FROM readings WHERE point = 'plc.0'"))
+
+
 def test_after_all_of_it_nothing_is_at_the_province_twice(site: Site) -> None:
-    """Neither under one name nor under two: of one instant there is one reading."""
     until("it has caught up", site.rig.caught_up)
     assert site.is_on_disk()
+    assert site.rig.one("SELECT COUNT(*) FROM readings WHERE point = 'plc.0'") > 100
     assert site.rig.repeated() == 0
-    twice = "SELECT COUNT(*) - COUNT(DISTINCT at_ms) FROM readings WHERE point = 'plc.0'"
-    assert site.rig.one("SELECT COUNT(*) FROM readings WHERE point = 'plc.0'") > 0
-    assert site.rig.one(twice) == 0
+    assert readings_twice(site) == 0
+
+
+@pytest.mark.xfail(strict=True, reason="a commit whose fsync failed is found in the file later, and was taken again")
+def test_a_commit_that_failed_and_happened_all_the_same_is_taken_once(site: Site, tmp_path: Path) -> None:
+    """What fdatasync failed for is still in the page cache: the write-ahead log holds a whole transaction."""
+    before = readings_twice(site)
+    flag, _ = with_failing_fsync(site, tmp_path, happens=True)
+    flag.touch()
+    site.recovers("disk I/O error", flag.unlink)
+    until("it has caught up", site.rig.caught_up)
+    assert readings_twice(site) == before

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from edge import wear
+from edge.cli import fengsui
 from edge.wear import HOUR_S, Counters, Sample, Wear, parse_block_stat, parse_self_io
+from tests.test_cli_ask import STATUS, daemon, says
 
 # Of a machine with an eMMC, Linux 6.1 (17 fields) and of one with Linux 4.19 (11 fields).
 STAT_17 = "  533746    61940 17182378   248246  2072497   430876 26182240   162072        0   132844   452532   213520"
@@ -171,3 +174,27 @@ def test_a_partition_wears_its_whole_card(tmp_path: Path, monkeypatch: pytest.Mo
     assert wear.read_counters("179:2")[1:] == wear.read_counters("179:0")[1:] == (26182240 * 512, 681947)
     assert wear.read_counters("0:42")[1:] == (None, None)
     assert wear.read_counters("")[1:] == (None, None)
+
+
+def shown(tmp_path: Path, **blocks: object) -> str:
+    socket = tmp_path / f"s{len(list(tmp_path.iterdir()))}"
+    with daemon(socket, {"status": says({**STATUS, **blocks})}):
+        return CliRunner().invoke(fengsui, ["status", "--socket", str(socket)]).stdout
+
+
+def test_status_shows_wear_and_a_failing_supply(tmp_path: Path) -> None:
+    world = World()
+    world.run(1800, 0.0123)
+    power = {"line": "file:/run/power-fail", "failing_s": 12.3, "failures": 1, "unreadable": None}
+    text = shown(tmp_path, wear=world.wear.show(), power=power)
+    assert "wear     a commit takes 12.3 ms, 12.3 at most in the last hour\n" in text
+    assert "86 MB (this program), 259 MB (all, with the journal)" in text
+    assert "power    is failing, for 12 s" in text
+
+
+def test_status_of_a_quiet_start_has_no_empty_lines_about_it(tmp_path: Path) -> None:
+    power = {"line": None, "failing_s": None, "failures": 0, "unreadable": None}
+    text = shown(tmp_path, wear=World().wear.show(), power=power)
+    assert "wear" not in text
+    assert "power" not in text
+    assert "can not be read: gone" in shown(tmp_path, power={**power, "line": "file:/x", "unreadable": "gone"})
