@@ -1,4 +1,4 @@
-"""`fengsui-sim demo`: a tailings pond is guarded through a storm, a cut network and a killed gateway, in real time.
+"""`fengsui-sim demo`: a tailings pond is guarded through a storm, a cut fibre and a killed gateway, in real time.
 
 story.py    the acts, in order: where to begin reading
 stage.py    what runs behind them: the processes of `sim.rig`, the world, the witness; waiting while showing
@@ -30,7 +30,7 @@ SOCKET_PATH_BYTES = 107  # sun_path of Linux, unix(7), without its end
     help="Run in this folder (empty or new) and leave site file, store, logs and the province's database there.",
 )
 def command(keep: Path | None) -> None:
-    """A tailings pond, guarded through a cut network and a killed gateway. Takes a minute and a half."""
+    """A tailings pond, guarded through a cut fibre (by Beidou) and a killed gateway. Takes a minute and a half."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with contextlib.ExitStack() as stack:

@@ -188,7 +188,7 @@ def _ways(ledger: Ledger) -> list[str]:
         problems.append(f"the Beidou terminal was asked too early for its card, {ledger.over_rate} times")
     first = next((kind for kind in ledger.order if kind in (Kind.ALARM, Kind.ROUNDS)), Kind.ALARM)
     if first != Kind.ALARM:
-        problems.append("readings overtook the alarm when the network came back")
+        problems.append("readings overtook the alarm when the fibre came back")
     return problems
 
 

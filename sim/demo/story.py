@@ -111,7 +111,7 @@ def _cut(stage: Stage) -> None:
         f"alarms go by Beidou, {CARD_BYTES} bytes at most, in the card's next slot.",
     )
     stage.cut_fibre()
-    stage.screen.line("network", click.style("CUT", fg="red", bold=True))
+    stage.screen.line("fibre", click.style("CUT", fg="red", bold=True))
     stage.until("the gateway notices", lambda: (stage.link("fibre") or {"up": True})["up"] is False)
     stage.go(0.8, POND_RED_HOURS)
     stage.until("the pond is red", lambda: stage.raised("pond-level-high", "red"))
@@ -157,7 +157,7 @@ def _back(stage: Stage) -> None:
     )
     held = stage.held()
     stage.mend_fibre()
-    stage.screen.line("network", click.style("MENDED", fg="green", bold=True) + f", {held} readings wait")
+    stage.screen.line("fibre", click.style("MENDED", fg="green", bold=True) + f", {held} readings wait")
     stage.until("the red alarm of the dam is at the province", lambda: stage.at_province("pore-2-high", "red"))
     stage.until("the backlog is gone", lambda: stage.held() <= DRAINED_READINGS)
     packets = stage.rig.province(
