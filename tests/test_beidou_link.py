@@ -32,7 +32,7 @@ def test_a_packet_goes_out_as_mixed_content(dialect: Dialect) -> None:
         here = site(dialect)
         here.start()
         await here.up()
-        assert here.state.mtu_bytes == (89 if dialect is Dialect.BDS3 else 77)
+        await here.until(lambda: here.state.mtu_bytes == (89 if dialect is Dialect.BDS3 else 77), 5.0)
         assert here.state.slot_s == 60.0
         assert await here.send() is Sent.SENT
         (radiated,) = here.terminal.radiated
@@ -48,9 +48,8 @@ def test_the_largest_packet_fits_and_one_more_byte_does_not() -> None:
         for dialect in DIALECTS:
             here = site(dialect)
             here.start()
-            await here.up()
-            largest = bytes([0x5F]) * here.state.mtu_bytes
             await here.ready()
+            largest = bytes([0x5F]) * here.state.mtu_bytes
             assert await here.link.send(largest + b"x") is Sent.NOT_SENT
             assert await here.link.send(largest) is Sent.SENT
             assert here.terminal.radiated[0].content == largest
@@ -173,10 +172,10 @@ def test_a_refusal_without_reason_is_tried_again_with_growing_pauses_and_said() 
         here.start()
         await here.up()
         assert here.terminal.card is not None
-        here.terminal.card.bits = 100  # it takes less than its level says
+        here.terminal.card.bits = 100  # it takes less than anybody would try
         pauses = []
         for _ in range(6):
-            assert await here.send() is Sent.NOT_SENT
+            assert await here.send(PACKET[:20]) is Sent.NOT_SENT
             pauses.append(round(here.state.ready_s - now()))
         assert pauses == [10, 20, 40, 60, 60, 60]
         assert "limit_bits" in here.state.trouble
@@ -260,6 +259,28 @@ def test_without_a_beam_it_is_down_until_one_is_back(dialect: Dialect) -> None:
     run(story())
 
 
+WEAK = {Dialect.BDS3: {2: 39.0, 4: 38.5}, Dialect.TEXT21: {2: 1.0}, Dialect.BINARY40: {1: 1.0}}
+
+
+@each_dialect
+def test_by_weak_beams_an_attempt_decides(dialect: Dialect) -> None:
+    """The thresholds are rules of thumb: this terminal sends by such beams."""
+
+    async def story() -> None:
+        here = site(dialect)
+        here.start()
+        await here.up()
+        here.terminal.sky.beams = WEAK[dialect]
+        await here.until(lambda: here.state.up is None, 30.0)
+        assert "weak" in here.state.why
+        assert here.state.trouble == ""
+        assert await here.send() is Sent.SENT
+        assert len(here.terminal.radiated) == 1
+        await here.stop()
+
+    run(story())
+
+
 def test_no_signal_when_sending_pauses_only() -> None:
     async def story() -> None:
         here = site(Dialect.BDS3)
@@ -330,6 +351,11 @@ def test_another_card_is_said_and_its_own_slot_is_waited_for() -> None:
         assert here.state.slot_s == 120.0
         assert await here.send() is Sent.SENT
         assert here.terminal.over_rate == 0
+        for sender, first in ((PROVINCE + 1, b"\x42"), (PROVINCE, b"\x3f")):
+            here.terminal.hear(Message(sender, 123_456, first + bytes(20), Form.MIXED, now()), now())
+        here.touch()
+        await asyncio.sleep(5.0)
+        assert str(CARD) in here.state.trouble, "a stranger's message, or no packet, is no word of the province"
         here.terminal.hear(Message(PROVINCE, 123_456, b"\x42" + bytes(20), Form.MIXED, now()), now())
         here.touch()
         await here.until(lambda: here.state.trouble == "", 5.0)  # the province has answered this card
@@ -604,6 +630,29 @@ def test_points_of_the_link(dialect: Dialect, signal: float, beams: int, beam_2:
         await here.stop()
         after = await here.link.read(["s", "card"])
         assert [reading.quality for reading in after] == [Quality.NO_ANSWER] * 2
+
+    run(story())
+
+
+@each_dialect
+def test_a_card_of_which_nothing_is_heard_any_more_has_no_value(
+    dialect: Dialect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Card queries go unanswered, all else goes on."""
+
+    async def story() -> None:
+        here = site(dialect, points={"card": "card"})
+        here.start()
+        await here.up()
+        monkeypatch.setattr("sim.beidou.voice.card_report", lambda *_: b"")
+        here.terminal.card = None
+        await asyncio.sleep(60.0)
+        (reading,) = await here.link.read(["card"])
+        assert reading.value == 1
+        await asyncio.sleep(50.0)
+        (reading,) = await here.link.read(["card"])
+        assert (reading.value, reading.quality) == (None, Quality.NO_ANSWER)
+        await here.stop()
 
     run(story())
 

@@ -1,6 +1,6 @@
 """Whether the link can be used, in words for the person at the box. Pure: what is known goes in, a verdict comes out.
 
-`up` None: it cannot be known but by an attempt (an order of silence may be over). Words hold no figure that changes by
+`up` None: it cannot be known but by an attempt (an order of silence may be over, a weak beam may do). Words hold no figure that changes by
 the second: each new sentence wakes the relay and may be logged.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from drivers.beidou.restraint import Restraint
-from drivers.beidou.terminal import LEAST_PACKET_BYTES, Terminal
+from drivers.beidou.terminal import LEAST_PACKET_BYTES, Sight, Terminal
 from drivers.beidou.wire import Dialect
 
 LARGEST_NUMBER = {  # of a card that a message can be addressed to
@@ -51,10 +51,15 @@ def judge(
     trouble = "; ".join(words for words in (restraint.trouble, stranger, doubts) if words)
     if restraint.holds(now_s):
         return Verdict(False, restraint.trouble, trouble)
-    if not terminal.in_sight(now_s):
-        return Verdict(False, "no beam is good enough: has the antenna a free sky to the south?", trouble)
+    sight = terminal.sight(now_s)
+    if sight is Sight.NONE:
+        return Verdict(False, "no beam is heard: has the antenna a free sky to the south?", trouble)
     if restraint.probing:
         return Verdict(None, f"{restraint.trouble}; one attempt shows whether that is over", trouble)
+    if sight is Sight.WEAK:
+        return Verdict(
+            None, "all beams are weak: an attempt decides. Has the antenna a free sky to the south?", trouble
+        )
     return Verdict(True, stranger or f"{name}, card {card.address}, level {card.level}", trouble)
 
 

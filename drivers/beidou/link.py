@@ -24,8 +24,9 @@ from drivers.beidou.points import code, told, value, words
 from drivers.beidou.restraint import Restraint
 from drivers.beidou.settings import BeidouLink
 from drivers.beidou.slots import FEEDBACK_S, SlotClock
-from drivers.beidou.terminal import UNKNOWN_LEVEL_BITS, Terminal
+from drivers.beidou.terminal import Sight, Terminal
 from drivers.beidou.wire import (
+    UNKNOWN_BITS,
     Ack,
     Card,
     Dialect,
@@ -119,7 +120,7 @@ class MessagesOverBeidou:
             return Sent.NOT_SENT
         plain = self._settings.encoding == "code"
         data = message(terminal.dialect, self._settings.province, packet, terminal.address or 0, plain)
-        sent = await self._request(data, SENDS)
+        sent = await self._request(data, SENDS, len(packet))
         if sent is not Sent.NOT_SENT:
             self._counts["bytes_up"] += len(packet)
             self._sent_since = True
@@ -159,7 +160,7 @@ class MessagesOverBeidou:
         loop = asyncio.get_running_loop()
         now_s = loop.time()
         self._line = found.line
-        self._terminal = Terminal(found.dialect, self._settings.limit_bits, now_s)
+        self._terminal = Terminal(found.dialect, self._settings.limit_bits, now_s, self._memory.size)
         self._memory.known = (found.line.baud, found.dialect)
         self._heard_down_s, self._subscribe_s = now_s, -inf
         for report in found.heard:
@@ -239,12 +240,12 @@ class MessagesOverBeidou:
         self._slots.card_period(card.period_s)
         if not is_new:
             return
-        if memory.card is None and memory.knew(card.address):
+        if memory.adopt(card.address, now_s):
             self._slots.restored(memory.next_s)
         else:
             self._slots.unknown(now_s)
-        memory.card = card.address
-        memory.home = memory.home or card.address
+        if self._terminal is not None:
+            self._terminal.size = memory.size
 
     def _take_feedback(self, feedback: Feedback, now_s: float) -> None:
         if feedback.outcome is Outcome.RELEASED:
@@ -269,7 +270,9 @@ class MessagesOverBeidou:
             return
         self._counts["received"] += 1
         self._counts["bytes_down"] += len(packet)
-        self._memory.home = self._memory.card or self._memory.home  # the province has found this card
+        if report.sender == self._settings.province:
+            # The province has found this card: as far as can be told here, where nothing is authenticated.
+            self._memory.home = self._memory.card or self._memory.home
         self._receive(packet)
 
     def _take_time(self, utc_ms: int | None, now_s: float) -> None:
@@ -278,8 +281,9 @@ class MessagesOverBeidou:
 
     # -- requests ------------------------------------------------------------------------------------------------
 
-    async def _request(self, data: bytes, expected: frozenset[str]) -> Sent:
-        """Writes what radiates, waits for the feedback, and draws the consequences. One at a time."""
+    async def _request(self, data: bytes, expected: frozenset[str], packet_bytes: int = 0) -> Sent:
+        """Writes what radiates, waits for the feedback, and draws the consequences. One at a time. `packet_bytes`: of
+        a message's packet; 0 for a poll."""
         line, loop = self._line, asyncio.get_running_loop()
         if line is None or self._answer is not None:
             return Sent.NOT_SENT
@@ -301,11 +305,11 @@ class MessagesOverBeidou:
                 pass  # what was written may be out: the slot counts as used
         finally:
             self._answer = None
-        sent = self._heed(feedback, loop.time())
+        sent = self._heed(feedback, packet_bytes, loop.time())
         self._refresh(loop.time())
         return sent
 
-    def _heed(self, feedback: Feedback | None, now_s: float) -> Sent:
+    def _heed(self, feedback: Feedback | None, packet_bytes: int, now_s: float) -> Sent:
         """What a feedback (None: none came) means for the slot, for the next attempt and for the packet."""
         outcome = None if feedback is None else feedback.outcome
         self._feedback = (now_s, outcome)
@@ -313,9 +317,13 @@ class MessagesOverBeidou:
             self._counts["unknown"] += 1
             self._restraint.unanswered()
             return Sent.UNKNOWN
+        terminal, size = self._terminal, self._memory.size
+        if outcome is Outcome.REFUSED and terminal is not None and terminal.sight(now_s) is Sight.WEAK:
+            outcome = Outcome.NO_SIGNAL  # 2.1 has no word for it
         self._restraint.heard(outcome, now_s)
         if outcome is Outcome.SENT:
             self._counts["sent"] += 1
+            size.sent(packet_bytes, now_s)
             self._slots.sent(now_s, feedback.wait_s)
             return Sent.SENT
         if outcome is Outcome.TOO_EARLY:
@@ -324,8 +332,10 @@ class MessagesOverBeidou:
             return Sent.NOT_SENT
         self._counts["refused"] += 1
         self._slots.refused()
-        if outcome is Outcome.NO_CARD and self._terminal is not None:
-            self._terminal.card_gone()
+        if outcome is Outcome.REFUSED and packet_bytes and size.refused(packet_bytes, now_s):
+            self._restraint.resized()
+        elif outcome is Outcome.NO_CARD and terminal is not None:
+            terminal.card_gone(now_s)
             self._card_s = now_s
         return Sent.NOT_SENT
 
@@ -352,16 +362,18 @@ class MessagesOverBeidou:
     def _judge(self, now_s: float) -> LinkState:
         terminal, line = self._terminal, self._line
         if terminal is None or line is None:
-            mtu_bytes = mixed_bytes(self._settings.limit_bits or UNKNOWN_LEVEL_BITS)
+            mtu_bytes = mixed_bytes(self._memory.size.within(self._settings.limit_bits or UNKNOWN_BITS))
             verdict = Verdict(False, self._why)
         else:
             mtu_bytes = terminal.mtu_bytes
-            province, home, doubts = self._settings.province, self._memory.home, self._slots.trouble
+            doubts = "; ".join(filter(None, (self._slots.trouble, terminal.size.trouble(terminal.said_bits))))
+            province, home = self._settings.province, self._memory.home
             verdict = judge(terminal, line.baud, self._restraint, province, home, doubts, now_s)
         ready_s = max(self._ready_s(), 0.0)
         return LinkState(verdict.up, verdict.why, mtu_bytes, self._slots.period_s, ready_s, verdict.trouble)
 
     def _refresh(self, now_s: float) -> None:
+        self._memory.size.passes(now_s)
         state = self._judge(now_s)
         if state != self._state:
             self._state = state

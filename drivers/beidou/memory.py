@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from math import inf
 
+from drivers.beidou.size import SizeLimit
 from drivers.beidou.slots import Saved, SlotClock, dump, load, remaining_s
 from drivers.beidou.wire import Dialect
 from edge.contract import LinkSpec
@@ -20,13 +21,14 @@ SAVE_AGAIN_S = 60.0  # after a save that failed; each request tries by itself
 
 class LinkMemory:
     """`card`: whose slot the clock shows; `home`: the card the province knows, as far as we do; `known`: rate and
-    dialect that worked last; `next_s`: the saved slot on this process's clock."""
+    dialect that worked last; `next_s`: the saved slot on this process's clock; `size`: what was learnt of `card`."""
 
     def __init__(self, spec: LinkSpec) -> None:
         self.card: int | None = None
         self.home: int | None = None
         self.known: tuple[int, Dialect] | None = None
         self.next_s = -inf
+        self.size = SizeLimit()
         self.failed = 0
         self._spec = spec
         self._saved: Saved | None = None
@@ -49,14 +51,17 @@ class LinkMemory:
         if saved.baud is not None and saved.dialect in [dialect.value for dialect in Dialect]:
             self.known = (saved.baud, Dialect(saved.dialect))
 
-    def knew(self, card: int) -> bool:
-        """Whether the saved slot is this card's."""
-        return self._saved is not None and self._saved.card == card
+    def adopt(self, card: int, now_s: float) -> bool:
+        """Another card is in the terminal, or the first since the start. Whether its slot (`next_s`) is known."""
+        saved = self._saved if self.card is None and self._saved is not None and self._saved.card == card else None
+        self.size = SizeLimit(None if saved is None else saved.bits, now_s)
+        self.card, self.home = card, self.home or card
+        return saved is not None
 
     async def keep(self, slots: SlotClock, now_s: float) -> None:
         """Saves if something has changed that must not be forgotten."""
         saved = self._saved
-        if saved is not None and saved.card == self.card and saved.home == self.home:
+        if saved is not None and (saved.card, saved.home, saved.bits) == (self.card, self.home, self.size.known):
             moved_s = max(slots.next_s, now_s) - max(self.next_s, now_s)
             if self._place() == (saved.baud, saved.dialect) and abs(moved_s) < SAME_S:
                 return
@@ -83,6 +88,7 @@ class LinkMemory:
                 home=self.home,
                 baud=baud,
                 dialect=dialect,
+                bits=self.size.known,
             )
             if await self._spec.memory.save(dump(saved)):
                 self._saved, self.next_s = saved, next_s

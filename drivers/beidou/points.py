@@ -36,7 +36,8 @@ _POSITION: dict[str, Callable[[Position], float | None]] = {
 def value(read: str, terminal: Terminal, now_s: float) -> float | None:
     """A value no older than the terminal's reports may be; None: not told (lately). Units: README, points."""
     if read == "card":
-        return None if terminal.card is None else float(terminal.address is not None)
+        there = terminal.card_there(now_s)
+        return None if there is None else float(there)
     if read == "battery":
         return terminal.battery_percent(now_s)
     if read in _POSITION:
@@ -47,7 +48,7 @@ def value(read: str, terminal: Terminal, now_s: float) -> float | None:
     if read == "signal":
         return max((beam.strength for beam in terminal.beams), default=0.0)
     if read == "beams":
-        return terminal.usable_beams
+        return terminal.good_beams
     wanted = int(read.removeprefix(BEAM))
     return next((beam.strength for beam in terminal.beams if beam.id == wanted), 0.0)
 

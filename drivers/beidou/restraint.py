@@ -63,6 +63,10 @@ class Restraint:
         else:
             self._held, self._refusals, self.not_before_s = None, 0, -inf
 
+    def resized(self) -> None:
+        """Smaller messages are tried now: the pause was for larger ones."""
+        self.not_before_s = -inf
+
     def unanswered(self) -> None:
         """A request without any word on it."""
         self._unanswered += 1

@@ -21,6 +21,8 @@ import math
 
 import msgspec
 
+from drivers.beidou.wire import SIZES_BITS
+
 MARGIN_S = 2.0  # terminals' timers are off by up to 2 s, LXTTTTTT/BDSDK waits period + 2 s
 FEEDBACK_S = 15.0  # how long a terminal may take to answer (DM229 and TD3050 drivers): it may radiate as late
 SAVE_S = 2.0  # so long the gateway's memory may take to be on the disk, before the request is written
@@ -34,7 +36,8 @@ EPOCH_END_MS = 2**53
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
-    """What outlives the process: the slot of `card`, the card the province knows (`home`), how the terminal was found.
+    """What outlives the process: the slot of `card`, the card the province knows (`home`), how the terminal was found,
+    what one message on `card` may hold as refusals have taught (`bits`, None for nothing).
 
     `next_s` in monotonic seconds of this boot, `utc_ms` the same instant, `reserve_s` its distance when it was saved.
     """
@@ -47,6 +50,7 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     home: int | None
     baud: int | None
     dialect: str
+    bits: int | None = None
 
 
 def load(data: bytes) -> Saved | None:
@@ -56,6 +60,7 @@ def load(data: bytes) -> Saved | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     sane = math.isfinite(saved.next_s) and 0 <= saved.reserve_s < math.inf
+    sane = sane and saved.bits in (None, *SIZES_BITS)
     return saved if sane and abs(saved.utc_ms or 0) < EPOCH_END_MS else None
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from drivers.beidou.wire import BDS3_BITS_UNKNOWN, LEVEL_BITS, Dialect
+from drivers.beidou.wire import LEVEL_BITS, Dialect
 
 COMMANDING_CLASS = 0
+BDS3_BITS = 720  # no table by level is known; 180 hexadecimal digits are one maker's cap
 HIGHEST_LISTED = 4  # level 5 exists on BDS-3 cards only; no figure for it is known
 
 
@@ -32,7 +33,7 @@ class Card:
         if self.bits is not None:
             return self.bits
         if dialect is Dialect.BDS3:
-            return BDS3_BITS_UNKNOWN
+            return BDS3_BITS
         return LEVEL_BITS[min(self.level, HIGHEST_LISTED), self.encrypted]
 
     def wait_s(self, now_s: float) -> float:

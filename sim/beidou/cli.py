@@ -41,6 +41,7 @@ from sim.pty import Pty, character_s
 TTY_BYTES = 4095  # what the kernel keeps of a line that nobody reads
 BURST_S = 0.005  # bytes are handed over in bursts of so long: a UART's FIFO, and few enough wake-ups
 LEAST_BURST_BYTES = 8
+KEYS = {"dialect", "period", "level", "bits", "baud", "link"}  # of one --terminal
 NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 SHORT_PERIOD_S = 10.0  # a card with a shorter one is a commanding card
 
@@ -213,17 +214,20 @@ def parse_terminal(text: str, defaults: dict[str, str], seed: int) -> tuple[str,
     head, *pairs = text.split(",")
     name, _, number = head.partition(":")
     given = dict(pair.split("=", 1) for pair in pairs)
-    if not NAME.fullmatch(name) or set(given) - {"dialect", "period", "level", "baud", "link"}:
-        raise ValueError("NAME:CARD, then of dialect= period= level= baud= link=")
+    if not NAME.fullmatch(name) or set(given) - KEYS:
+        raise ValueError("NAME:CARD, then of dialect= period= level= bits= baud= link=")
     values = defaults | given
     period_s = float(values["period"])
     card = Card(int(number), period_s, int(values["level"]))
+    if "bits" in given:
+        card.bits = int(given["bits"])
     if period_s < SHORT_PERIOD_S:
         card.user_class = COMMANDING_CLASS
     utc_ms_at_0 = time.time_ns() // 1_000_000 - int(time.monotonic() * 1000)
     terminal = Terminal(
         Dialect(values["dialect"]), card, baud=int(values["baud"]), trouble=Trouble(seed), utc_ms_at_0=utc_ms_at_0
     )
+    terminal.tells_bits = "bits" not in given
     return name, Plug(terminal, Path(values["link"]) if "link" in values else None)
 
 
@@ -253,6 +257,7 @@ def command(
     """Beidou terminals on pseudo-terminals, and the satellite between them.
 
     NAME:CARD,dialect=2.1,period=60,level=3,baud=19200,link=/tmp/bd: what is left out is as the other options say.
+    bits=408: what a message of this card may hold, which the terminal does not tell.
     Commands on standard input: see the head of sim/beidou/control.py.
     """
     texts = terminals or (f"site:{card}" + (f",link={link}" if link else ""),)

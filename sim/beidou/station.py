@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from drivers.beidou.wire import (
-    BDS3_BITS_UNKNOWN,
     LEVEL_BITS,
+    UNKNOWN_BITS,
     BitLimit,
     Card,
     Dialect,
@@ -215,5 +215,5 @@ class Station:
     def _room_bytes(self) -> int:
         assert self.card is not None
         if self.card.dialect is Dialect.BDS3:
-            return mixed_bytes(self._bits or BDS3_BITS_UNKNOWN)
+            return mixed_bytes(self._bits or UNKNOWN_BITS)
         return mixed_bytes(LEVEL_BITS.get((self.card.level, self.card.encrypted), 0))

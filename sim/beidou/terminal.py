@@ -61,8 +61,9 @@ class Terminal:
     a reset; by default what its kind does. `dual`: a BDS-3 one that takes 2.1 commands too.
 
     To be set: `card` (None: pulled out), `sky`, `trouble`, `inhibited` (by the system), `silenced` (radio silence),
-    `low_battery`, `battery_percent`, `muted` (its serial line is dead), `tells_wait` (an FKI Y carries the wait too),
-    `wait_error_s` (the waits it names are so much too short). Raises ValueError for a card its dialect cannot name.
+    `low_battery`, `battery_percent`, `tells_bits` (False: a BDS-3 one without ZDX), `muted` (its serial line is dead),
+    `tells_wait` (an FKI Y carries the wait too), `wait_error_s` (the waits it names are so much too short). Raises
+    ValueError for a card its dialect cannot name.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Terminal:
         self.sky = Sky(dialect, utc_ms_at_0)
         self.inhibited = self.silenced = self.low_battery = self.muted = self.tells_wait = False
         self.battery_percent = 100
+        self.tells_bits = True
         self.wait_error_s = 0.0
         self.requests: list[Request] = []
         self.radiated: list[Message] = []
@@ -281,6 +283,8 @@ class Terminal:
         heapq.heappush(self._agenda, (at_s, next(self._order), what))
 
     def _report(self, what: str, now_s: float) -> None:
+        if what == "ZDX" and not self.tells_bits:
+            return
         if said := voice.report(what, self.sky, self.card, self.battery_percent, now_s):
             self._say(said, now_s)
 

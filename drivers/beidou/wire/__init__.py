@@ -10,7 +10,15 @@ from __future__ import annotations
 
 from drivers.beidou.wire.build import build
 from drivers.beidou.wire.build_report import build_report
-from drivers.beidou.wire.levels import BDS3_BITS_UNKNOWN, LEVEL_BITS, MIXED_MARK, URGENT_BITS, mixed_bytes
+from drivers.beidou.wire.levels import (
+    LEVEL_BITS,
+    MIXED_MARK,
+    SIZES_BITS,
+    UNKNOWN_BITS,
+    URGENT_BITS,
+    mixed_bytes,
+    smaller_bits,
+)
 from drivers.beidou.wire.stream import Stream
 from drivers.beidou.wire.values import (
     Ack,
@@ -50,9 +58,10 @@ from drivers.beidou.wire.values import (
 )
 
 __all__ = [
-    "BDS3_BITS_UNKNOWN",
     "LEVEL_BITS",
     "MIXED_MARK",
+    "SIZES_BITS",
+    "UNKNOWN_BITS",
     "URGENT_BITS",
     "Ack",
     "Beam",
@@ -92,4 +101,5 @@ __all__ = [
     "build",
     "build_report",
     "mixed_bytes",
+    "smaller_bits",
 ]

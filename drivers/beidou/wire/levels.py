@@ -9,7 +9,7 @@ MIXED_MARK: Final = 0xA4  # first byte of "mixed" content: plain bytes follow. I
 POSITION_MARK: Final = 0xA0  # first byte of a position report sent as content
 
 # Bits of one message by (level, encrypted card), A4 included: Sealike/xxxsvr Tool.h; 628 confirmed by two more drivers.
-# BDS-3 cards have no published table: BitLimit when the terminal sends one, else a cautious start.
+# BDS-3 cards have no published table: BitLimit when the terminal sends one, else UNKNOWN_BITS.
 LEVEL_BITS: Final = MappingProxyType(
     {
         (1, False): 110,
@@ -23,9 +23,16 @@ LEVEL_BITS: Final = MappingProxyType(
     }
 )
 URGENT_BITS: Final = 188  # urgent messages, any level (same source)
-BDS3_BITS_UNKNOWN: Final = 720  # 180 hexadecimal digits: the cap of one maker's firmware; a cautious start for BDS-3
+UNKNOWN_BITS: Final = LEVEL_BITS[3, False]  # nothing tells it (BDS-3; a level of no table): a civil card's, mostly
+# What is tried where more is refused. Nothing smaller: 188 bits (urgent) have no room for an alarm that speaks for itself.
+SIZES_BITS: Final = (UNKNOWN_BITS, LEVEL_BITS[2, False])
 
 
 def mixed_bytes(bits: int) -> int:
     """Whole bytes that fit behind the A4 mark of a message of `bits` (628 -> 77)."""
     return max(0, bits // 8 - 1)
+
+
+def smaller_bits(packet_bytes: int) -> int | None:
+    """The largest of SIZES_BITS into which a packet of this size does not fit; None: it fits into all of them."""
+    return next((bits for bits in SIZES_BITS if mixed_bytes(bits) < packet_bytes), None)
