@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from drivers.beidou import DRIVER
-from drivers.beidou.gnss import EARLIEST_MS, TimeCheck
+from drivers.beidou.gnss import EARLIEST_MS, PERSIST_S, TimeCheck
 from drivers.beidou.settings import BeidouLink, BeidouPoint
 from drivers.beidou.wire import Card as WireCard
 from drivers.beidou.wire import Dialect, Feedback, Outcome, Report, build_report
@@ -16,7 +16,7 @@ from drivers.beidou.wire.fields import xor
 from edge.contract import Sent
 from sim.beidou.card import Card
 from sim.virtual import run
-from tests.beidou_rig import CARD, PACKET, PROVINCE, Site, now, site
+from tests.beidou_rig import CARD, PACKET, PROVINCE, UTC_MS_AT_0, Site, now, site
 
 
 def says(here: Site, report: Report) -> None:
@@ -275,7 +275,8 @@ def test_a_period_that_cannot_be_printed_once_costs_nothing(dialect: Dialect, pe
 def says_as_text(here: Site, sentence: bytes) -> None:
     """A stranger's text message, so made that its content is read as a sentence of the terminal."""
     head = b"BDTXR,1,0123456,0,,hi"
-    text = head + b"*%02X\r\n" % xor(head) + b"$" + sentence + b"*%02X\r\n" % xor(sentence)
+    end = sentence.rpartition(b"$")[2]
+    text = head + b"*%02X\r\n" % xor(head) + b"$" + sentence + b"*%02X\r\n" % xor(end)
     here.terminal._say(b"$" + text + b"*%02X\r\n" % xor(text), now())
     here.touch()
 
@@ -291,6 +292,22 @@ def test_a_text_message_that_looks_like_a_feedback_costs_one_slot_at_most(senten
         await asyncio.sleep(1.0)
         assert here.link.health()["unmatched"] == 1, "else this shows nothing"
         assert now() < here.state.ready_s < now() + 77.0
+        await here.stop()
+
+    run(story())
+
+
+def test_a_text_message_that_looks_like_the_time_of_a_receiver_is_not_told() -> None:
+    async def story() -> None:
+        here = site(reports={})
+        here.start()
+        await here.up()
+        false = b"GNZDA,000000.00,01,01,2040,00,00"
+        for _ in range(30):
+            await asyncio.sleep(61.0)
+            says_as_text(here, false + b"*%02X\r\n$" % xor(false) + false)
+        assert len(here.times) >= 2
+        assert all(utc_ms < 1.1 * UTC_MS_AT_0 for utc_ms, _, _ in here.times)
         await here.stop()
 
     run(story())
@@ -317,22 +334,47 @@ def test_an_order_against_a_card_is_not_held_against_the_next() -> None:
 # -- time ------------------------------------------------------------------------------------------------------------
 
 
+AT_MS = EARLIEST_MS + 1_000_000
+
+
 def test_two_times_that_agree_are_told_and_nothing_else() -> None:
     check = TimeCheck()
-    at = EARLIEST_MS + 1_000_000
-    assert not check.tells(at, 10.0), "the first"
-    assert not check.tells(at + 90_000, 20.0), "jumped"
-    assert check.tells(at + 100_000, 30.0)
-    assert not check.tells(at + 110_000, 40.0), "told within the minute"
-    assert not check.tells(None, 100.0)
-    assert not check.tells(at + 190_000, 120.0), "the one before had no time"
-    assert check.tells(at + 200_400, 130.0)
+    assert not check.tells(AT_MS, 10.0, None), "the first"
+    assert not check.tells(AT_MS + 90_000, 20.0, None), "jumped"
+    assert check.tells(AT_MS + 100_000, 30.0, None)
+    assert not check.tells(AT_MS + 110_000, 40.0, None), "told within the minute"
+    assert not check.tells(None, 100.0, None)
+    assert not check.tells(AT_MS + 190_000, 120.0, None), "the one before had no time"
+    assert check.tells(AT_MS + 200_400, 130.0, None)
 
 
 def test_a_receiver_that_counts_weeks_wrongly_is_not_believed() -> None:
     check = TimeCheck()
-    assert not check.tells(EARLIEST_MS - 20_000, 0.0)
-    assert not check.tells(EARLIEST_MS - 10_000, 10.0)
+    assert not check.tells(EARLIEST_MS - 20_000, 0.0, None)
+    assert not check.tells(EARLIEST_MS - 10_000, 10.0, None)
+
+
+def test_two_times_that_come_together_tell_nothing_and_ten_in_a_row_do() -> None:
+    check = TimeCheck()
+    assert [check.tells(AT_MS + 100 * n, n / 10, None) for n in range(50)] == [False] * 50
+    assert check.tells(AT_MS + 5000, 5.0, None)
+
+
+def test_a_time_that_is_not_the_trusted_one_must_stand_for_minutes() -> None:
+    check = TimeCheck()
+    told_s = [n for n in range(0, 400, 20) if check.tells(AT_MS + 3_600_000 + n * 1000, n, AT_MS + n * 1000)]
+    assert told_s[:1] == [PERSIST_S]
+    assert check.tells(AT_MS + 500_000, 500.0, None) is False
+    assert check.tells(AT_MS + 520_000, 520.0, AT_MS + 523_000), "a small difference is none"
+
+
+def test_a_false_time_between_true_ones_never_stands_long_enough() -> None:
+    check = TimeCheck()
+    for n in range(0, 3600, 20):
+        trusted_ms = AT_MS + n * 1000
+        assert not check.tells(trusted_ms + 3_600_000, float(n), trusted_ms)
+        assert not check.tells(trusted_ms + 12_000 + 3_600_000, n + 12.0, trusted_ms + 12_000)
+        check.tells(trusted_ms + 13_000, n + 13.0, trusted_ms + 13_000)
 
 
 # -- settings --------------------------------------------------------------------------------------------------------

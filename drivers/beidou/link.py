@@ -276,7 +276,7 @@ class MessagesOverBeidou:
         self._receive(packet)
 
     def _take_time(self, utc_ms: int | None, now_s: float) -> None:
-        if self._time.tells(utc_ms, now_s) and utc_ms is not None:
+        if self._time.tells(utc_ms, now_s, self._spec.utc_ms()) and utc_ms is not None:
             self._spec.learn_time(utc_ms, UNCERTAINTY_MS, f"GNSS of link {self._spec.id}")
 
     # -- requests ------------------------------------------------------------------------------------------------

@@ -43,8 +43,8 @@ class Sight(Enum):
 
 
 class Terminal:
-    """One terminal that was found. `limit_bits`: of one message, by the site file, which counts more than the terminal's
-    word; `size`: what refusals have taught of the card, which can only make it less."""
+    """One terminal that was found. `limit_bits`: of one message, by the site file, which counts more than the word of
+    the terminal; `size`: what refusals have taught of the card, which can only make it less."""
 
     def __init__(self, dialect: Dialect, limit_bits: int | None, now_s: float, size: SizeLimit | None = None) -> None:
         self.dialect = dialect

@@ -24,7 +24,7 @@ LEVEL_BITS: Final = MappingProxyType(
 )
 URGENT_BITS: Final = 188  # urgent messages, any level (same source)
 UNKNOWN_BITS: Final = LEVEL_BITS[3, False]  # nothing tells it (BDS-3; a level of no table): a civil card's, mostly
-# What is tried where more is refused. Nothing smaller: 188 bits (urgent) have no room for an alarm that speaks for itself.
+# Tried where more is refused. Nothing smaller: 188 bits (urgent) have no room for an alarm that speaks for itself.
 SIZES_BITS: Final = (UNKNOWN_BITS, LEVEL_BITS[2, False])
 
 
