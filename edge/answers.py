@@ -11,8 +11,10 @@ import os
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
+from edge.account import ROWS_MOST, by_point, in_short
 from edge.clock import Clock
 from edge.config.site import Site
 from edge.contract import Alarm, Quality
@@ -20,6 +22,7 @@ from edge.control import TEST_WAIT_LEAST_S, TEST_WAIT_MOST_S, Handler
 from edge.errors import DeviceSilent, FengsuiError, PortLost
 from edge.intake import Intake, PointNow
 from edge.keeper import Keeper
+from edge.ledger import DAY_MS, LEDGER_DAYS
 from edge.limits import Limits
 from edge.outbox import Outbox
 from edge.relay import Relay
@@ -114,6 +117,7 @@ class Answers:
             "alarms": self._ask_alarms,
             "links": self._ask_links,
             "outbox": self._ask_outbox,
+            "account": self._ask_account,
             "read": self._ask_read,
             "watch": self._ask_watch,
             "send-test": self._ask_send_test,
@@ -148,6 +152,7 @@ class Answers:
             "epoch": outbox.epoch,
             "used_bytes": used_bytes,
             "quota_bytes": outbox.quota_bytes,
+            "room": asdict(self.keeper.filling.room(used_bytes, outbox.quota_bytes, len(self._points))),
             "oldest_ms": oldest_ms,
             "commits": outbox.commits,
             "last_commit_ms": round(outbox.last_commit_s * 1000, 1),
@@ -162,16 +167,31 @@ class Answers:
             "taken": account.taken_readings,
             "settled": account.settled_readings,
             "held": account.held_readings,
+            "folded": account.folded_readings,
             "evicted": account.evicted_readings,
+            "evicted_by": {why: list(counts) for why, counts in account.evicted_by.items()},
             "entries": {
                 "taken": account.taken_entries,
                 "settled": account.settled_entries,
                 "held": account.held_entries,
+                "folded": account.folded_entries,
                 "evicted": account.evicted_entries,
                 "adopted": account.adopted_entries,
             },
             "balanced": account.balanced,
         }
+
+    async def daily(self) -> dict[str, Any]:
+        """Yesterday and today, for the province."""
+        now_ms = self.clock.now().at_ms
+        return in_short(await self.keeper.call(Outbox.ledger, max(0, now_ms // DAY_MS - 1)), now_ms)
+
+    async def _ask_account(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        days = request.get("days", 2)
+        most = min(LEDGER_DAYS, max(1, ROWS_MOST // max(1, len(self._points))))
+        if not isinstance(days, int) or not 1 <= days <= most:
+            raise FengsuiError(f"days must be a whole number from 1 to {most}")
+        return await self.keeper.call(by_point, days, self.clock.now().at_ms)
 
     async def _ask_points(self, _request: Mapping[str, Any]) -> list[dict[str, Any]]:
         return [_show_point(now) for now in self.intake.points.values()]

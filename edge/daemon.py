@@ -173,10 +173,11 @@ class Daemon:
                     "key", f"{self.site.gateway.key}: {why}. Nothing is sent without it: fengsui keygen"
                 )
             await asyncio.sleep(KEY_AGAIN_S)
-        self.relay = Relay(
+        relay = self.relay = Relay(
             *(self.site.gateway.id, root_key, self._links, self.keeper, self.say, self._learn, self._troubled)
         )
-        await self.relay.run()
+        self.keeper.on_way = lambda: relay.transit.skip()
+        await relay.run()
 
     async def _control(self) -> None:
         while True:
@@ -213,7 +214,11 @@ class Daemon:
                 status_s += STATUS_EVERY_S
             if loop.time() >= account_s:
                 with contextlib.suppress(StoreBroken):
-                    account = {**await self.answers.account(), "wear": self.wear.short()}
+                    account = {
+                        **await self.answers.account(),
+                        "days": await self.answers.daily(),
+                        "wear": self.wear.short(),
+                    }
                     self._tell(account, Kind.ACCOUNT)
                 account_s += ACCOUNT_EVERY_S
             await asyncio.sleep(max(0.0, min(status_s, account_s) - loop.time()))

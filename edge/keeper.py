@@ -22,6 +22,7 @@ from edge.contract import ClockQuality, Kind
 from edge.diskwork import HANGING_MOST, DiskWork
 from edge.entries import Account, Commit, NewEntry, Standing
 from edge.errors import StoreBroken
+from edge.filling import Filling
 from edge.fold import FOLD_AT, Folder
 from edge.outbox import FILE_NAME, Outbox
 from edge.ranges import RangeSet
@@ -40,7 +41,7 @@ PENDING_MOST = 20_000  # rounds waiting for a commit while the disk is slow or g
 
 @dataclass(frozen=True, slots=True)
 class SheetNow:
-    """The present sheet: its row in the store, what it is in bytes, and the epoch it belongs to."""
+    """The present sheet: its row in the store, its epoch, what it is in bytes."""
 
     id: int
     epoch: int
@@ -94,6 +95,7 @@ class Keeper:
         self._ladder = Folder(0)
         self._fold_at_s = -inf
         self._full = False  # as of the last commit
+        self.filling = Filling()
         self.on_way: Callable[[], RangeSet] = RangeSet  # what waits for its receipt
         self.broken: str | None = None  # why the disk is not used, while it is not
         self.dropped = 0  # rounds that could not even wait for a commit
@@ -279,6 +281,7 @@ class Keeper:
 
     def _note(self, done: Commit, outbox: Outbox) -> None:
         self._full = done.used_bytes > FOLD_AT * outbox.quota_bytes
+        self.filling.note(asyncio.get_running_loop().time(), done.used_bytes)
 
     async def _fold(self) -> None:
         """Folds the oldest, a bounded number of steps, while the store is nearly full. Each step lets others in."""
@@ -335,9 +338,9 @@ class Keeper:
 
         self.sheet = await self._disk.do(prepare, outbox)
         self._outbox = outbox
-        self._ladder = Folder(self.sheet.id)
-        self._folding = False
+        self._ladder, self._folding = Folder(self.sheet.id), False
         self._full = True  # to be looked at
+        self.filling = Filling()
         self.sent = RangeSet()
 
     async def _fall_back(self, error: StoreBroken) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from edge.cli import EXIT_NO_DAEMON, EXIT_REFUSED, json_option, stop
+from edge.cli.account import account_lines, room_line, sums
 from edge.cli.show import clock_time, printable, span, table
 from edge.cli.slots import SHOWN, slot_lines
 from edge.control import DEFAULT_SOCKET, ENVIRONMENT, NoDaemon, Refused, ask, ask_once
@@ -77,11 +78,22 @@ def links(socket_path: Path, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--account", "by_day", is_flag=True, help="By day and point, with online rate and completeness.")
+@click.option(
+    "--days", type=click.IntRange(1, 400), default=2, show_default=True, help="With --account: the last days."
+)
 @socket_option
 @json_option
-def outbox(socket_path: Path, as_json: bool) -> None:
-    """What is kept, sent, settled, and what was given up."""
-    _answer(socket_path, as_json, _show_store, ask="outbox")
+def outbox(by_day: bool, days: int, socket_path: Path, as_json: bool) -> None:
+    """What is kept, sent, settled, and what was given up.
+
+    With --account by day and point: "due" is what the site file asks for; "online" is how much of it the instrument
+    answered, "complete" how much of it the province has signed for, reading by reading.
+    """
+    if by_day:
+        _answer(socket_path, as_json, lambda rows: click.echo(account_lines(rows)), ask="account", days=days)
+    else:
+        _answer(socket_path, as_json, _show_store, ask="outbox")
 
 
 @click.command()
@@ -175,11 +187,10 @@ def _show_store(store: Mapping[str, Any]) -> None:
     where = f"in memory only: {store['broken']}" if store["broken"] else store["path"]
     used_bytes, quota_bytes = store["used_bytes"], store["quota_bytes"]
     click.echo(f"store    {where}, {used_bytes / 1e6:.1f} of {quota_bytes / 1e6:.0f} MB, {store['commits']} commits")
-    account = store["account"]
-    sums = f"taken {account['taken']} = settled {account['settled']} + held {account['held']}"
-    click.echo(
-        f"account  {sums} + evicted {account['evicted']} readings{'' if account['balanced'] else '  NOT BALANCED'}"
-    )
+    if room := room_line(store.get("room")):
+        click.echo(f"room     {room}")
+    for line in sums(store["account"]):
+        click.echo(f"account  {line}")
 
 
 def _disk_lines(answer: Mapping[str, Any]) -> Iterator[str]:
