@@ -65,6 +65,11 @@ class Parcel:
         body = encode_fragment(counter - self.first_counter, which, len(self.pieces) - 1, piece.data)
         return which, body
 
+    def again(self) -> None:
+        """What has not arrived is due at once."""
+        for piece in self.pieces:
+            piece.sent_s = -inf
+
     def not_sent(self, which: int) -> None:
         """It surely did not leave: it is the next again. Its counter stays: the parcel is named after the first."""
         self.pieces[which].sent_s = -inf

@@ -24,6 +24,7 @@ class What(Enum):
     TEST = "test"
     PIECE = "piece"
     SUMMARY = "summary"
+    PROBE = "probe"
     NEWEST = "newest"
     LIVE = "live"
     BACKLOG = "backlog"

@@ -87,7 +87,6 @@ class Relay:
         self._sheet_sent_s: dict[int, float] = {}
         self._loaded = False
         # The first packet of a run goes alone: its receipt tells whether this store is what the province knows.
-        self._probed = False
         self._probe_until_s = inf
         for way in self.ways.values():
             way.reset()
@@ -136,10 +135,12 @@ class Relay:
             self._troubled(way.id, state.trouble)
         if state.up is False and way.up:
             way.up = False
-            self._say(f"link {way.id}", f"is not usable: {state.why}")
-        if state.up is not False and way.up is not True:
-            tried = f"is tried again: {state.why}"  # only an attempt can show whether what stopped it is over
-            self._say(f"link {way.id}", tried if state.up is None else "is back" if way.up is False else "is up")
+            if not way.tried:
+                self._say(f"link {way.id}", f"is not usable: {state.why}")
+        elif state.up is None and way.up is not True:
+            way.up = way.tried = True  # only an attempt can show whether what stopped it is over: no news yet
+        elif state.up and (way.tried or way.up is not True):
+            self._say(f"link {way.id}", "is up" if way.up is None else "is back")
             if not any(other.up for other in self.ways.values() if other.slots <= way.slots):
                 self.transit.all_backlog()
             way.came_up()
@@ -169,7 +170,7 @@ class Relay:
             if isinstance(step, Wait):
                 return step.until_s
             self._probe_until_s = min(self._probe_until_s, loop.time() + PROBE_S)
-            if self._must_wait(step.what, loop.time()):
+            if not way.slots and self._must_wait(step.what, loop.time()):
                 return loop.time() + SWEEP_S
             transit = self.transit
             try:
@@ -184,14 +185,16 @@ class Relay:
                 await self._drop(damage)
                 return None
             except DoesNotFit as unfit:
-                way.does_not_fit(step.what, unfit, loop.time())
-                if way.unfit_is_news(step.what):
-                    self._say(f"link {way.id}", str(unfit))
+                self._unfit(way, step.what, unfit)
                 return None
             if transit is not self.transit:
                 return None
             long = way.long
-            cargo = way.take_off(packed, step.what, number.counter, loop.time())
+            try:
+                cargo = way.take_off(packed, step.what, number.counter, loop.time())
+            except DoesNotFit as unfit:
+                self._unfit(way, step.what, unfit)
+                return None
             if cargo is None:
                 return None
         packet = self._sealing.seal(number, cargo.sheet, cargo.body, way.id, long=long)
@@ -201,12 +204,17 @@ class Relay:
         sends.create_task(self._hand_over(way, cargo, packet), name=f"send {way.id}")
         return None
 
+    def _unfit(self, way: Way, what: What, unfit: DoesNotFit) -> None:
+        way.does_not_fit(what, unfit, asyncio.get_running_loop().time())
+        if way.unfit_is_news(what):
+            self._say(f"link {way.id}", str(unfit))
+
     def _must_wait(self, what: What, now_s: float) -> bool:
         """Whether rounds are to wait for the receipt of what was sent first in this run: it tells whether this store
         is what the province knows. Alarms and small things never wait, nor do rounds when nothing is on the way."""
         rounds = what in (What.NEWEST, What.LIVE, What.BACKLOG)
         asked = bool(self.transit.flights or self.transit.alarms)
-        return rounds and asked and not self._probed and now_s < self._probe_until_s
+        return rounds and asked and not self.shared.probed and now_s < self._probe_until_s
 
     async def _drop(self, damage: Unpackable) -> None:
         """An entry that makes no sense must not stand in the way of all others."""
@@ -326,7 +334,7 @@ class Relay:
         if epoch == self._keeper.sheet.epoch:
             self.shared.known = True
         if self._loaded and entries_epoch == self._keeper.sheet.epoch:
-            self._probed = True
+            self.shared.probed = True
             if any(self.transit.never_sent(low, high, self._opened_seq) for low, high in receipt.ranges):
                 # It has what this run never sent: our store is an older copy, and its seqs mean something else there.
                 self._renew(entries_epoch)

@@ -32,7 +32,7 @@ from edge.ranges import RangeSet
 from edge.slotpack import MOST_ROWS, Rows, pack_rows
 from edge.summaries import pack_summary
 from edge.transit import Flight
-from edge.ways import SHEETS, Cargo, Shared, Way, Work
+from edge.ways import SHEETS, TEST_BODY, Cargo, Shared, Way, Work
 from edge.wire.fragment import MOST_FRAGMENTS, PARCEL_HEAD_BYTES
 from edge.wire.packet import FRAGMENT_HEAD_BYTES, Receipt, cut
 
@@ -43,6 +43,7 @@ USABLE_SHARE = 0.85  # of the slots' bytes: 5 % of messages are lost, some are a
 FIRST_BYTES_A_READING = 0.8
 SMOOTHING = 0.2
 FORGETTING = 0.02
+MOST_PROBES = 3  # one in 400 messages and answers is lost twice; then rounds go all the same
 MOST_AGAIN = 32  # rounds looked at to fill a packet with
 MOST_PIECES = 16  # of a parcel of rounds: it is complete at the province after so many slots, the newest with it
 MOST_PARCELS = 32  # begun, or waiting for their receipt: two lost receipts at one packet a parcel
@@ -74,6 +75,7 @@ class SlotState:
     summary_turn: bool = False
     newest_s: float = -inf
     stale_alarms_went: bool = False
+    probes: int = 0
 
 
 class SlotWay(Way):
@@ -129,6 +131,12 @@ class SlotWay(Way):
         super().reset()
         self.slot = SlotState()
 
+    @property
+    def _probed(self) -> bool:
+        """Whether this store is known to be what the province knows: an older copy of it would give seqs again, and
+        its rounds be taken for repeats. A receipt tells; here it takes its time, so a packet asks for one first."""
+        return self.shared.probed or self.slot.probes >= MOST_PROBES or self.shared.transit.sheet_unsettled()
+
     def rounds_came(self) -> None:
         """Rounds were committed, or wait again."""
         self.slot.rounds_wait = self.slot.summaries_wait = True
@@ -146,7 +154,7 @@ class SlotWay(Way):
         self._mute = self._unanswered_s is not None and now_s - self._unanswered_s > self.unsigned_s
         transit, slot, mode = self.shared.transit, self.slot, self.mode
         alarm_due_s = transit.next_alarm_s(self.dues)
-        room = len(slot.parcels) < MOST_PARCELS
+        room = sum(parcel.packed.kind is not Kind.ALARM for parcel in slot.parcels) < MOST_PARCELS
         queue = SlotQueue(
             alarms=alarm_due_s <= now_s,
             alarm_due_s=alarm_due_s,
@@ -160,12 +168,17 @@ class SlotWay(Way):
             newest_due_s=slot.newest_s + NOW_EVERY_S if mode == SUMMARIES and room and slot.rounds_wait else inf,
             summary_turn=slot.summary_turn,
         )
-        return next_in_slot(self.link_now(), queue, now_s)
+        step = next_in_slot(self.link_now(), queue, now_s)
+        if step in (Send(What.LIVE), Send(What.NEWEST)) and not self._probed:
+            return Send(What.PROBE)
+        return step
 
     def work(self, what: What, now_s: float) -> Work:
         transit, packer, room_bytes = self.shared.transit, self.shared.packer, self.room_bytes
         if what is What.PIECE:
             return lambda _outbox: Packed(Kind.FRAGMENT, b"", None, (), 0)
+        if what is What.PROBE:
+            return lambda _outbox: Packed(Kind.TEST, TEST_BODY, None, (), 0)
         if what is What.ALARMS:
             due = self._due_alarms = transit.due_alarms(self.dues, now_s)
             alone = transit.sheet_unsettled()
@@ -223,6 +236,9 @@ class SlotWay(Way):
         if what is What.PIECE:
             parcel = self._next_parcel(now_s)
             return None if parcel is None else self._piece(parcel, counter, now_s)
+        if what is What.PROBE:
+            slot.probes += 1
+            return Cargo(None, TEST_BODY)
         if packed.kind is Kind.ROUNDS:
             self._note(packed, what, now_s)
         elif packed.kind is Kind.SUMMARY:
@@ -263,15 +279,27 @@ class SlotWay(Way):
 
     def _begin(self, packed: Packed, counter: int, now_s: float) -> Cargo | None:
         """A body that goes in pieces: the first of them."""
+        if len(packed.body) > self._pieces_bytes(MOST_FRAGMENTS):
+            raise DoesNotFit(packed.ranges[0][0] if packed.ranges else 0, packed.kind.name.lower())
+        again = next((parcel for parcel in self.slot.parcels if parcel.packed.body == packed.body), None)
+        if again is not None and packed.kind is Kind.ALARM:  # an alarm nobody has answered
+            self._alarms_leave(packed, now_s)
+            self._later(again, packed, now_s)
+            again.again()
+            return self._piece(again, counter, now_s)
         parcel = Parcel(packed, cut(packed.sheet, packed.body, self.room_bytes - FRAGMENT_HEAD_BYTES), self.patience_s)
         if packed.kind is Kind.ALARM:
             self._alarms_leave(packed, now_s)
-            for seq in range(packed.ranges[0][0], packed.ranges[-1][1] + 1):
-                self.dues.due_s[seq] = now_s + (len(parcel.pieces) + 2) * self.slot_s
+            self._later(parcel, packed, now_s)
         elif packed.ranges:
             parcel.flight = self._off(packed, -1, now_s)
         self.slot.parcels.append(parcel)
         return self._piece(parcel, counter, now_s)
+
+    def _later(self, parcel: Parcel, packed: Packed, now_s: float) -> None:
+        """An alarm in pieces is not said again before they can all have arrived."""
+        for seq in range(packed.ranges[0][0], packed.ranges[-1][1] + 1):
+            self.dues.due_s[seq] += len(parcel.pieces) * self.slot_s
 
     def _piece(self, parcel: Parcel, counter: int, now_s: float) -> Cargo | None:
         if parcel.first_counter is not None and counter - parcel.first_counter >= MOST_BACK:
@@ -301,6 +329,8 @@ class SlotWay(Way):
             parcel.not_sent(which)
         elif cargo.counter is not None:
             self._not_told(cargo.counter)
+        elif cargo.packed is None:
+            self.slot.probes -= 1
         self.rounds_came()
 
     # -- what comes back -----------------------------------------------------------------------------------------
@@ -340,7 +370,7 @@ class SlotWay(Way):
                 over = parcel.done
             if over:
                 slot.parcels.remove(parcel)
-            elif not parcel.fits(self.room_bytes):
+            elif self.usable and not parcel.fits(self.room_bytes):
                 self._forget(parcel)
         if len(slot.told) > MOST_WINDOWS_TOLD:
             slot.told.clear()

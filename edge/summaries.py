@@ -67,7 +67,8 @@ def summarized(outbox: Outbox, sheet_row: int, sheet: Sheet, window: Window) -> 
     start_ms = window.number * window.window_s * 1000
     first = outbox.first_since(start_ms, span[0], span[2])
     end_ms = start_ms + window.window_s * 1000
-    held = outbox.rounds_between(start_ms, end_ms, window.group, first, MOST_ROWS)
+    last = outbox.first_since(end_ms, first, span[2])
+    held = outbox.rounds_between(start_ms, end_ms, window.group, first, last, MOST_ROWS)
     width = len(sheet.groups[window.group].points)
     rows = [row_of(entry, width) for entry in held if entry.sheet == sheet_row]
     return summarise(start_ms, width, rows) if rows else None

@@ -70,6 +70,7 @@ class Shared:
         self.sheet: Sheet | None = None  # the present one
         self.sheet_row = 0  # where the store has it
         self.held_readings = 0  # as of the last look
+        self.probed = False  # it has answered about entries of the present epoch
         self.known = False  # the province has answered under the present epoch: it can open the short form
 
 
@@ -87,6 +88,7 @@ class Way:
         self.not_before_s = 0.0
         self.greeted = False
         self.up: bool | None = None
+        self.tried = False  # `up` only to see whether it is again
         self.trouble = ""
         self.last_live_s = -inf
         self.losses = 0  # running, for the ladder
@@ -125,7 +127,7 @@ class Way:
         return UNSIGNED_S
 
     def came_up(self) -> None:
-        self.up, self.greeted, self.not_before_s, self.rounds_fit = True, False, 0.0, True
+        self.up, self.tried, self.greeted, self.not_before_s, self.rounds_fit = True, False, False, 0.0, True
         self._said_unfit.clear()
         self.dues.clear()
         self.unfit.clear()

@@ -138,9 +138,7 @@ class Province:
         asks for no answer: a gateway that sends something again does so in a packet with a counter of its own."""
         with self._transaction():
             found = self._take(gateway, packet, _Way(now_ms, link, ASK_NARROW_AGAIN_MS))
-            fresh = [
-                it for it in found if isinstance(it, Asked) or self._store.times(gateway, it.sealed, it.counter) == 1
-            ]
+            fresh = [it for it in found if self._is_fresh(gateway, it)]
         if not found:
             return None
         site = self._site(gateway)
@@ -150,8 +148,18 @@ class Province:
                 owed.asked(it.short)
             else:
                 owed.took(it, now_ms)
+                newest = site.received(it.sealed).high[-1:] if it.kind is Kind.TEST else []
+                for seq in newest:  # a gateway that has just begun asks what is known of it
+                    owed.new.setdefault(it.sealed, Seqs()).add(seq, seq)
         urgent = any(isinstance(it, Asked) or it.ended or it.kind in AT_ONCE for it in fresh)
         return Stored(urgent, sum(owed.waiting for owed in site.owed.values()))
+
+    def _is_fresh(self, gateway: str, it: Took | Asked) -> bool:
+        """Whether it is to be answered. A TEST always is: a gateway on an older copy of its store uses counters again,
+        and this is how it finds out."""
+        if isinstance(it, Asked) or it.kind is Kind.TEST:
+            return True
+        return self._store.times(gateway, it.sealed, it.counter) == 1
 
     def receipt(self, gateway: str, now_ms: int, room_bytes: int) -> bytes | None:
         """One downlink packet of at most `room_bytes` that answers all that came over a narrow link since the last one;

@@ -103,15 +103,17 @@ def test_many_packets_under_one_receipt() -> None:
     assert gateway.answered() is None
 
 
-def test_an_alarm_and_a_test_are_answered_at_once_but_not_their_echoes_in_the_sky() -> None:
+def test_an_alarm_and_a_test_are_answered_at_once_but_no_echo_of_an_alarm_in_the_sky() -> None:
     gateway = Narrow(make_province())
     gateway.has_sheet()
     alarm, test = gateway.alarm(5, long=False), gateway.pack(wire.encode_test(), sheet=False, long=False)
     assert gateway.stores(alarm) == Stored(True, 1)
     assert gateway.stores(test) == Stored(True, 2)
     assert seqs(gateway.answered()) == {5}
-    assert gateway.stores(alarm) == gateway.stores(test) == Stored(False, 0)
+    assert gateway.stores(alarm) == Stored(False, 0)
     assert gateway.answered() is None
+    assert gateway.stores(test) == Stored(True, 1), "it may be of a gateway on an older copy of its store"
+    assert seqs(gateway.answered()) >= {5}, "which finds that out from the newest seq"
     assert gateway.stores(gateway.alarm(5, long=False)) == Stored(True, 1), "sent again: the receipt was lost"
     assert seqs(gateway.answered()) == {5}
 
@@ -194,7 +196,7 @@ def test_a_piece_sent_again_is_a_new_packet_and_finds_its_parcel() -> None:
     assert gateway.stores(gateway.piece(first, len(chunks) - 1, chunks)) == Stored(True, len(chunks))
     assert seqs(gateway.answered()) == {1}
     again = gateway.piece(first, 0, chunks)  # its receipt was lost
-    assert gateway.stores(again) == Stored(False, 1)
+    assert gateway.stores(again) == Stored(True, 1), "without its sheet a gateway is of no use"
     assert seqs(gateway.answered()) == {1}
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import statistics
 from pathlib import Path
 
-from edge.contract import Sent
+import pytest
+
+from edge.contract import Kind, Sent
 from sim.province import Province
 from tests.bench.coding import real10
 from tests.slot_world import ROOT, SLOT_S, START_MS, Air, Gateway, SlotLink, WideLink, ages_s, play, rows_at
@@ -219,19 +222,20 @@ def test_a_test_packet_brings_a_receipt_at_once(tmp_path: Path) -> None:
     play(tmp_path, story, REAL)
 
 
-def test_a_province_that_lost_what_it_knew_is_told_the_site_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("points", [10, 40])
+def test_a_province_that_lost_what_it_knew_is_told_the_site_again(tmp_path: Path, points: int) -> None:
     async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
         await gateway.read_for(3600)
         air.forget(Province(tmp_path / "another.db", lambda _gateway: ROOT, durable=False))
         before_ms = max(gateway.taken)
         await gateway.read_for(4 * 3600)
-        await asyncio.sleep(1800)
+        await asyncio.sleep(3600)
         there = rows_at(air)
         assert all(there[at_ms] == values for at_ms, values in gateway.taken.items() if at_ms > before_ms)
         assert gateway.held() == 0
         air.province.close()
 
-    play(tmp_path, story, REAL)
+    play(tmp_path, story, [sum(REAL[i : i + points // 10], ()) for i in range(len(REAL) - 6)])
 
 
 def test_a_card_exchanged_for_a_smaller_one_in_mid_parcel_goes_on(tmp_path: Path) -> None:
@@ -276,5 +280,64 @@ def test_alarms_that_nobody_answers_leave_slots_to_readings(tmp_path: Path) -> N
         await gateway.read_for(8 * 3600)
         assert len(alarm_ages_s(air)) == 200
         assert len(rows_at(air)) > 0.6 * len(gateway.taken)
+
+    play(tmp_path, story, REAL)
+
+
+@pytest.mark.parametrize("behind_s", [120, 240, 3600])
+def test_an_older_copy_of_the_store_is_noticed_before_its_rounds_are_taken_for_repeats(
+    tmp_path: Path, behind_s: int
+) -> None:
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        await gateway.read_for(3600)
+        store, copy = tmp_path / "store", tmp_path / "copy"
+        shutil.copytree(store, copy)
+        await gateway.read_for(behind_s)
+        await gateway.die()
+        shutil.rmtree(store)
+        copy.rename(store)
+        again = Gateway(store, [wide, slot], REAL, 60)
+        await again.start()
+        await again.read_for(3600)
+        await asyncio.sleep(2400)
+        there = rows_at(air)
+        assert all(there[at_ms] == values for at_ms, values in again.taken.items())
+        assert any("older copy" in text for text in again.said)
+        assert again.held() == 0
+        await again.die()
+        await gateway.start()
+
+    play(tmp_path, story, REAL)
+
+
+def test_a_card_too_small_for_any_piece_stops_no_other_link(tmp_path: Path) -> None:
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        slot.mtu_bytes = 20
+        await gateway.read_for(300)
+        await gateway.alarm()
+        await gateway.read_for(300)
+        wide.working = True
+        await gateway.read_for(300)
+        assert len(alarm_ages_s(air)) == 1
+        assert len(rows_at(air)) >= len(gateway.taken) - 1
+        assert sum("does not fit" in text for text in gateway.said) <= 4, "each kind of thing is said once"
+
+    play(tmp_path, story, REAL)
+
+
+def test_an_alarm_in_pieces_that_nobody_answers_is_one_parcel_and_leaves_slots_to_readings(tmp_path: Path) -> None:
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        await gateway.read_for(1800)
+        air.receipts_reach_us = False
+        slot.mtu_bytes = 50
+        gateway.relay.transit.small[10**9] = Kind.SHEET  # as long as the sheet waits, an alarm must speak for itself
+        gateway.relay.ways["beidou"].unfit.add(10**9)
+        await gateway.alarm()
+        before = len(rows_at(air))
+        await gateway.read_for(5 * 3600)
+        parcels = gateway.relay.ways["beidou"].slot.parcels  # type: ignore[attr-defined]
+        assert sum(parcel.packed.kind is Kind.ALARM for parcel in parcels) <= 1
+        assert len(rows_at(air)) > before + 100
+        assert len(alarm_ages_s(air)) == 1
 
     play(tmp_path, story, REAL)
