@@ -112,4 +112,4 @@ def test_after_an_order_or_a_low_battery_is_over_alarms_go_again(tmp_path: Path,
         assert not world.link.state().trouble
         assert world.terminal.over_rate == 0
 
-    play(tmp_path, story, ten()[0], priors=ten()[1], dialect=Dialect.BDS3)
+    play(tmp_path, story, ten()[0], priors=ten()[1])
