@@ -25,7 +25,7 @@ from sim.beidou.shell import run_station
 from sim.beidou.station import Station
 from sim.beidou.terminal import Terminal
 from sim.beidou.trouble import Trouble
-from sim.ground_beidou import RECEIPT_AGE_MS, RECEIPT_EVERY, BeidouDesk, parse_card
+from sim.ground_beidou import RECEIPT_AGE_MS, RECEIPT_EVERY, URGENT_APART_MS, BeidouDesk, parse_card
 from sim.province import Province
 from sim.virtual import run
 from tests.test_ground_province import ALARM, EPOCH, MINUTE_MS, ROOT, T0_MS, make_sheet
@@ -85,14 +85,25 @@ def known(gateway: Gateway, desk: BeidouDesk | None = None) -> BeidouDesk:
 def test_an_alarm_and_a_test_are_answered_at_the_next_free_moment() -> None:
     gateway = Gateway()
     desk = known(gateway)
-    for is_alarm in (True, False):
-        assert desk.next_message(T0_MS, ROOM) is None
-        desk.arrived(CARD, gateway.alarm(2) if is_alarm else gateway.test(), T0_MS + 500)
-        message = desk.next_message(T0_MS + 2500, ROOM)
+    for at_ms in (T0_MS, T0_MS + URGENT_APART_MS):
+        assert desk.next_message(at_ms, ROOM) is None
+        desk.arrived(CARD, gateway.alarm(2) if at_ms == T0_MS else gateway.test(), at_ms + 500)
+        message = desk.next_message(at_ms + 2500, ROOM)
         assert message is not None
         receipt = gateway.receipt(message[1])
-        assert (receipt.echo, receipt.held_ms, receipt.time_ms) == (gateway.counter, 2000, T0_MS + 2500)
-    assert desk.next_message(T0_MS + 9999, ROOM) is None
+        assert (receipt.echo, receipt.held_ms, receipt.time_ms) == (gateway.counter, 2000, at_ms + 2500)
+    assert desk.next_message(T0_MS + URGENT_APART_MS + 9999, ROOM) is None
+
+
+def test_alarms_that_follow_each_other_closely_are_answered_together() -> None:
+    gateway = Gateway()
+    desk = known(gateway)
+    answers = []
+    for second in range(0, 60, 2):
+        desk.arrived(CARD, gateway.alarm(2 + second), T0_MS + second * 1000)
+        message = desk.next_message(T0_MS + second * 1000, ROOM)
+        answers += [second] if message is not None else []
+    assert answers == [0, 20, 40]
 
 
 def test_other_packets_are_answered_twelve_at_a_time_or_after_twelve_minutes() -> None:
@@ -122,12 +133,41 @@ def test_who_has_told_an_alarm_goes_before_who_has_waited_longer() -> None:
     assert [message and message[0] for message in order] == [OTHER_CARD, CARD, None]
 
 
+def test_whoever_has_waited_long_enough_takes_turns_with_those_who_tell_alarms() -> None:
+    """Alarms of one gateway fill a slow commanding card, another gateway only has rounds."""
+    loud, quiet = Gateway(), Gateway(OTHER)
+    desk = known(quiet, known(loud))
+    order = []
+    for minute in range(40):
+        now_ms = T0_MS + minute * MINUTE_MS
+        desk.arrived(CARD, loud.alarm(2 + minute), now_ms)
+        if minute < 3:
+            desk.arrived(OTHER_CARD, quiet.round(2 + minute), now_ms)
+        message = desk.next_message(now_ms, ROOM)
+        assert message is not None
+        order.append(message[0])
+    assert order.index(OTHER_CARD) * MINUTE_MS == RECEIPT_AGE_MS
+    assert order.count(OTHER_CARD) == 1
+
+
+def test_a_commanding_card_too_small_for_any_receipt_is_said_once() -> None:
+    lines: list[str] = []
+    gateway = Gateway()
+    desk = known(gateway, open_desk(lines=lines))
+    for minute in range(10):
+        desk.arrived(CARD, gateway.alarm(2 + minute), T0_MS + minute * MINUTE_MS)
+        assert desk.next_message(T0_MS + minute * MINUTE_MS, 12) is None
+    assert sum("level 3" in line for line in lines) == 1
+    desk.arrived(CARD, gateway.alarm(20), T0_MS + 20 * MINUTE_MS)
+    assert desk.next_message(T0_MS + 20 * MINUTE_MS, 50) is not None
+
+
 def test_a_lost_receipt_is_made_good_by_the_next() -> None:
     gateway = Gateway()
     desk = known(gateway)
-    for seq in (2, 3, 10):
-        desk.arrived(CARD, gateway.alarm(seq), T0_MS)
-        message = desk.next_message(T0_MS, ROOM)  # the first two are lost on their way
+    for at_ms, seq in ((T0_MS, 2), (T0_MS + URGENT_APART_MS, 3), (T0_MS + 2 * URGENT_APART_MS, 10)):
+        desk.arrived(CARD, gateway.alarm(seq), at_ms)
+        message = desk.next_message(at_ms, ROOM)  # the first two are lost on their way
     assert message is not None
     receipt = gateway.receipt(message[1])
     assert set(receipt.ranges) == {(1, 3), (10, 10)}
@@ -184,7 +224,8 @@ def test_strangers_and_noise_are_counted_and_not_answered() -> None:
 
 def test_a_card_of_the_command_line() -> None:
     assert parse_card("04207733=tailings-pond-3") == (4207733, "tailings-pond-3")
-    for wrong in ("4207733", "x=pond", "=pond", "0=pond", "12345678=pond", "4207733=Pond", "4207733=", "²=pond"):
+    assert parse_card("15950001=tailings-pond-3") == (15950001, "tailings-pond-3"), "BDS-3"
+    for wrong in ("4207733", "x=pond", "=pond", "0=pond", "123456789=pond", "4207733=Pond", "4207733=", "²=pond"):
         with pytest.raises(ValueError):
             parse_card(wrong)
 
@@ -350,6 +391,26 @@ def test_feedback_that_comes_late_is_not_taken_for_the_next_message_s() -> None:
     assert world.province.over_rate == 0
     assert world.station.counts["unknown"] > 50
     assert len(world.receipts) > 100
+
+
+def test_a_commanding_card_that_takes_less_than_anybody_says_gets_smaller_receipts() -> None:
+    async def story(world: World) -> None:
+        world.province.tells_bits = False
+        assert world.province.card is not None
+        world.province.card.bits = 408
+        await asyncio.sleep(30)
+        for seq in range(1000, 20_000, 1000):
+            world.desk.arrived(CARD, world.gateway.alarm(seq), world.utc_ms())
+        await asyncio.sleep(120)
+        assert world.province.radiated == [], "the receipt was too large"
+        world.desk.arrived(CARD, world.gateway.test(), world.utc_ms())
+        await asyncio.sleep(60)
+        assert len(world.receipts) == 1
+
+    world = World(Dialect.BDS3)
+    world.satellite.reorder = 0
+    run(world.live(story))
+    assert sum("50 bytes" in line for line in world.lines) == 1
 
 
 def test_a_terminal_that_may_not_send_is_said_once_and_tried_on() -> None:

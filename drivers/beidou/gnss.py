@@ -1,7 +1,7 @@
 """Whether a time from the terminal's GNSS receiver may be told to the gateway. Pure.
 
-A receiver without a fix prints whatever its own clock holds, and the text of somebody's message may look like one of its
-sentences. So a time is told only when it and an earlier one, from some seconds before, differ by what the monotonic
+A receiver without a fix prints whatever its own clock holds, and the text of somebody's message may look like one of
+its sentences. So a time is told only when it and an earlier one, from some seconds before, differ by what the monotonic
 clock says; when it is no date before this program (a receiver that counts weeks wrongly is 19.6 years off); and, while
 the gateway is sure of its own time, when it is that time, or has stood against it for minutes without a break. The
 gateway's clock judges once more.

@@ -1,7 +1,7 @@
 """What is known of the terminal and its card, from its reports alone. Pure: reports in, with their instants.
 
-Nothing here writes or waits. What is older than FRESH_S is not told as a value. Beams that were never reported, and weak
-ones, hinder nothing: the terminal's own feedback decides then (an alarm is rather tried than held).
+Nothing here writes or waits. What is older than FRESH_S is not told as a value. Beams that were never reported, and
+weak ones, hinder nothing: the terminal's own feedback decides then (an alarm is rather tried than held).
 """
 
 from __future__ import annotations

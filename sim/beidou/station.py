@@ -32,6 +32,7 @@ from drivers.beidou.wire import (
     Stream,
     build,
     mixed_bytes,
+    smaller_bits,
 )
 
 ASK_EVERY_S = 2.0  # while no dialect is known: a terminal answers within 2 s
@@ -43,6 +44,8 @@ MARGIN_S = 2.0  # terminals' own timers are off by so much
 REFUSED_AGAIN_S = 10.0  # no signal, no reason given: beams come back within tens of seconds, or not soon
 STOPPED_AGAIN_S = 60.0  # inhibited, silence ordered, no battery: a person has to see to it
 STOPPED = (Outcome.SUPPRESSED, Outcome.SILENT, Outcome.LOW_BATTERY, Outcome.NO_PERMISSION)
+REFUSALS = 3  # without a reason, of one message: it may be too long
+LOOK_EVERY_S = 5.0  # the desk may have something to say by then
 HOLD_S = 60.0  # a receipt's time is used by gateways: an older one is dropped, the next says more
 QUIET_S = 0.25  # longer than a pause inside a frame: what came before it is decided
 FIRST_BYTES = range(0x40, 0x60)  # of packets; outside of all that vendors use
@@ -79,6 +82,8 @@ class Station:
         self._ask_s = -math.inf
         self._card_s = -math.inf
         self._bits: int | None = None
+        self._most_bits: int | None = None  # of what the card takes, learnt from refusals
+        self._refusals = 0
         self._free_s = math.inf
         self._waiting: _OnTheWay | None = None  # for its feedback
         self._late = False  # an FKI may still come for the last message
@@ -110,7 +115,7 @@ class Station:
 
     def wake_s(self, now_s: float) -> float:
         """When `step` is to be called again at the latest; that the desk has something to say is not known here."""
-        wake_s = self._ask_s
+        wake_s = min(self._ask_s, now_s + LOOK_EVERY_S)
         if self._stream.held_bytes:
             wake_s = min(wake_s, self._fed_s + QUIET_S)
         if self._waiting is not None:
@@ -146,6 +151,8 @@ class Station:
         if card == self.card:
             return
         is_new = self.card is None or (self.card.address, self.card.period_s) != (card.address, card.period_s)
+        if is_new and self.card is not None:
+            self._bits = self._most_bits = None  # of the card before
         self.card = card
         if card.address is None:
             self._free_s = math.inf
@@ -175,6 +182,7 @@ class Station:
         if feedback.outcome is Outcome.SENT:
             self.counts["sent"] += 1
             self._refused = Outcome.SENT
+            self._refusals = 0
             self._used(now_s, wait_s)
             return
         self.counts["not_sent"] += 1
@@ -184,9 +192,20 @@ class Station:
             self._free_s = now_s + (wait_s or period_s) + MARGIN_S
             return
         self._free_s = now_s + (STOPPED_AGAIN_S if feedback.outcome in STOPPED else REFUSED_AGAIN_S)
+        if feedback.outcome is Outcome.REFUSED:
+            self._shorten(on_the_way)
         if feedback.outcome is not self._refused:
             self._refused = feedback.outcome
             self._say(f"terminal does not send: {feedback.outcome.value}; trying on")
+
+    def _shorten(self, refused: _OnTheWay) -> None:
+        """A refusal without a reason: after some of them the next receipt is to be smaller."""
+        self._refusals += 1
+        smaller = smaller_bits(len(refused.packet))
+        if self._refusals < REFUSALS or smaller is None:
+            return
+        self._refusals, self._most_bits, self._held = 0, smaller, None
+        self._say(f"terminal refuses {len(refused.packet)} bytes: receipts are kept to {mixed_bytes(smaller)} bytes")
 
     # -- sending -------------------------------------------------------------------------------------------------
 
@@ -214,6 +233,7 @@ class Station:
 
     def _room_bytes(self) -> int:
         assert self.card is not None
-        if self.card.dialect is Dialect.BDS3:
-            return mixed_bytes(self._bits or UNKNOWN_BITS)
-        return mixed_bytes(LEVEL_BITS.get((self.card.level, self.card.encrypted), 0))
+        bits = self._bits or UNKNOWN_BITS
+        if self.card.dialect is not Dialect.BDS3:
+            bits = LEVEL_BITS.get((self.card.level, self.card.encrypted), UNKNOWN_BITS)
+        return mixed_bytes(min(bits, self._most_bits or bits))
