@@ -108,8 +108,8 @@ class BeidouDesk:
         if room_bytes < LEAST_ROOM_BYTES and room_bytes != self._too_small_bytes:
             self._too_small_bytes = room_bytes
             self.say(
-                f"the commanding card takes messages of {room_bytes} bytes, too small for a receipt: no gateway gets an "
-                "answer over Beidou. Get a card of level 3 (77 bytes)"
+                f"the commanding card takes messages of {room_bytes} bytes, too small for a receipt: no gateway gets "
+                "an answer over Beidou. Get a card of level 3 (77 bytes)"
             )
 
     def _stranger(self, sender: int) -> None:

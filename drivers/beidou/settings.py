@@ -47,7 +47,7 @@ class BeidouPoint(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, froz
         str,
         Meta(
             pattern=READS,
-            description='what of the link: "signal" (best beam), "beams" (usable ones), "beam-1" to "beam-21", "card", '
+            description='what of the link: "signal" (best beam), "beams" (good ones), "beam-1" to "beam-21", "card", '
             '"feedback", "battery", "wait", "latitude", "longitude", "height" or "satellites"',
         ),
     ]
