@@ -1,7 +1,7 @@
 """Whether the link can be used, in words for the person at the box. Pure: what is known goes in, a verdict comes out.
 
-`up` None: it cannot be known but by an attempt (an order of silence may be over, a weak beam may do). Words hold no figure that changes by
-the second: each new sentence wakes the relay and may be logged.
+`up` None: it cannot be known but by an attempt (an order of silence may be over, a weak beam may do). Words hold no
+figure that changes by the second: each new sentence wakes the relay and may be logged.
 """
 
 from __future__ import annotations

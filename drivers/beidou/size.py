@@ -73,6 +73,6 @@ class SizeLimit:
         if self.known is None or self.known >= bits:
             return ""
         return (
-            f"the card takes no message of {bits} bit (refused without a reason), so packets are kept to "
-            f"{mixed_bytes(self.known)} bytes: if that is its contract, write limit_bits = {self.known} in the site file"
+            f"the card takes no message of {bits} bit (refused without a reason): packets are kept to "
+            f"{mixed_bytes(self.known)} bytes. If that is its contract, write limit_bits = {self.known} in the site file"
         )
