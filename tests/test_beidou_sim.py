@@ -12,6 +12,7 @@ from drivers.beidou import wire
 from drivers.beidou.wire import Dialect, Feedback, Outcome, Stream
 from edge.errors import PortLost
 from sim.beidou.card import Card, commanding
+from sim.beidou.cli import parse_terminal
 from sim.beidou.port import Plugs
 from sim.beidou.satellite import Air, Satellite
 from sim.beidou.terminal import BANNER, Terminal
@@ -21,6 +22,7 @@ from sim.beidou.uart import as_heard
 from sim.virtual import run
 
 SITE, PROVINCE = 1207733, 1595001
+DEFAULTS = {"dialect": "2.1", "period": "60", "level": "3", "baud": "115200"}
 PACKET = bytes(range(0x40, 0x5A))
 ALL = pytest.mark.parametrize("dialect", list(Dialect))
 
@@ -425,3 +427,28 @@ def test_an_unplugged_port_is_lost_until_it_is_plugged_in() -> None:
             await plugs.open_port(Settings(id="other"))
 
     run(story())
+
+
+def test_a_bds3_terminal_that_does_not_tell_what_its_card_takes() -> None:
+    host = Host(Dialect.BDS3, Card(SITE, bits=408))
+    host.say(wire.SetReport("ZDX", 30))
+    host.run(5)
+    ((_, told),) = host.heard
+    assert isinstance(told, wire.BitLimit)
+    assert told.bits == 408
+    host.heard.clear()
+    host.terminal.tells_bits = False
+    host.run(100)
+    assert not host.heard
+    host.send(bytes(range(65, 65 + 51)))
+    host.run(3)
+    assert [feedback.outcome for feedback in host.feedback()] == [Outcome.REFUSED]
+
+
+def test_a_terminal_of_the_command_line_keeps_what_its_card_takes_to_itself() -> None:
+    _, plug = parse_terminal("site:1207733,dialect=bds3,bits=408", DEFAULTS, 1)
+    _, other = parse_terminal("site:1207733,dialect=bds3", DEFAULTS, 1)
+    plug.unplug()
+    other.unplug()
+    assert plug.terminal.card is not None
+    assert (plug.terminal.card.bits, plug.terminal.tells_bits, other.terminal.tells_bits) == (408, False, True)

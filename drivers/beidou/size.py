@@ -74,5 +74,5 @@ class SizeLimit:
             return ""
         return (
             f"the card takes no message of {bits} bit (refused without a reason): packets are kept to "
-            f"{mixed_bytes(self.known)} bytes. If that is its contract, write limit_bits = {self.known} in the site file"
+            f"{mixed_bytes(self.known)} bytes. If its contract says so: limit_bits = {self.known} in the site file"
         )
