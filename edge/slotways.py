@@ -28,7 +28,7 @@ from edge.errors import DoesNotFit
 from edge.packing import STALE_TRIES, Packed, Window
 from edge.parcel import MOST_BACK, REORDER_S, Parcel
 from edge.plan import Send, SlotQueue, Wait, What, next_in_slot
-from edge.ranges import RangeSet
+from edge.ranges import Range, RangeSet
 from edge.slotpack import MOST_ROWS, Rows, pack_rows
 from edge.summaries import pack_summary
 from edge.transit import Flight
@@ -339,9 +339,13 @@ class SlotWay(Way):
         super().receipt(receipt, now_s)
         self._unanswered_s = None
         transit = self.shared.transit
-        for flight in [flight for flight in transit.flights if flight.way == self.id and flight.counter >= 0]:
-            sent_s = flight.due_s - self.patience_s
-            if receipt.missing(flight.counter) and now_s - sent_s > REORDER_S:
+        # What stands right before a range is surely not there, else the range would begin earlier.
+        absent = [low - 1 for low, _ in receipt.ranges] if receipt.epoch is None else []
+        for flight in [flight for flight in transit.flights if flight.way == self.id]:
+            lost = receipt.missing(flight.counter) or any(
+                seq in span for span in map(closed, flight.ranges) for seq in absent
+            )
+            if lost and flight.counter >= 0 and now_s - (flight.due_s - self.patience_s) > REORDER_S:
                 transit.taken_back(flight)
                 self.rounds_came()
         for counter, told in list(self.slot.summaries.items()):
@@ -412,3 +416,8 @@ def newest_of(ranges: RangeSet, most: int) -> list[int]:
         if len(found) >= most:
             break
     return found
+
+
+def closed(span: Range) -> range:
+    """A closed range as Python's."""
+    return range(span[0], span[1] + 1)

@@ -115,6 +115,19 @@ def test_the_fibre_back_after_a_day_gets_the_rest_and_repeats_nothing(tmp_path: 
     play(tmp_path, story, REAL)
 
 
+def test_what_was_lost_on_the_air_follows_soon_when_the_fibre_is_back(tmp_path: Path) -> None:
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        await gateway.read_for(3 * 3600)
+        air.lost = 0.5
+        await gateway.read_for(700)
+        air.lost = 0.0
+        wide.working = True
+        await gateway.read_for(240)
+        assert rows_at(air) == gateway.taken
+
+    play(tmp_path, story, REAL, lost=0.05)
+
+
 def summaries(air: Air) -> list[tuple[str, int, int, int, float, int, int]]:
     return air.province._store._db.execute(
         "SELECT point, window_s, start_ms, minimum, mean, maximum, count FROM summaries ORDER BY start_ms, point"
