@@ -118,7 +118,7 @@ def test_the_fibre_back_after_a_day_gets_the_rest_and_repeats_nothing(tmp_path: 
 def test_what_was_lost_on_the_air_follows_soon_when_the_fibre_is_back(tmp_path: Path) -> None:
     async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
         await gateway.read_for(3 * 3600)
-        air.lost = 0.5
+        air.lost = 1.0
         await gateway.read_for(700)
         air.lost = 0.0
         wide.working = True
