@@ -30,6 +30,7 @@ from edge.wire.basics import WireError
 from edge.wire.packet import Window, pack_summaries, summarise
 from edge.wire.seal import MAX_BODY_BYTES
 from edge.wire.sheet import MAX_TIME_MS, Sheet
+from edge.wire.summary import unpack_summaries
 
 FOLD_AT = 0.85  # of the quota; between it and the reserve for alarms, a commit always finds room
 MINUTE_S, TEN_S, HOUR_S = 60, 600, 3600
@@ -188,6 +189,19 @@ class Folder:
             else Window(number * window_ms, empty, empty, empty, (0,) * width)
             for number in range(min(parts), max(parts) + 1)
         ]
+
+
+def retold(body: bytes, sheet_body: bytes, present_body: bytes) -> bytes:
+    """The body of a summary under another sheet of the same points, its seq unchanged; b"" when that can not be."""
+    try:
+        sheet, present = Sheet.decode(sheet_body), Sheet.decode(present_body)
+        told = unpack_summaries(sheet, body)
+        if not _same_points(sheet, present):
+            return b""
+        anew, taken = pack_summaries(present, told.group, told.window_s, told.windows, MAX_BODY_BYTES, seq=told.seq)
+    except (WireError, TypeError):
+        return b""
+    return anew if taken == len(told.windows) else b""
 
 
 def merged(start_ms: int, windows: Sequence[Window]) -> Window:

@@ -23,7 +23,7 @@ from edge.diskwork import HANGING_MOST, DiskWork
 from edge.entries import Account, Commit, NewEntry, Standing
 from edge.errors import StoreBroken
 from edge.filling import Filling
-from edge.fold import FOLD_AT, Folder
+from edge.fold import FOLD_AT, Folder, retold
 from edge.outbox import FILE_NAME, Outbox
 from edge.ranges import RangeSet
 from edge.salvage import peek
@@ -205,7 +205,7 @@ class Keeper:
             if old.epoch != epoch or not old.durable:
                 return
             try:
-                kept = await self._disk.do(lambda: old.renew(self._make_sheet), old)
+                kept = await self._disk.do(lambda: old.renew(self._make_sheet, retold), old)
                 await self._use(old)
             except StoreBroken as error:
                 await self._fall_back(error)

@@ -41,6 +41,11 @@ def quick_check(connection: sqlite3.Connection) -> None:
         connection.set_progress_handler(None, 0)
 
 
+def readable_text(raw: bytes) -> str:
+    """For `text_factory`: a value whose type was damaged into text is wrong, but no reason to stop."""
+    return raw.decode("utf-8", "replace")
+
+
 def is_damage(error: sqlite3.DatabaseError) -> bool:
     """Whether the error speaks of the file's content; otherwise of the disk under it."""
     text = str(error)

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from edge.contract import Level
 from edge.entries import Held, Standing
 from edge.errors import Unpackable
+from edge.outbox_file import readable_text
 from edge.outbox_read import ENTRY_COLUMNS, held_of
 
 STEP_ENTRIES = 32
@@ -46,6 +47,7 @@ def salvage(path: Path) -> Salvage:
         db = sqlite3.connect(path, isolation_level=None)
     except sqlite3.Error:
         return Salvage()
+    db.text_factory = readable_text
     try:
         sheets = {row[0]: row[1:] for row in _readable(db, "SELECT id, epoch, body, digest FROM sheet", until_s)}
         for row in _rows(db, until_s):
