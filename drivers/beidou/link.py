@@ -80,6 +80,7 @@ class MessagesOverBeidou:
         self._terminal: Terminal | None = None
         self._answer: asyncio.Future[Feedback | None] | None = None  # of the one request on the way
         self._expected: frozenset[str] = frozenset()
+        self._late = False  # the request before got no answer: it may still come, and look like the next one's
         self._polling: asyncio.Task[None] | None = None
         self._feedback: tuple[float, Outcome | None] | None = None  # the last; None: a message got no answer
         self._memory = LinkMemory(spec)
@@ -256,6 +257,7 @@ class MessagesOverBeidou:
             return
         if feedback.command in RADIATING:
             self._counts["unmatched"] += 1
+            self._late = False
             self._slots.noted(now_s, sent=feedback.outcome is Outcome.SENT, wait_s=feedback.wait_s)
 
     def _take_message(self, report: Message, now_s: float) -> None:
@@ -316,7 +318,9 @@ class MessagesOverBeidou:
         if feedback is None or outcome is None:
             self._counts["unknown"] += 1
             self._restraint.unanswered()
+            self._late = True
             return Sent.UNKNOWN
+        late, self._late = self._late, False
         terminal, size = self._terminal, self._memory.size
         if outcome is Outcome.REFUSED and terminal is not None and terminal.sight(now_s) is Sight.WEAK:
             outcome = Outcome.NO_SIGNAL  # 2.1 has no word for it
@@ -326,6 +330,9 @@ class MessagesOverBeidou:
             size.sent(packet_bytes, now_s)
             self._slots.sent(now_s, feedback.wait_s)
             return Sent.SENT
+        if late:  # whose refusal is this? The slot counts as used
+            self._counts["unknown"] += 1
+            return Sent.UNKNOWN
         if outcome is Outcome.TOO_EARLY:
             self._counts["too_early"] += 1
             self._slots.too_early(now_s, feedback.wait_s)
