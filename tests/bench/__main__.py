@@ -21,6 +21,7 @@ PARTS = {
     "bus": "a serial bus at 9600 baud, 140 s",
     "coding": "coding of real series, 20 s",
     "drain": "a link that is back, 40 s",
+    "kept": "the store: a month in the dark, intake, a million entries, disk bytes, 180 s",
     "beidou": "days by one civil card, in virtual time, 120 s",
 }
 
