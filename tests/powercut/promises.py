@@ -25,6 +25,7 @@ AGAIN_STAMP = "20261122T000001Z"
 GO_ON_EVERY = 5  # so many states are looked at for each that is also written to: that costs as much again
 
 Look = dict[str, Any]
+NOTHING: Look = {"epoch": None, "last_seq": 0, "entries": [], "limits": {}, "sheets": [], "account": "", "ledger": ""}
 
 
 class StorePromises:
@@ -64,7 +65,15 @@ class StorePromises:
 
     def _judge(self, now: Look, before: Look | None, after: Look | None, step: Look, said: list[str]) -> list[str]:
         if before is None:
-            before = {"entries": [], "epoch": None, "last_seq": 0, "limits": {}, "sheets": []}
+            before = {
+                "entries": [],
+                "epoch": None,
+                "last_seq": 0,
+                "limits": {},
+                "sheets": [],
+                "account": "",
+                "ledger": "",
+            }
         if step["how"] == "one" or before == after:
             if now in (before, after):
                 return [f"a sound store was taken for broken: {said}"] if said else []

@@ -52,6 +52,8 @@ def look(box: Outbox) -> dict[str, Any]:
         "entries": entries,
         "limits": {limit: list(stands) for limit, stands in sorted(box.limit_levels().items())},
         "sheets": sorted(digest.hex() for _, digest in box.sheets()),
+        "account": str(box.account(count_rows=True)),
+        "ledger": str(sorted(box.ledger().items())),
     }
 
 
@@ -106,6 +108,13 @@ class Story:
         receipts = [] if settle is None else [(self.store.epoch, 1, settle)]
         self.step("commit", lambda: self.store.commit(entries, receipts, sheet=self.present, **more))
 
+    def fold(self) -> None:
+        """The oldest rounds make room for a summary of them."""
+        rounds = [entry.seq for entry in self.store.scan() if entry.kind is Kind.ROUNDS][:6]
+        seq = self.store.last_seq() + 1
+        summary = self.entry(Kind.SUMMARY)._replace(window_s=60, sheet=self.present)
+        self.step("fold", lambda: self.store.fold(rounds, summary, seq))
+
     def counters(self, count: int = 100) -> None:
         """A packet counter is handed out: from its telling on it must never be handed out again."""
         first = self.store.reserve_counters(count)
@@ -149,6 +158,8 @@ def quota(folder: Path) -> None:
     for turn in range(28):
         entries = [story.entry(size=2) for _ in range(4)]
         story.commit([*entries, *([story.entry(Kind.ALARM)] if turn % 10 == 0 else [])])
+        if turn % 7 == 6:
+            story.fold()
         if turn % 15 == 14:
             story.counters()
 
