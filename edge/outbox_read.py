@@ -267,7 +267,7 @@ class OutboxReader:
             evicted = running_of(self._db).evicted
         names = {why.value: why.name.lower().replace("_", " ") for why in Why}
         by = {names.get(why, str(why)): (counts[0], counts[1]) for why, counts in evicted.items()}
-        return Account(*(*row[:8], *held, row[8]), evicted_by=by)
+        return Account(*row[:8], *held, row[8], by)
 
     def used_bytes(self) -> int:
         """Bytes of the file that hold something (free pages are used again)."""
