@@ -14,7 +14,7 @@ This is the worst that a disk may do which keeps its word about flushes; a disk 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path, PurePosixPath
@@ -197,8 +197,7 @@ class Disk:
         else:
             self._settle(lambda it: not isinstance(it, Names) and it.inode == inode)
 
-    def _settle(self, which: object) -> None:
-        assert callable(which)
+    def _settle(self, which: Callable[[Pending], bool]) -> None:
         keep: dict[int, Kept | frozenset[int]] = {
             place: Kept.WHOLE for place, it in enumerate(self.pending) if which(it)
         }
