@@ -80,7 +80,7 @@ class Folder:
     def _runs(self, outbox: Outbox, on_way: RangeSet) -> Iterator[_Run]:
         """What may be folded, what is to go first in front."""
         span = outbox.span()
-        newest_ms = span[3] if span else 0
+        newest_ms = span[3] if span and isinstance(span[3], int) else 0
         for level in _order(outbox.levels()):
             yield from self._summaries(outbox, level, on_way) if level else self._rounds(outbox, on_way, newest_ms)
 

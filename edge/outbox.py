@@ -1,8 +1,10 @@
 """Durable store-and-forward: one SQLite file in WAL mode with synchronous=FULL, one connection, one thread.
 
-What `commit` has returned is on the disk: a later kill or power cut can not take it. An entry leaves only by `settle`
-(the province's receipt) or by the counted eviction when the quota is reached. The key of an entry at the province is
-(gateway, epoch, seq): `epoch` is random for each new store, `seq` is AUTOINCREMENT within it.
+What `commit` has returned is on the disk: a later kill or power cut can not take it. An entry leaves only by a receipt
+of the province, by folding (a summary, an entry itself, stands for it: edge/fold.py), or by the counted eviction when
+the quota is reached and nothing can be folded. The account of all that (edge/ledger.py) is part of each transaction.
+The key of an entry at the province is (gateway, epoch, seq): `epoch` is random for each new store, `seq` is
+AUTOINCREMENT within it.
 
 A file that can not be read is put aside under a dated name, its readable rows are adopted by a new store (keeping their
 old epoch and seq, so that nothing arrives twice), and work goes on. Where no disk can be written at all, `in_memory`

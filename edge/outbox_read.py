@@ -153,6 +153,8 @@ class OutboxReader:
         with self._guard():
             for gap in skip.gaps(low, self.last_seq()):
                 for seq, at_ms, sheet, group in self._db.execute(query, gap):
+                    if not isinstance(at_ms, int):
+                        raise Unpackable(seq, "its time is none")
                     found.setdefault((sheet, group), (seq, at_ms))
                     seen += 1
                     if seen >= FRONT_ROWS:
@@ -166,7 +168,8 @@ class OutboxReader:
             " AND window_s > 0 ORDER BY seq LIMIT ?) GROUP BY sheet, grp ORDER BY 1"
         )
         with self._guard():
-            return self._db.execute(query, (window_s, FRONT_SUMMARIES)).fetchall()
+            rows = self._db.execute(query, (window_s, FRONT_SUMMARIES)).fetchall()
+        return [row for row in rows if isinstance(row[1], int)]
 
     def run_of(self, window_s: int, sheet: int, group: int, low: int, end_ms: int) -> Iterator[Held]:
         """Dated rounds (`window_s` 0) or summaries of a group from seq `low` on, up to the first that begins at
@@ -267,7 +270,7 @@ class OutboxReader:
             evicted = running_of(self._db).evicted
         names = {why.value: why.name.lower().replace("_", " ") for why in Why}
         by = {names.get(why, str(why)): (counts[0], counts[1]) for why, counts in evicted.items()}
-        return Account(*row[:8], *held, row[8], by)
+        return Account(*(*row[:8], *held, row[8], by))
 
     def used_bytes(self) -> int:
         """Bytes of the file that hold something (free pages are used again)."""
@@ -303,6 +306,8 @@ class OutboxReader:
 def held_of(row: Sequence[Any]) -> Held:
     """The entry of a row of ENTRY_COLUMNS. Raises Unpackable when the row makes no sense."""
     held = Held._make(row)
+    if not isinstance(held.at_ms, int):
+        raise Unpackable(held.seq, "its time is none")
     try:
         return held._replace(kind=Kind(held.kind), clock=ClockQuality(held.clock))
     except ValueError as error:

@@ -14,10 +14,9 @@ device was asked for; a durable commit needs one at least. What the card writes 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
 SLOW_COMMIT_S = 0.5  # a sound card takes 2 to 50 ms; beyond this an alarm waits noticeably
@@ -201,3 +200,10 @@ def _text(path: Path) -> str:
         return path.read_text("ascii", "replace")
     except OSError:
         return ""
+
+
+def median(numbers: Iterable[float]) -> float:
+    """Of one number at least. The module `statistics` would cost the daemon half a megabyte."""
+    ordered = sorted(numbers)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
