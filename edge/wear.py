@@ -203,7 +203,7 @@ def _text(path: Path) -> str:
 
 
 def median(numbers: Iterable[float]) -> float:
-    """Of one number at least. The module `statistics` would cost the daemon half a megabyte."""
+    """Of one number at least. The module `statistics` would be loaded into the daemon for this alone."""
     ordered = sorted(numbers)
     half = len(ordered) // 2
     return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
