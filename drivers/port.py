@@ -3,8 +3,8 @@
 `serial:/dev/...` is opened by pyserial (line settings, lock) and then read and written as a plain non-blocking file
 descriptor; `tcp:host:port` is a plain non-blocking socket. Both wait with the event loop's add_reader/add_writer, and
 hold no bytes themselves: what was not read stays in the kernel's buffer, which is the bound. One task may read and one
-may write at a time. No retries, no back-off here. What vanishes or cannot be opened is a PortLost that says what to
-check.
+may write at a time. No retries, no back-off here. What vanishes, floods or cannot be opened is a PortLost that says
+what to check. However much arrives, every read gives all other tasks a turn first.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import math
 import os
 import re
 import socket
@@ -24,6 +25,8 @@ from edge.errors import PortLost
 
 READ_BYTES = 4096  # the kernel's tty buffer holds no more (N_TTY_BUF_SIZE)
 FLUSH_READS_MAX = 16  # a flush is bounded even against a line that never stops talking
+FLOOD_BYTES_S = 64_000  # the fastest terminals and instruments (115200 baud) say 11 500; `tcp:` has no baud to end it
+FLOOD_S = 3.0  # for so long: what a converter had kept for us comes at once, and is no flood
 CONNECT_TIMEOUT_S = 5.0  # a converter on the site's own network answers in ms, one behind a satellite hop in under 2 s
 USER_TIMEOUT_MS = 10_000  # bytes not acknowledged for so long: the peer is gone (promise 10: noticed within 10 s)
 KEEPALIVE_IDLE_S = 10  # a peer we only listen to is probed when silent for so long,
@@ -66,23 +69,47 @@ def split_host_port(target: str) -> tuple[str, int]:
     return host, int(number)
 
 
+class Flood:
+    """Whether a port says more than anything useful can: `rate_bytes_s` and more, for FLOOD_S. Pure."""
+
+    def __init__(self, rate_bytes_s: float) -> None:
+        self._most_bytes = rate_bytes_s * FLOOD_S
+        self._bytes = 0
+        self._since_s = -math.inf
+
+    def heard(self, size_bytes: int, now_s: float) -> str:
+        """Counts what was read at `now_s` (monotonic). A sentence when it is too much, else ""."""
+        if now_s - self._since_s >= FLOOD_S:
+            self._bytes, self._since_s = 0, now_s
+        self._bytes += size_bytes
+        if self._bytes <= self._most_bytes:
+            return ""
+        rate = self._bytes / max(now_s - self._since_s, 1.0) / 1000
+        return f"floods: {rate:.0f} kB/s and more, no instrument or terminal says so much; is it the right port?"
+
+
 class _FdPort:
     """An open, non-blocking file descriptor as a `contract.Port`."""
 
-    def __init__(self, port_id: str, fd: int, gone: str, close: Callable[[], None]) -> None:
+    def __init__(self, port_id: str, fd: int, gone: str, close: Callable[[], None], baud: int = 0) -> None:
         self._id = port_id
         self._fd = fd
         self._gone = gone  # what to check when it vanishes
         self._close = close
+        self._flood = Flood(max(FLOOD_BYTES_S, baud / 8))  # a line at the rate it is set to is never one
         self._waiting: set[asyncio.Future[None]] = set()
         self._closed = False
 
     async def read(self) -> bytes:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(0)  # before bytes are taken: a read that is cancelled here loses none
         while True:
             data = self._take()
             if data:
+                flood = self._flood.heard(len(data), loop.time())
+                if flood:
+                    raise PortLost(self._id, flood)
                 return data
-            loop = asyncio.get_running_loop()
             await self._ready(loop.add_reader, loop.remove_reader)
 
     async def write(self, data: bytes) -> None:
@@ -177,7 +204,7 @@ def _open_serial(settings: PortSettings, device: str) -> Port:
     except (OSError, ValueError, termios.error) as error:  # pyserial's own exception is an OSError
         raise PortLost(settings.id, _why_not_open(device, error)) from error
     gone = f"is {device} still plugged in? Look for a pulled plug or a loose USB hub, then `dmesg | tail`"
-    return _FdPort(settings.id, line.fileno(), gone, lambda: _close_serial(line))
+    return _FdPort(settings.id, line.fileno(), gone, lambda: _close_serial(line), settings.baud)
 
 
 def _tune(line: Any) -> None:

@@ -25,6 +25,7 @@ LISTEN_S = 2.5  # where something is heard: a terminal prints a whole line in th
 ASK_APART_S = 1.0  # between queries; an answer that comes later is still heard
 ANSWER_S = 2.0  # for the last query (an ESP32 driver of BDS-3 terminals waits as long)
 DUAL_S = 1.0  # the other answer of a dual module is not later
+MOST_HEARD = 1000  # reports kept of one search: a terminal at 115200 baud prints fewer in the 9 s of a rate
 ENOUGH_NOISE_BYTES = 24  # a first line cut in two has some, too
 
 
@@ -133,7 +134,13 @@ async def _listen(line: Line, heard: list[Report]) -> None:
         patience_s = began_s + (LISTEN_S if line.heard_bytes else FIRST_BYTE_S) - loop.time()
         if patience_s <= 0:
             return
-        heard += await line.hear(patience_s)
+        _add(heard, await line.hear(patience_s))
+
+
+def _add(heard: list[Report], reports: Sequence[Report]) -> None:
+    """Keeps the newest MOST_HEARD."""
+    heard += reports
+    del heard[:-MOST_HEARD]
 
 
 async def _ask(line: Line, dialects: Sequence[Dialect], heard: list[Report]) -> None:
@@ -157,7 +164,7 @@ async def _card(line: Line, heard: list[Report], patience_s: float, dialect: Dia
         left_s = until_s - loop.time()
         if left_s <= 0:
             return False
-        heard += await line.hear(left_s)
+        _add(heard, await line.hear(left_s))
 
 
 def _named(heard: Sequence[Report]) -> Dialect | None:
