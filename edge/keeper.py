@@ -33,6 +33,8 @@ T = TypeVar("T")
 RunBlocking = Callable[[Callable[[], T]], Awaitable[T]]
 
 RETRY_DISK_S = 10.0
+LONGEST_RETRY_DISK_S = 300.0  # a disk that fails again as soon as it is back (full to the brim) is left alone longer
+STEADY_DISK_S = 120.0
 RIDE_WAIT_S = 5.0  # a receipt lost with the power costs one repeat, which is dropped; a commit wears the card
 FOLD_STEPS = 8  # after one commit: 160 000 readings, more than a second brings; an alarm waits for one at most
 FOLD_AGAIN_S = 10.0  # when nothing could be folded
@@ -90,6 +92,8 @@ class Keeper:
         self.newest_ms = 0  # the newest time it knew then
         self.sent = RangeSet()  # what was ever handed to a link in this run, of the present store
         self.renewed_s = -inf
+        self._retry_s = RETRY_DISK_S
+        self._home_s = -inf  # when the disk was last back
         self._damaged = False  # the file itself, not the disk: it is to be put aside when the disk is tried again
         self._evicting = self._folding = False
         self._ladder = Folder(0)
@@ -150,7 +154,7 @@ class Keeper:
                     await self._come_home()
                 elif self.broken is None:
                     await self._stay_in_place()
-                retry_at_s = loop.time() + RETRY_DISK_S
+                retry_at_s = loop.time() + self._retry_s
 
     def _due_s(self) -> float:
         """When the next commit is due."""
@@ -350,6 +354,9 @@ class Keeper:
         else:
             self._say("store", f"the disk can not be used, entries are kept in memory: {error}")
         old = self._outbox
+        if old is None or old.durable:
+            soon = asyncio.get_running_loop().time() - self._home_s < STEADY_DISK_S
+            self._retry_s = min(LONGEST_RETRY_DISK_S, self._retry_s * 2) if soon else RETRY_DISK_S
         self.broken = str(error)
         self._damaged = self._damaged or (error.damaged and (old is None or old.durable))
         await self._use(Outbox.in_memory())
@@ -374,6 +381,7 @@ class Keeper:
                     self._disk.close(disk)
                 return
             self.broken = None
+            self._home_s = asyncio.get_running_loop().time()
             self._say("store", f"the disk is back; {moved} entries were brought home from memory")
             self.switched()
 

@@ -172,10 +172,12 @@ class Packer:
         held = sorted(held, key=lambda entry: _urgency(entry, tries.get(entry.seq, 0)))[:MOST_ALARMS]
         own = held[0].origin_seq is None
         held = [entry for entry in held if entry.sheet == held[0].sheet and (entry.origin_seq is None) == own]
-        sheet = None if alone and own else self.sheet_of(outbox, held[0])
+        # What was adopted from another store speaks for itself always: nobody may know that one's sheet.
+        sheet = None if alone or not own else self.sheet_of(outbox, held[0])
+        epoch = None if own else self.sheet_of(outbox, held[0]).epoch
         while held:
             with _sense(held[0]):
-                body = encode_alarms(sheet, [(entry.wire_seq, alarm_of(entry)) for entry in held])
+                body = encode_alarms(sheet, [(entry.wire_seq, alarm_of(entry)) for entry in held], epoch)
             if len(body) <= room_bytes:
                 return Packed(Kind.ALARM, body, sheet, tuple(to_ranges(entry.seq for entry in held)), 0)
             if len(held) == 1:

@@ -332,7 +332,7 @@ class Relay:
         self._time(receipt, epoch)
         entries_epoch = epoch if receipt.epoch is None else receipt.epoch
         if epoch == self._keeper.sheet.epoch:
-            self.shared.known = True
+            self.shared.known = not receipt.need_sheets  # a province that asks for one has lost what it knew
         if self._loaded and entries_epoch == self._keeper.sheet.epoch:
             self.shared.probed = True
             if any(self.transit.never_sent(low, high, self._opened_seq) for low, high in receipt.ranges):

@@ -19,17 +19,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
 from edge.contract import Kind, Link, Sent
 from edge.errors import DoesNotFit
-from edge.packing import STALE_TRIES, Packed, Window
+from edge.packing import STALE_TRIES, Packed
 from edge.parcel import MOST_BACK, REORDER_S, Parcel
 from edge.plan import Send, SlotQueue, Wait, What, next_in_slot
-from edge.ranges import Range, RangeSet
 from edge.slotpack import MOST_ROWS, Rows, pack_rows
+from edge.slotstate import SlotState, Told, closed, newest_of
 from edge.summaries import pack_summary
 from edge.transit import Flight
 from edge.ways import SHEETS, TEST_BODY, Cargo, Shared, Way, Work
@@ -41,6 +40,7 @@ NOW_EVERY_S = 600.0
 DRAIN_MOST_S = 12 * 3600.0  # what has piled up goes as it is if that takes no longer
 USABLE_SHARE = 0.85  # of the slots' bytes: 5 % of messages are lost, some are alarms
 FIRST_BYTES_A_READING = 0.8
+DOUBT_TRIES, DOUBT_SLOTS = 3, 10
 SMOOTHING = 0.2
 FORGETTING = 0.02
 MOST_PROBES = 3  # one in 400 messages and answers is lost twice; then rounds go all the same
@@ -49,33 +49,9 @@ MOST_PIECES = 16  # of a parcel of rounds: it is complete at the province after 
 MOST_PARCELS = 32  # begun, or waiting for their receipt: two lost receipts at one packet a parcel
 MOST_WINDOWS_TOLD = 20_000
 
-ALARMS_A_PACKET = 5  # about, of 77 bytes
+FIRST_BYTES_AN_ALARM = 20.0
+MARGIN_S = 3.0  # of a slot beyond its period: the driver's margin, and the time until the feedback
 FULL, LIVE, SUMMARIES = "full", "live", "summaries"
-
-
-@dataclass(slots=True)
-class Told:
-    """Windows whose summary is on the way in one packet."""
-
-    windows: tuple[Window, ...]
-    sent_s: float
-
-
-@dataclass(slots=True)
-class SlotState:
-    """What is on the way here and what has been told. Nothing of it outlives the process or the store."""
-
-    parcels: list[Parcel] = field(default_factory=list)
-    summaries: dict[int, Told] = field(default_factory=dict)  # by packet counter
-    told: set[Window] = field(default_factory=set)
-    served_s: dict[int, float] = field(default_factory=dict)  # group -> when it went last
-    fitted: dict[int, int] = field(default_factory=dict)  # group -> rounds that fitted last
-    rounds_wait: bool = True
-    summaries_wait: bool = True
-    summary_turn: bool = False
-    newest_s: float = -inf
-    stale_alarms_went: bool = False
-    probes: int = 0
 
 
 class SlotWay(Way):
@@ -87,7 +63,10 @@ class SlotWay(Way):
         super().__init__(name, link, batch_s, shared)
         self.slot = SlotState()
         self.bytes_a_reading = FIRST_BYTES_A_READING
+        self.bytes_an_alarm = FIRST_BYTES_AN_ALARM
         self._unanswered_s: float | None = None  # since when packets have left without an answer
+        self._doubt = False  # whether it did, just before an alarm is packed
+        self._doubted_s = -inf
         self._mute = False  # for so long that the province may have lost what it knew of us
 
     # -- how it stands -------------------------------------------------------------------------------------------
@@ -95,7 +74,7 @@ class SlotWay(Way):
     @property
     def long(self) -> bool:
         """A province that does not know our epoch yet, or has lost what it knew, can not open the short form."""
-        return self._mute or (self.shared.transit.sheet_unsettled() and not self.shared.known)
+        return self._mute or self._doubt or (self.shared.transit.sheet_unsettled() and not self.shared.known)
 
     @property
     def slot_s(self) -> float:
@@ -150,8 +129,10 @@ class SlotWay(Way):
     # -- what is next --------------------------------------------------------------------------------------------
 
     def next(self, now_s: float) -> Send | Wait:
+        self._doubt = False
         self._sweep(now_s)
         self._mute = self._unanswered_s is not None and now_s - self._unanswered_s > self.unsigned_s
+
         transit, slot, mode = self.shared.transit, self.slot, self.mode
         alarm_due_s = transit.next_alarm_s(self.dues)
         room = sum(parcel.packed.kind is not Kind.ALARM for parcel in slot.parcels) < MOST_PARCELS
@@ -174,15 +155,20 @@ class SlotWay(Way):
         return step
 
     def work(self, what: What, now_s: float) -> Work:
-        transit, packer, room_bytes = self.shared.transit, self.shared.packer, self.room_bytes
+        transit, packer = self.shared.transit, self.shared.packer
+        due = self._due_alarms = transit.due_alarms(self.dues, now_s) if what is What.ALARMS else []
+        tries = dict(self.dues.tries)
+        # Alarms that nobody answers: now and then one is said so that anybody can open and read it.
+        unanswered = min((tries.get(seq, 0) for seq in due), default=0) >= DOUBT_TRIES
+        self._doubt = unanswered and now_s - self._doubted_s > DOUBT_SLOTS * self.slot_s
+        self._doubted_s = now_s if self._doubt else self._doubted_s
+        room_bytes = self.room_bytes
         if what is What.PIECE:
             return lambda _outbox: Packed(Kind.FRAGMENT, b"", None, (), 0)
         if what is What.PROBE:
             return lambda _outbox: Packed(Kind.TEST, TEST_BODY, None, (), 0)
         if what is What.ALARMS:
-            due = self._due_alarms = transit.due_alarms(self.dues, now_s)
-            alone = transit.sheet_unsettled()
-            tries = dict(self.dues.tries)
+            alone = transit.sheet_unsettled() or self._doubt
             return lambda outbox: packer.alarms(outbox, due, tries, alone, room_bytes, pieces=True)
         if what is What.SHEET:
             seq = transit.waiting(SHEETS, self.unfit) or 0
@@ -256,6 +242,8 @@ class SlotWay(Way):
         if packed.kind in (Kind.ROUNDS, Kind.SHEET):
             flight = self._off(packed, counter, now_s)
             return Cargo(packed.sheet, packed.body, packed, flight)
+        if packed.kind is Kind.ALARM:
+            self.bytes_an_alarm = len(packed.body) / sum(high - low + 1 for low, high in packed.ranges)
         return super().take_off(packed, what, counter, now_s)
 
     def _note(self, packed: Packed, what: What, now_s: float) -> None:
@@ -337,7 +325,8 @@ class SlotWay(Way):
 
     def receipt(self, receipt: Receipt, now_s: float) -> None:
         super().receipt(receipt, now_s)
-        self._unanswered_s = None
+        if not receipt.need_sheets:
+            self._unanswered_s = None
         transit = self.shared.transit
         # What stands right before a range is surely not there, else the range would begin earlier.
         absent = [low - 1 for low, _ in receipt.ranges] if receipt.epoch is None else []
@@ -392,32 +381,19 @@ class SlotWay(Way):
             self.shared.transit.taken_back(parcel.flight)
 
     def health(self, now_s: float) -> dict[str, Any]:
-        return {**super().health(now_s), "queue": self._queue()}
+        return {**super().health(now_s), "queue": self._queue(now_s)}
 
-    def _queue(self) -> dict[str, Any]:
+    def _queue(self, now_s: float) -> dict[str, Any]:
         """What waits here, in messages and minutes."""
         transit, room_bytes = self.shared.transit, max(1, self.room_bytes)
         readings = 0 if self.wide else self.shared.held_readings
         pieces = sum(not piece.arrived for parcel in self.slot.parcels for piece in parcel.pieces)
         alarms = len(transit.alarms)
-        messages = -(-alarms // ALARMS_A_PACKET) + pieces
+        messages = math.ceil(alarms / max(1.0, room_bytes // self.bytes_an_alarm)) + pieces
         mode = "alarms only" if self.wide else self.mode
         if mode == FULL:
             messages += math.ceil(readings * self.bytes_a_reading / room_bytes)
-        minutes = math.ceil(messages * self.slot_s / 60)
+        ready_in_s = max(0.0, self.link.state().ready_s - now_s)
+        wait_s = ready_in_s + (messages - 1) * (self.slot_s + MARGIN_S) if messages else 0.0
+        minutes = math.ceil(wait_s / 60) if self.usable else None  # nobody knows how long it is down
         return {"mode": mode, "alarms": alarms, "readings": readings, "messages": messages, "minutes": minutes}
-
-
-def newest_of(ranges: RangeSet, most: int) -> list[int]:
-    """The highest `most` numbers of a set, highest first."""
-    found: list[int] = []
-    for low, high in reversed(list(ranges)):
-        found += range(high, max(low, high - (most - len(found)) + 1) - 1, -1)
-        if len(found) >= most:
-            break
-    return found
-
-
-def closed(span: Range) -> range:
-    """A closed range as Python's."""
-    return range(span[0], span[1] + 1)

@@ -341,7 +341,7 @@ class Province:
     def _keep(self, gateway: str, site: Site, opened: Opened, body: wire.Body, size: int, way: _Way) -> Took:
         """Stores what is new of a body. Raises WireError for a body no gateway sends."""
         kind, seqs = entries_of(body, gateway)
-        epoch = entry_epoch(opened)
+        epoch = entry_epoch(opened, body)
         received = site.received(epoch)
         new = sorted({seq for seq in seqs if seq not in received})
         repeated = len(seqs) - len(new)

@@ -21,9 +21,11 @@ LAST_DATE_MS = 253_402_300_799_999  # 9999-12-31, the last day of datetime
 SMALLEST_STEP = Decimal("1e-30")  # what no instrument has, and no arithmetic here overflows on
 
 
-def entry_epoch(opened: Opened) -> int:
-    """The epoch whose seqs a packet's entries carry: its sheet's, where it names one. A gateway also sends what it has
-    taken over from another store of its own, sealed under its present epoch."""
+def entry_epoch(opened: Opened, body: wire.Body) -> int:
+    """The epoch whose seqs a packet's entries carry: what the body says, else its sheet's, where it names one. A
+    gateway also sends what it has taken over from another store of its own, sealed under its present epoch."""
+    if isinstance(body, wire.Alarms) and body.epoch is not None:
+        return body.epoch
     return opened.epoch if opened.sheet is None else opened.sheet.epoch
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge.contract import Kind, Sent
+from edge.errors import StoreBroken
 from sim.province import Province
 from tests.bench.coding import real10
 from tests.slot_world import ROOT, SLOT_S, START_MS, Air, Gateway, SlotLink, WideLink, ages_s, play, rows_at
@@ -220,6 +221,40 @@ def test_killed_again_and_again_nothing_committed_is_lost_and_no_slot_is_asked_f
         await gateway.start()
 
     play(tmp_path, story, REAL, lost=0.05)
+
+
+def test_an_alarm_that_stands_when_the_province_loses_its_memory_is_there_soon(tmp_path: Path) -> None:
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        await gateway.read_for(3600)
+        air.forget(Province(tmp_path / "another.db", lambda _gateway: ROOT, durable=False))
+        await gateway.alarm()
+        await gateway.read_for(1800)
+        assert alarm_ages_s(air)[0] < 6 * SLOT_S
+        air.province.close()
+
+    play(tmp_path, story, REAL)
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_an_alarm_raised_while_the_disk_fails_is_readable_at_the_next_slot(tmp_path: Path, times: int) -> None:
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        await gateway.read_for(3600)
+
+        def broken(*_: object, **__: object) -> None:
+            raise StoreBroken("card", "input/output error")
+
+        for _ in range(times):
+            gateway.keeper.outbox.commit = broken  # type: ignore[method-assign, assignment]
+            await gateway.alarm()
+            await gateway.read_for(200)
+        await gateway.read_for(1800)
+        ages = alarm_ages_s(air)
+        assert len(ages) == times
+        assert max(ages) <= 2 * SLOT_S + 10
+        await gateway.read_for(3600)
+        assert rows_at(air).keys() >= set(list(gateway.taken)[:-10])
+
+    play(tmp_path, story, REAL)
 
 
 def test_a_test_packet_brings_a_receipt_at_once(tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def golden() -> dict[str, bytes]:
 
 
 def test_the_file_has_all_of_them() -> None:
-    assert set(golden()) == {*BODIES, *PACKETS, "alarm-alone", "rounds-still", "parcel"}
+    assert set(golden()) == {*BODIES, *PACKETS, "alarm-alone", "alarm-other", "rounds-still", "parcel"}
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -197,6 +197,12 @@ def test_an_alarm_without_a_sheet() -> None:
     raw = golden()["alarm-alone"]
     assert decode(raw, None) == Alarms(((70_000, ALARM),))
     assert encode_alarms(None, [(70_000, ALARM)]) == raw
+
+
+def test_an_alarm_of_another_epoch() -> None:
+    raw = golden()["alarm-other"]
+    assert decode(raw, None) == Alarms(((70_000, ALARM),), 0x5EED0004)
+    assert encode_alarms(None, [(70_000, ALARM)], 0x5EED0004) == raw
 
 
 def test_rounds_whose_end_is_marked() -> None:
@@ -226,6 +232,7 @@ def write() -> None:
     head += f"# Root key {ROOT.hex()}, gateway mine-7, digest of the sheet {SHEET.digest.hex()}\n"
     bodies = [(name, encode(body), meaning) for name, (body, meaning) in BODIES.items()]
     bodies.append(("alarm-alone", encode_alarms(None, [(70_000, ALARM)]), "the same alarm, without a sheet"))
+    bodies.append(("alarm-other", encode_alarms(None, [(70_000, ALARM)], 0x5EED0004), "the same, of epoch 5eed0004"))
     bodies.append(("rounds-still", encode(STILL), "five rounds of group 1, no rain: the end is marked"))
     bodies.append(("parcel", b"".join(cut(SHEET, bodies[0][1], 99)), "what is cut into fragments to carry `rounds`"))
     FILE.write_text(head + _lines(bodies), encoding="utf-8")

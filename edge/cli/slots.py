@@ -111,6 +111,8 @@ def _queue(queue: Mapping[str, Any]) -> str:
     what = f": {', '.join(parts)}" if parts else ""
     messages = _count(queue["messages"], "message")
     minutes = queue["minutes"]
+    if minutes is None:
+        return f"{messages}, when the link is back{what}{MODES.get(queue['mode'], '')}"
     time = span(minutes * 60) if minutes > 1 else f"{minutes} min"
     return f"{messages}, about {time}{what}{MODES.get(queue['mode'], '')}"
 

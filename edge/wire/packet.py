@@ -25,7 +25,7 @@ from edge.wire.fragment import (
 )
 from edge.wire.receipt import Receipt, decode_receipt, encode_receipt
 from edge.wire.rounds import ROUNDS_FROM, RoundRow, pack_rounds, unpack_rounds
-from edge.wire.sheet import MAX_SEQ, MAX_TIME_MS, Sheet, SheetLimit
+from edge.wire.sheet import MAX_EPOCH, MAX_SEQ, MAX_TIME_MS, Sheet, SheetLimit
 from edge.wire.summary import Summaries, Window, pack_summaries, summarise, unpack_summaries
 
 __all__ = [
@@ -59,6 +59,7 @@ __all__ = [
 ]
 
 ON_SHEET = 0x10  # in the first byte of alarms: numbers count from the sheet's, limits may be named by index
+ALARMS_OF = 9  # first byte of alarms of another epoch than the packet's, which follows in four bytes; without a sheet
 MAX_ALARMS = 256  # in one body
 
 
@@ -70,9 +71,10 @@ class Rounds:
 
 @dataclass(frozen=True, slots=True)
 class Alarms:
-    """Pairs (seq, alarm)."""
+    """Pairs (seq, alarm). `epoch` of their seqs; None: the packet's, or its sheet's."""
 
     alarms: tuple[tuple[int, Alarm], ...]
+    epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,9 @@ def decode(body: bytes, sheet: Sheet | None) -> Body:
     kind = body[0] & 15
     if kind == Kind.ALARM:
         return _decode_alarms(body, sheet)
+    if body[0] == ALARMS_OF:
+        epoch, alarms = body[1:5], _decode_alarms(body[:1] + body[5:], None)
+        return Alarms(alarms.alarms, int.from_bytes(epoch, "big"))
     if body[0] >> 4:
         raise WireError(f"first byte 0x{body[0]:02x} is not used")
     if kind in (Kind.STATUS, Kind.ACCOUNT):
@@ -167,12 +172,17 @@ def encode_test() -> bytes:
     return bytes([Kind.TEST])
 
 
-def encode_alarms(sheet: Sheet | None, alarms: Sequence[tuple[int, Alarm]]) -> bytes:
-    """An ALARM body of 1..256 (seq, alarm). Without a sheet it stands alone, some 20 bytes longer."""
+def encode_alarms(sheet: Sheet | None, alarms: Sequence[tuple[int, Alarm]], epoch: int | None = None) -> bytes:
+    """An ALARM body of 1..256 (seq, alarm). Without a sheet it stands alone, some 20 bytes longer. `epoch`: of their
+    seqs, where neither a sheet nor the packet's own epoch says it; only without a sheet."""
     if not 0 < len(alarms) <= MAX_ALARMS:
         raise WireError(f"{len(alarms)} alarms in one body, 1 to {MAX_ALARMS} fit")
-    first = Kind.ALARM | (ON_SHEET if sheet else 0)
-    return bytes([first]) + b"".join(_encode_alarm(sheet, seq, alarm) for seq, alarm in alarms)
+    first = bytes([Kind.ALARM | (ON_SHEET if sheet else 0)])
+    if epoch is not None:
+        if sheet is not None or not 0 <= epoch <= MAX_EPOCH:
+            raise WireError(f"alarms of epoch {epoch}: with a sheet, or out of range")
+        first = bytes([ALARMS_OF]) + epoch.to_bytes(4, "big")
+    return first + b"".join(_encode_alarm(sheet, seq, alarm) for seq, alarm in alarms)
 
 
 # Two bytes of flags: level 3 bits, change 2, clock 2, value 1 | rule 2, limit on the sheet 1, level of the
