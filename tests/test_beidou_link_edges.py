@@ -10,6 +10,7 @@ import pytest
 from drivers.beidou import DRIVER
 from drivers.beidou.gnss import EARLIEST_MS, PERSIST_S, TimeCheck
 from drivers.beidou.settings import BeidouLink, BeidouPoint
+from drivers.beidou.slots import dump, load
 from drivers.beidou.wire import Dialect, Feedback, Outcome, Report, build_report
 from edge.contract import Sent
 from sim.virtual import run
@@ -141,6 +142,26 @@ def test_a_memory_that_makes_no_sense_is_none(rubbish: bytes) -> None:
         here.start()
         await here.up()
         assert here.state.ready_s > now() + 55.0, "the card may have been used just before"
+        assert await here.send() is Sent.SENT
+        await here.stop()
+
+    run(story())
+
+
+def test_a_memory_that_names_a_far_slot_holds_no_alarm() -> None:
+    async def story() -> None:
+        here = site()
+        here.start()
+        await here.up()
+        assert await here.send() is Sent.SENT
+        await asyncio.sleep(5.0)
+        await here.stop()
+        saved = load(here.memory.data)
+        assert saved is not None
+        here.memory.data = dump(msgspec.structs.replace(saved, next_s=1e9, reserve_s=1e9, boot=99))
+        here.start()
+        await here.up()
+        assert here.state.ready_s <= now() + 77.0
         assert await here.send() is Sent.SENT
         await here.stop()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from typing import Any
 
 import msgspec
 import pytest
@@ -72,7 +74,7 @@ def test_too_early_believes_a_wait_no_longer_than_a_period(wait_s: float | None,
 
 def test_refused_gives_the_slot_back() -> None:
     clock = SlotClock(60.0)
-    clock.restored(90.0)
+    clock.restored(90.0, 80.0)
     clock.asked(100.0)
     clock.refused()
     assert clock.next_s == 90.0
@@ -160,8 +162,28 @@ def test_memory_comes_back_and_any_cut_of_it_is_none() -> None:
     data = dump(SAVED)
     assert load(data) == SAVED
     assert all(load(data[:length]) is None for length in range(len(data)))
-    assert load(data.replace(b"1077.0", b"1e999")) is None
-    assert load(data.replace(b"77.0,", b"-7.0,")) is None
+
+
+@given(st.integers(0, len(dump(SAVED)) - 1), st.integers(1, 255))
+def test_any_damaged_byte_makes_the_memory_none(at: int, flipped: int) -> None:
+    data = bytearray(dump(SAVED))
+    data[at] ^= flipped
+    assert load(bytes(data)) is None
+
+
+@pytest.mark.parametrize("changed", [{"next_s": math.inf}, {"reserve_s": -7.0}, {"utc_ms": 2**60}, {"bits": 5}])
+def test_what_no_process_saves_is_none(changed: dict[str, Any]) -> None:
+    assert load(dump(msgspec.structs.replace(SAVED, **changed))) is None
+
+
+@pytest.mark.parametrize("same_boot", [True, False])
+@pytest.mark.parametrize("period_s", [5.0, 60.0, 120.0])
+def test_a_restored_wait_holds_no_alarm_longer_than_a_reserve(period_s: float, same_boot: bool) -> None:
+    saved = msgspec.structs.replace(SAVED, next_s=1e300, reserve_s=1e300, utc_ms=2**52)
+    clock = SlotClock()
+    clock.card_period(period_s)
+    clock.restored(100.0 + remaining_s(saved, 7 if same_boot else 8, 100.0, 1_800_000_000_000), 100.0)
+    assert clock.next_s == 100.0 + max(period_s, 60.0) + 17.0
 
 
 @given(
@@ -225,7 +247,7 @@ def test_a_day_of_feedback_lost_late_and_restarts(seed: int) -> None:
             boot += chance.random() < 0.5
             now_s += chance.uniform(0.1, 30.0)
             clock = SlotClock(60.0)
-            clock.restored(now_s + remaining_s(saved, boot, now_s, _utc_ms(chance, now_s)))
+            clock.restored(now_s + remaining_s(saved, boot, now_s, _utc_ms(chance, now_s)), now_s)
         elif chance.random() < 0.1:
             now_s += FEEDBACK_S  # the feedback is lost
         else:

@@ -242,7 +242,7 @@ class MessagesOverBeidou:
         if not is_new:
             return
         if memory.adopt(card.address, now_s):
-            self._slots.restored(memory.next_s)
+            self._slots.restored(memory.next_s, now_s)
         else:
             self._slots.unknown(now_s)
         if self._terminal is not None:

@@ -9,6 +9,9 @@ out, at the latest possible moment, and restored at the start:
     else                              the whole time that was reserved then, from now on
     nothing saved, another card       one whole reserve from now on
 
+What is restored counts for one whole reserve of the card's period at most, and a record that fails its checksum for
+none: a damaged one may not hold an alarm.
+
 The countdown starts at the terminal's feedback, with MARGIN_S on top (as in LXTTTTTT/BDSDK). A wait the terminal names
 is believed, but not one much longer than the card's period: it would be a misprint, or somebody's text message that
 looks like a feedback, and may not silence a site. One named with a success counts not below what is left of the period
@@ -18,6 +21,7 @@ since the request was written: a burst cannot have been before that. Periods abo
 from __future__ import annotations
 
 import math
+import zlib
 
 import msgspec
 
@@ -33,6 +37,7 @@ UTC_MARGIN_MS = 5000  # two trusted UTC times before and after a boot agree bett
 DEFAULT_PERIOD_S = 60.0  # of a civil card (patent CN105743616A), while none is known
 LONGEST_RESERVE_S = SAVE_S + FEEDBACK_S + MOST_PERIOD_S + MARGIN_S  # nothing that was saved can be more
 EPOCH_END_MS = 2**53
+CHECK_BYTES = 8  # CRC-32 of the record, in hexadecimal digits before it
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,8 +60,11 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
 
 def load(data: bytes) -> Saved | None:
     """What `dump` made; None for anything that is not."""
+    record = data[CHECK_BYTES:]
+    if data[:CHECK_BYTES] != _check(record):
+        return None
     try:
-        saved = msgspec.json.decode(data, type=Saved)
+        saved = msgspec.json.decode(record, type=Saved)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     sane = math.isfinite(saved.next_s) and 0 <= saved.reserve_s < math.inf
@@ -66,7 +74,12 @@ def load(data: bytes) -> Saved | None:
 
 def dump(saved: Saved) -> bytes:
     """Bytes for `contract.Memory`."""
-    return msgspec.json.encode(saved)
+    record = msgspec.json.encode(saved)
+    return _check(record) + record
+
+
+def _check(record: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(record)
 
 
 def remaining_s(saved: Saved, boot: int, now_s: float, utc_now_ms: int | None) -> float:
@@ -113,9 +126,10 @@ class SlotClock:
         """Nobody knows when this card was used last: somebody may have asked it to send just now."""
         self._burst_s = self._before_s = max(self._burst_s, now_s + FEEDBACK_S)
 
-    def restored(self, next_s: float) -> None:
-        """Goes on where an earlier process left off."""
-        self._said_s = max(self._said_s, next_s)
+    def restored(self, next_s: float, now_s: float) -> None:
+        """Goes on where an earlier process left off. No burst and no wait of its time can hold for longer than a whole
+        reserve from now, whatever was saved."""
+        self._said_s = max(self._said_s, min(next_s, now_s + FEEDBACK_S + self.longest_wait_s))
 
     def other_card(self) -> None:
         """Its period is not that of the one before."""
