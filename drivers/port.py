@@ -33,6 +33,7 @@ KEEPALIVE_IDLE_S = 10  # a peer we only listen to is probed when silent for so l
 KEEPALIVE_EVERY_S = 5  # then so often,
 KEEPALIVE_PROBES = 3  # and is gone after so many unanswered probes (25 s in all)
 
+_ours: dict[str, str] = {}  # serial devices this process has open now: real path -> port id; for a message only
 _BY_ID = Path("/dev/serial/by-id")
 _MOVING_NAME = re.compile(r"/dev/tty(USB|ACM)\d+")
 
@@ -204,7 +205,14 @@ def _open_serial(settings: PortSettings, device: str) -> Port:
     except (OSError, ValueError, termios.error) as error:  # pyserial's own exception is an OSError
         raise PortLost(settings.id, _why_not_open(device, error)) from error
     gone = f"is {device} still plugged in? Look for a pulled plug or a loose USB hub, then `dmesg | tail`"
-    return _FdPort(settings.id, line.fileno(), gone, lambda: _close_serial(line), settings.baud)
+    real = os.path.realpath(device)
+    _ours[real] = settings.id
+
+    def close() -> None:
+        _ours.pop(real, None)
+        _close_serial(line)
+
+    return _FdPort(settings.id, line.fileno(), gone, close, settings.baud)
 
 
 def _tune(line: Any) -> None:
@@ -236,6 +244,11 @@ def _why_not_open(device: str, error: Exception) -> str:
     if number in (errno.EACCES, errno.EPERM):
         return f"no permission for {device}: put this user into the group dialout (sudo usermod -aG dialout $USER)"
     if number in (errno.EBUSY, errno.EAGAIN):
+        own = _ours.get(os.path.realpath(device))
+        if own is not None:
+            return (
+                f"{device}: this gateway has it open itself, as port {own}; one wire is one [[port]] of the site file"
+            )
         return f"{device} is in use by {_holders(device) or 'another program'}: stop that one first"
     if number is None:  # so far it was opened: pyserial and termios fail without a number only while setting it up
         return f"{device} is not a serial port, or cannot do these line settings ({error})"

@@ -128,6 +128,26 @@ def test_two_links_do_not_share_a_port(tmp_path: Path) -> None:
     assert problem.startswith('link[2] "third" → port: “radio” is link[1] "narrow"\'s already')
 
 
+@pytest.mark.parametrize(
+    "spelling",
+    ["serial:{0}/./radio", "serial:{0}//radio", "serial:{0}/x/../radio", "serial:{0}/alias", "serial:{0}/radio"],
+)
+def test_one_wire_under_two_names_is_said(spelling: str, tmp_path: Path) -> None:
+    (tmp_path / "radio").touch()
+    (tmp_path / "alias").symlink_to(tmp_path / "radio")
+    text = WATCHED.replace("serial:/dev/serial/by-id/usb-x", spelling.format(tmp_path))
+    text = text.replace("serial:/dev/serial/by-id/usb-y", f"serial:{tmp_path}/radio")
+    [problem] = problems_of(tmp_path, text)
+    assert problem.startswith(f'port[2] "radio" → open: serial:{tmp_path}/radio')
+    assert problem.endswith('is port[0] "bus" already; one wire is one port')
+
+
+def test_one_server_under_two_names_is_said(tmp_path: Path) -> None:
+    text = WATCHED.replace("serial:/dev/serial/by-id/usb-y", "tcp:[FE80::1]:0502")
+    [problem] = problems_of(tmp_path, text)
+    assert 'is port[1] "net" already' in problem
+
+
 def test_a_link_that_needs_no_port_is_given_none(tmp_path: Path) -> None:
     drivers = {**DRIVERS, "radio": replace(RADIO, link_port=False)}
     [problem] = problems_of(tmp_path, WATCHED.replace("baud = 115200\n", ""), drivers)[:1]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -128,14 +130,46 @@ def test_a_cancelled_read_loses_no_bytes() -> None:
     run(main)
 
 
+HOLDER = """
+import fcntl, os, sys
+line = os.open(sys.argv[1], os.O_RDWR | os.O_NOCTTY)
+fcntl.flock(line, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
 def test_a_port_in_use_names_who_uses_it() -> None:
+    pty = Pty()
+    words = [sys.executable, "-c", HOLDER, pty.path]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+
+        async def held() -> None:
+            with pytest.raises(PortLost, match=rf"in use by .*\(process {holder.pid}\).*: stop that one first"):
+                await open_port(PortSettings(f"serial:{pty.path}"))
+
+        run(held)
+        holder.communicate()
+
+    async def free() -> None:
+        (await open_port(PortSettings(f"serial:{pty.path}"))).close()
+
+    run(free)
+    pty.close()
+
+
+def test_a_port_this_gateway_has_open_under_another_name_is_said(tmp_path: Path) -> None:
     async def main() -> None:
         pty = Pty()
-        port = await open_port(PortSettings(f"serial:{pty.path}"))
-        with pytest.raises(PortLost, match=r"in use by .*: stop that one first"):
-            await open_port(PortSettings(f"serial:{pty.path}"))
+        alias = tmp_path / "alias"
+        alias.symlink_to(pty.path)
+        port = await open_port(PortSettings(f"serial:{pty.path}", id="bd"))
+        with pytest.raises(PortLost, match="this gateway has it open itself, as port bd"):
+            await open_port(PortSettings(f"serial:{alias}"))
         port.close()
-        again = await open_port(PortSettings(f"serial:{pty.path}"))
+        again = await open_port(PortSettings(f"serial:{alias}"))
         again.close()
         pty.close()
 

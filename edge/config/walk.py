@@ -204,10 +204,14 @@ class Walk:
                     f"found “{table.open}”; allowed: serial:/dev/serial/by-id/... or tcp:host:port",
                 )
                 continue
-            if table.open in opened:
-                first = opened[table.open][0]
-                self.reader.problem((*part.where, "open"), f"{table.open} is {first} already; one wire is one port")
-            opened.setdefault(table.open, part.where)
+            wire = _same_wire(table.open)
+            if wire in opened:
+                first = opened[wire][0]
+                also = "" if wire == table.open else f" ({wire})"
+                self.reader.problem(
+                    (*part.where, "open"), f"{table.open}{also} is {first} already; one wire is one port"
+                )
+            opened.setdefault(wire, part.where)
             port = Port(table.id, table.open, table.baud, table.parity, table.stop_bits, table.data_bits)
             ports.append((part.where, port))
         return ports
@@ -334,3 +338,12 @@ class Walk:
 
 def _ids(parts: Iterable[_Part]) -> list[str]:
     return [part.raw["id"] for part in parts if isinstance(part.raw.get("id"), str)]
+
+
+def _same_wire(opened: str) -> str:
+    """What `Port.open` leads to: the same for two names of one device, as far as the links that are there now tell."""
+    tcp = _TCP.fullmatch(opened)
+    if tcp:
+        return f"{opened[: tcp.start(1)].lower()}{int(tcp[1])}"
+    kind, _, device = opened.partition(":")
+    return f"{kind}:{os.path.realpath(device)}"
