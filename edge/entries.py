@@ -93,3 +93,12 @@ class Standing:
     level: Level
     value: int | None
     at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SheetNow:
+    """The present sheet: its row in the store, its epoch, what it is in bytes."""
+
+    id: int
+    epoch: int
+    body: bytes

@@ -13,14 +13,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from edge.contract import ClockQuality, Kind
 from edge.diskwork import HANGING_MOST, DiskWork
-from edge.entries import Account, Commit, NewEntry, Standing
+from edge.entries import Account, Commit, NewEntry, SheetNow, Standing
 from edge.errors import StoreBroken
 from edge.filling import Filling
 from edge.fold import FOLD_AT, Folder, retold
@@ -39,15 +38,6 @@ RIDE_WAIT_S = 5.0  # a receipt lost with the power costs one repeat, which is dr
 FOLD_STEPS = 8  # after one commit: 160 000 readings, more than a second brings; an alarm waits for one at most
 FOLD_AGAIN_S = 10.0  # when nothing could be folded
 PENDING_MOST = 20_000  # rounds waiting for a commit while the disk is slow or gone; beyond it the oldest are dropped
-
-
-@dataclass(frozen=True, slots=True)
-class SheetNow:
-    """The present sheet: its row in the store, its epoch, what it is in bytes."""
-
-    id: int
-    epoch: int
-    body: bytes
 
 
 MakeSheet = Callable[[int, int, list[bytes]], tuple[bytes, bytes]]
