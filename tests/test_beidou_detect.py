@@ -179,6 +179,31 @@ def test_what_is_not_a_terminal_is_said_in_a_sentence(make: Callable[[], Port], 
     run(story())
 
 
+@pytest.mark.parametrize("noise", [b"", b"\xfe\x81" * 10])
+def test_a_rate_that_is_not_tried_is_answered_with_what_to_do(noise: bytes) -> None:
+    async def story() -> None:
+        why, opened = await search(lambda _baud: Scripted(noise=noise), baud=1200)
+        assert opened == [1200, *BAUDS]
+        assert "Tried: 1200, 115200, 19200, 9600, 38400, 57600, 4800 baud" in str(why)
+        assert "Set the terminal to 115200, or write its rate into the port's baud" in str(why)
+        why, _ = await search(lambda _baud: Scripted(noise=noise), opened="tcp:10.0.0.7:4001")
+        assert "115200" not in str(why), "the rate of a converter is not ours"
+        assert "Does the converter have the terminal's baud rate?" in str(why)
+
+    run(story())
+
+
+def test_a_terminal_at_an_unusual_rate_is_found_by_the_baud_of_its_port() -> None:
+    async def story() -> None:
+        plugs = simulated(Terminal(Dialect.BDS3, Card(CARD), baud=230_400))
+        assert isinstance(await find(settings(), plugs.open_port, None, True, lambda _why: None), str)
+        found = await find(settings(baud=230_400), plugs.open_port, None, True, lambda _why: None)
+        assert isinstance(found, Found)
+        assert found.line.baud == 230_400
+
+    run(story())
+
+
 def test_a_port_that_cannot_be_opened_is_lost_and_one_bad_rate_is_not() -> None:
     async def story() -> None:
         def never(_baud: int) -> Port:

@@ -1,10 +1,10 @@
 """Finds the terminal: at which baud rate it speaks, and in which dialect. Nothing sent here radiates.
 
-The rate and dialect that worked last are asked first, at once. Else at each rate in turn: listen (a terminal that
-prints its beams, or the GNSS receiver in it, shows that the rate is right), then ask for the card in every dialect, one
-after the other; the first answer names the dialect. A dual module answers twice: then it is BDS-3. A rate at which
-only noise is heard is the wrong one and is left at once, when `eager`: not each time, a silent terminal on a noisy line
-would else never be found. `tcp:` ports have the one rate of the converter at their far end.
+The rate and dialect that worked last are asked first, at once. Else at each rate in turn, the port's own `baud` first:
+listen (a terminal that prints its beams, or the GNSS receiver in it, shows that the rate is right), then ask for the
+card in every dialect, one after the other; the first answer names the dialect. A dual module answers twice: then it is
+BDS-3. A rate at which only noise is heard is the wrong one and is left at once, when `eager`: not each time, a silent
+terminal on a noisy line would else never be found. `tcp:` ports have the one rate of the converter at their far end.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ async def find(
             return found
     if lost is not None and not opened:
         raise lost
-    return _why_not(trace)
+    return _why_not(trace, settings.baud, fixed)
 
 
 def _in_order(first: int) -> list[int]:
@@ -178,20 +178,30 @@ def _named(heard: Sequence[Report]) -> Dialect | None:
     return None
 
 
-def _why_not(trace: _Trace) -> str:
+def _why_not(trace: _Trace, first_baud: int, fixed: bool) -> str:
     def at(bauds: Sequence[int]) -> str:
-        return ", ".join(str(baud) for baud in dict.fromkeys(bauds))
+        return "" if fixed else f" at {', '.join(str(baud) for baud in dict.fromkeys(bauds))} baud"
 
     if trace.gnss:
-        return (
-            f"GNSS sentences are heard at {at(trace.gnss)} baud, but no card query is answered: "
-            "is this the terminal's RDSS port?"
-        )
+        rdss = "is this the terminal's RDSS port?"
+        return f"GNSS sentences are heard{at(trace.gnss)}, but no card query is answered: {rdss}"
     if trace.echo:
-        return f"only our own queries come back ({at(trace.echo)} baud): are TX and RX joined, or is nothing attached?"
+        return f"only our own queries come back{at(trace.echo)}: are TX and RX joined, or is nothing attached?"
+    if fixed:
+        other = "Does the converter have the terminal's baud rate?"
+    else:
+        tried = ", ".join(map(str, _in_order(first_baud)))
+        other = (
+            f"Tried: {tried} baud. At another rate? Set the terminal to 115200, or write its rate into the port's baud"
+        )
     if trace.noisy:
         return (
-            f"something is heard at {at(trace.noisy)} baud, but no Beidou terminal answers at any rate: is it another "
-            "device, or a line without ground?"
+            f"something is heard{at(trace.noisy)}, but no Beidou terminal answers: is it another device, or a line "
+            f"without ground? {other}"
         )
-    return "nothing is heard at any baud rate: is the terminal powered, are TX and RX crossed, is it the right port?"
+    return (
+        "nothing is heard"
+        + ("" if fixed else " at any baud rate")
+        + ": is the terminal powered, are TX and RX crossed, "
+        f"is it the right port? {other}"
+    )
