@@ -127,6 +127,29 @@ def test_a_bds3_card_of_which_nothing_is_told(bits: int, mtu_bytes: int) -> None
     run(story())
 
 
+@pytest.mark.parametrize("dialect", [Dialect.TEXT21, Dialect.BINARY40])
+@pytest.mark.parametrize(("level", "mtu_bytes"), [(2, 50), (3, 77), (4, 105)])
+def test_a_limit_above_the_level_of_the_card_is_not_tried_and_is_said(
+    dialect: Dialect, level: int, mtu_bytes: int
+) -> None:
+    async def story() -> None:
+        here = site(dialect, Card(CARD, level=level), settings=BeidouLink(province=PROVINCE, limit_bits=1835))
+        here.start()
+        await here.up()
+        assert here.state.mtu_bytes == mtu_bytes
+        assert f"limit_bits = 1835 is more than card {CARD} (level {level}) takes" in here.state.trouble
+        assert await fill(here) is Sent.SENT, "the first one already"
+        assert here.link.health()["refused"] == 0
+        await here.stop()
+        here.settings = BeidouLink(province=PROVINCE, limit_bits=360)
+        here.start()
+        await here.up()
+        assert (here.state.mtu_bytes, here.state.trouble) == (44, ""), "less is what the contract says"
+        await here.stop()
+
+    run(story())
+
+
 def test_the_site_file_ends_the_trouble() -> None:
     async def story() -> None:
         here = bds3(408, settings=BeidouLink(province=PROVINCE, limit_bits=720))

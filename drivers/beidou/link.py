@@ -373,7 +373,7 @@ class MessagesOverBeidou:
             verdict = Verdict(False, self._why)
         else:
             mtu_bytes = terminal.mtu_bytes
-            doubts = "; ".join(filter(None, (self._slots.trouble, terminal.size.trouble(terminal.said_bits))))
+            doubts = "; ".join(filter(None, (self._slots.trouble, terminal.trouble)))
             province, home = self._settings.province, self._memory.home
             verdict = judge(terminal, line.baud, self._restraint, province, home, doubts, now_s)
         ready_s = max(self._ready_s(), 0.0)

@@ -44,7 +44,8 @@ class Sight(Enum):
 
 class Terminal:
     """One terminal that was found. `limit_bits`: of one message, by the site file, which counts more than the word of
-    the terminal; `size`: what refusals have taught of the card, which can only make it less."""
+    the terminal, but not more than the card's level; `size`: what refusals have taught of the card, which can only make
+    it less."""
 
     def __init__(self, dialect: Dialect, limit_bits: int | None, now_s: float, size: SizeLimit | None = None) -> None:
         self.dialect = dialect
@@ -128,13 +129,30 @@ class Terminal:
     @property
     def said_bits(self) -> int:
         """The same by the word of the site file or the terminal alone."""
+        most = self._level_bits
         if self._limit_bits is not None:
-            return self._limit_bits
+            return self._limit_bits if most is None else min(self._limit_bits, most)
         if self.dialect is Dialect.BDS3:
             return self._told_bits or UNKNOWN_BITS
-        if self.card is None:
-            return UNKNOWN_BITS
-        return LEVEL_BITS.get((self.card.level, self.card.encrypted), UNKNOWN_BITS)
+        return most or UNKNOWN_BITS
+
+    @property
+    def _level_bits(self) -> int | None:
+        """What the card's level allows; None where no table says it (BDS-3, a level of no table)."""
+        if self.dialect is Dialect.BDS3 or self.card is None:
+            return None
+        return LEVEL_BITS.get((self.card.level, self.card.encrypted))
+
+    @property
+    def trouble(self) -> str:
+        """What a person must know of the size of messages; "" for nothing."""
+        most = self._level_bits
+        if self._limit_bits is None or most is None or self._limit_bits <= most or self.card is None:
+            return self.size.trouble(self.said_bits)
+        return (
+            f"limit_bits = {self._limit_bits} is more than card {self.card.address} (level {self.card.level}) takes: "
+            f"{self.bits} bit are used; take limit_bits out of the site file"
+        )
 
     @property
     def mtu_bytes(self) -> int:
