@@ -54,6 +54,18 @@ host = "example"
 """
 
 
+BEIDOU = """
+[[port]]
+id = "bd"
+open = "serial:/dev/serial/by-id/usb-bd"
+[[link]]
+id = "beidou"
+driver = "beidou"
+port = "bd"
+province = 1595001
+"""
+
+
 def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(fengsui, [str(argument) for argument in arguments])
 
@@ -209,3 +221,11 @@ def test_tables_count_chinese_as_two_columns() -> None:
         "  x       2",
     ]
     assert table("t", ("a",), []) == "t: none"
+
+
+def test_a_link_with_slots_shows_no_batch(tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    file.write_text(SITE + BEIDOU, "utf-8")
+    lines = {words[0]: words for line in run("check", file).output.splitlines() if (words := line.split())}
+    assert lines["beidou"] == ["beidou", "beidou", "bd", "0", "-"]
+    assert lines["main"] == ["main", "mqtt", "-", "0", "10s"]

@@ -128,6 +128,39 @@ def test_two_links_do_not_share_a_port(tmp_path: Path) -> None:
     assert problem.startswith('link[2] "third" → port: “radio” is link[1] "narrow"\'s already')
 
 
+def test_a_number_in_quotes_is_said(tmp_path: Path) -> None:
+    [problem] = problems_of(tmp_path, WATCHED.replace("province = 7", 'province = "7"'))
+    assert "found “7”; allowed: a whole number" in problem
+    assert ", without quotes" in problem
+
+
+@pytest.mark.parametrize("bracketed", ["[[link.point]]", "[link.point]"])
+def test_a_point_before_its_link_is_said(bracketed: str, tmp_path: Path) -> None:
+    early = f'{bracketed}\nid = "x"\nunit = ""\nstep = 1\nread = "card"\n'
+    [problem] = problems_of(tmp_path, early + GOOD)
+    assert problem.endswith("[[link.point]] must stand after its [[link]]")
+    assert f"line {(early + GOOD).splitlines().index('[[link]]') + 1}," in problem
+
+
+def test_a_point_without_any_link_is_said(tmp_path: Path) -> None:
+    without = "\n\n".join(block for block in GOOD.split("\n\n") if "[[link" not in block)
+    assert "link: [[link.point]] must stand after its [[link]]" in problems_of(tmp_path, without + POINT)
+
+
+def test_a_link_that_names_no_port_is_one_mistake(tmp_path: Path) -> None:
+    [problem] = problems_of(tmp_path, WATCHED.replace('port = "radio"\n', ""))
+    assert problem.startswith('link[1] "narrow": the key `port` is missing')
+    [problem] = problems_of(tmp_path, WATCHED.replace('port = "radio"\n', 'port = "radios"\n'))
+    assert "did you mean “radio”?" in problem
+
+
+def test_points_of_a_link_alone_are_enough_to_watch(tmp_path: Path) -> None:
+    blocks = [block for block in WATCHED.split("\n\n") if "[[device" not in block and "[[limit" not in block]
+    text = "\n\n".join(block for block in blocks if 'id = "bus"' not in block and 'id = "net"' not in block)
+    site = load_text(tmp_path, text)
+    assert (site.devices, [point.id for point in site.points]) == ((), ["radio.signal", "radio.card"])
+
+
 @pytest.mark.parametrize(
     "spelling",
     ["serial:{0}/./radio", "serial:{0}//radio", "serial:{0}/x/../radio", "serial:{0}/alias", "serial:{0}/radio"],
@@ -160,7 +193,8 @@ def test_a_link_that_can_not_be_watched_has_no_points(tmp_path: Path) -> None:
     """Its points count as given: a limit that names one is no second mistake."""
     limit = '\n[[limit]]\nid = "x"\npoint = "extra"\nabove = { red = 1 }\n'
     assert problems_of(tmp_path, GOOD + POINT + 'read = "card"\n' + limit) == [
-        'link[0] "main" → point: a link of the driver “out” has no points of its own; take [[link.point]] out'
+        'link[0] "main" → point: a link of the driver “out” has no points of its own; take [[link.point]] out, '
+        "or put it after the [[link]] it belongs to"
     ]
 
 

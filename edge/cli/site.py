@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from edge.cli import EXIT_REFUSED, EXIT_SITE_FILE, json_option, stop
 from edge.cli.show import table
 from edge.config.load import load
-from edge.config.site import Limit, Port, Site
+from edge.config.site import Limit, Link, Port, Site
 from edge.config.units import show_bytes, show_ms
 from edge.contract import Point, Rule
 from edge.errors import SiteFileError
@@ -218,6 +219,16 @@ def _rule(limit: Limit, points: Mapping[str, Point]) -> str:
     return f"{limit.rule.name.lower()} {', '.join(shown)}{'' if stale else f' {point.unit}'}"
 
 
+def _batch(site: Site, link: Link) -> str:
+    """How long rounds wait for a packet; "-" where the link's slots decide that."""
+    if link.port is not None:  # only such a link has slots, and only then are its parts worth the time to load
+        from edge.links import closed_links
+
+        if any(closed.state().slot_s > 0 for closed in closed_links(replace(site, links=(link,)))):
+            return "-"
+    return show_ms(round(link.batch_s * 1000))
+
+
 def _as_text(site: Site) -> str:
     points = {point.id: point for point in site.points}
     gateway, store = site.gateway, site.store
@@ -263,7 +274,7 @@ def _as_text(site: Site) -> str:
                     link.driver.name,
                     link.port or "-",
                     str(len(link.points)),
-                    show_ms(round(link.batch_s * 1000)),
+                    _batch(site, link),
                 )
                 for link in site.links
             ],

@@ -76,7 +76,7 @@ class Reader:
                 return
             values[field.name] = msgspec.convert(value, field.type, dec_hook=self._path)
         except msgspec.ValidationError as error:
-            self.problem(where, explain(value, field.type, str(error)))
+            self.problem(where, explain(field.encode_name, value, field.type, str(error)))
         except TypeError as error:
             self.problem(where, f"the driver itself declares this key wrongly, tell its author: {error}")
 

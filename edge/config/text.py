@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from edge.config.words import misplaced
 from edge.errors import SiteFileError
 
 MAX_FILE_BYTES = 4_000_000  # 2000 points written out in full take about 0.5 MB
 # What a Chinese keyboard types where TOML wants = " ' , . [ ] { } # and a blank.
 FULL_WIDTH = "\uff1d\u201c\u201d\u2018\u2019\uff0c\u3002\uff0e\uff3b\uff3d\u3010\u3011\uff5b\uff5d\uff03\u3000"
+
+_TABLE = re.compile(r"\[\[\s*([\w-]+)\s*\]\]")
+_INNER_TABLE = re.compile(r"\s*\[\[?\s*([\w-]+)\s*\.\s*([\w-]+)\s*\]")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -50,6 +56,16 @@ def _syntax(text: str, error: ValueError) -> str:
         return sentence
     lines = text.splitlines()
     line = lines[int(number) - 1].strip() if int(number) <= len(lines) else ""
+    early = _too_early(lines[: int(number) - 1], line)
+    if early:
+        return f"{sentence}: {early}"
     wide = sorted({character for character in line if character in FULL_WIDTH})
     hint = f"; full-width {' '.join(wide)} found: type them in half-width (ASCII)" if wide else ""
     return f"{sentence}: {line[:80]}{hint}"
+
+
+def _too_early(before: Sequence[str], line: str) -> str:
+    """The sentence for a [[link.point]] before the first [[link]], of which TOML speaks in riddles; "" if none is."""
+    table = _TABLE.match(line)
+    inner = [found for text in before if (found := _INNER_TABLE.match(text)) and table and found[1] == table[1]]
+    return misplaced(inner[0][1], inner[0][2]) if inner else ""

@@ -44,7 +44,8 @@ MAX_SOCKET_PATH_BYTES = 107  # sun_path of unix(7), without its closing NUL
 POINT_OF = {"device": "point", "link": "link_point"}  # part of the site file -> the driver's keys of its points
 FOREIGN = {
     "port": "a link of the driver “{}” talks through no [[port]]; take this key out",
-    "point": "a link of the driver “{}” has no points of its own; take [[link.point]] out",
+    "point": "a link of the driver “{}” has no points of its own; take [[link.point]] out, "
+    "or put it after the [[link]] it belongs to",
 }
 
 _SERIAL = re.compile(r"serial:/\S+")
@@ -285,6 +286,8 @@ class Walk:
                 self.reader.problem(place, f"“{port}” is {other}'s already; a link needs a port of its own")
             used.setdefault(port, part.where)
         used |= {part.raw.get("port"): part.where for part in guessed if isinstance(part.raw.get("port"), str)}
+        if any(part.raw.get("port") not in known for part in (*devices, *linked)):
+            return  # one of them is to have a port: perhaps that which nobody uses
         for part in ports:
             if isinstance(part.raw.get("id"), str) and part.raw["id"] not in used:
                 self.reader.problem(part.where, "no device uses this port; take it out, or name it in a device or link")
@@ -327,8 +330,8 @@ class Walk:
     def _enough(
         self, devices: Sequence[_Part], measured: Sequence[Sequence[_Measured]], links: Sequence[_Part]
     ) -> None:
-        if not devices:
-            self.reader.problem((), "there is no [[device]]: nothing would be read")
+        if not devices and not any(measured):
+            self.reader.problem((), "there is no [[device]] (and no [[link.point]]): nothing would be read")
         if not links:
             self.reader.problem((), "there is no [[link]]: nothing would ever leave the site")
         points = sum(map(len, measured))

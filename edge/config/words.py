@@ -38,14 +38,25 @@ def show(value: object) -> str:
     return text if len(text) <= SHOWN_VALUE_CHARS else text[: SHOWN_VALUE_CHARS - 1] + "…"
 
 
-def explain(value: object, kind: Any, why: str) -> str:
-    """What was found and what is allowed instead."""
+def explain(key: str, value: object, kind: Any, why: str) -> str:
+    """What was found in a key and what is allowed instead."""
     if isinstance(value, dict) and _is_list_of_tables(kind):
+        inner = [name for name, under in value.items() if isinstance(under, list)]
+        if inner and inner == list(value):
+            return misplaced(key, inner[0])
         return "found one table [...]; write it with double brackets, [[...]], once for each"
     info = msgspec.inspect.type_info(kind)
+    if isinstance(value, str) and (number := _number(info)):
+        said = description(info)
+        return f"found {show(value)}; allowed: {number}, without quotes{f' ({said})' if said else ''}"
     allowed = description(info) if isinstance(value, str) else ""  # a text, but not one of those: why, not what
     allowed = allowed or describe(info)
     return f"found {show(value)}; allowed: {allowed}" if allowed else f"found {show(value)}: {why}"
+
+
+def misplaced(table: str, inner: str) -> str:
+    """A table of a table that comes before the one it belongs to."""
+    return f"[[{table}.{inner}]] must stand after its [[{table}]]"
 
 
 def about(kind: Any) -> str:
@@ -61,6 +72,16 @@ def description(info: msgspec.inspect.Type) -> str:
         found = str((info.extra_json_schema or {}).get("description", ""))
         info = info.type
     return found
+
+
+def _number(info: msgspec.inspect.Type) -> str:
+    """The number a key wants, in words; "" when a text or anything else may stand there."""
+    while isinstance(info, msgspec.inspect.Metadata):
+        info = info.type
+    if isinstance(info, msgspec.inspect.UnionType):
+        words = [_number(kind) for kind in info.types if not isinstance(kind, msgspec.inspect.NoneType)]
+        return words[0] if len(words) == 1 else ""
+    return describe(info) if isinstance(info, msgspec.inspect.IntType | msgspec.inspect.FloatType) else ""
 
 
 def _is_list_of_tables(kind: Any) -> bool:
