@@ -83,6 +83,7 @@ class Keeper:
         self.sent = RangeSet()  # what was ever handed to a link in this run, of the present store
         self.renewed_s = -inf
         self._retry_s = RETRY_DISK_S
+        self._doubtful: tuple[int, int] | None = None  # (epoch, last seq before it) of a commit that failed
         self._home_s = -inf  # when the disk was last back
         self._damaged = False  # the file itself, not the disk: it is to be put aside when the disk is tried again
         self._evicting = self._folding = False
@@ -258,7 +259,10 @@ class Keeper:
         try:
             done = await self._disk.do(lambda: outbox.commit(entries, receipts, standings, self.sheet.id), outbox)
         except StoreBroken as error:
-            # Nothing of it has happened. Sheet rows mean nothing in another store: all entries take the present one.
+            # As far as anybody was told, nothing of it has happened. Sheet rows mean nothing in another store: all
+            # entries take the present one.
+            if outbox.durable and entries:
+                self._doubtful = (outbox.epoch, outbox.good_seq)
             self._put_back([entry._replace(sheet=0) for entry in entries], receipts, standings)
             await self._fall_back(error)
             if outbox.durable:
@@ -363,6 +367,9 @@ class Keeper:
             disk: Outbox | None = None
             try:
                 box = disk = await self._open()
+                if self._doubtful is not None and self._doubtful[0] == box.epoch:
+                    above_seq = self._doubtful[1]
+                    await self._disk.do(lambda: box.take_back(above_seq), box)
                 moved = await self._disk.do(lambda: box.adopt(memory, self._boot), box)
                 await self._use(box)
             except StoreBroken as error:
@@ -370,7 +377,7 @@ class Keeper:
                 if disk is not None:
                     self._disk.close(disk)
                 return
-            self.broken = None
+            self.broken = self._doubtful = None
             self._home_s = asyncio.get_running_loop().time()
             self._say("store", f"the disk is back; {moved} entries were brought home from memory")
             self.switched()

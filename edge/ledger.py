@@ -40,6 +40,7 @@ class Why(IntEnum):
 
     QUOTA = 0  # the store is full
     DAMAGED = 1  # it could not be read any more
+    TWICE = 3  # a commit that failed had happened all the same, and its entries were taken again
     TOO_MANY = 2  # status and account entries that only a narrow link was there for
 
 

@@ -284,6 +284,15 @@ class Outbox(OutboxWriter):
             self._delete(seqs)
             books.evict(pieces, Why.DAMAGED)
 
+    def take_back(self, above_seq: int) -> int:
+        """Lets go of this store's own entries above a seq: those of a commit that failed and had happened all the
+        same, as what an fsync failed for may well be in the file. They were taken again. Returns how many."""
+        with self._transaction() as books:
+            seqs, pieces = self._pieces("seq > ? AND origin_seq IS NULL", (above_seq,))
+            self._delete(seqs)
+            books.evict(pieces, Why.TWICE)
+        return len(seqs)
+
     def adopt(self, other: Outbox, boot: int) -> int:
         """Takes over every entry of `other` (kept in memory while the disk was broken), with its own epoch and seq."""
         saved = [Saved(e, *other.sheet(e.sheet), other.sheet_digest(e.sheet), boot) for e in other.scan()]

@@ -36,6 +36,7 @@ class OutboxWriter(OutboxReader):
     def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         super().__init__(connection, path)
         self._boot = 0
+        self.good_seq = self.last_seq()  # the last one given by a transaction that is known to be on the disk
 
     def set_boot(self, boot: int) -> None:
         """Which boot undated entries belong to."""
@@ -145,6 +146,7 @@ class OutboxWriter(OutboxReader):
                 yield books
                 books.close()
                 self._db.execute("COMMIT")
+                self.good_seq = self.last_seq()
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")

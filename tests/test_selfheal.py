@@ -303,7 +303,6 @@ def test_after_all_of_it_nothing_is_at_the_province_twice(site: Site) -> None:
     assert readings_twice(site) == 0
 
 
-@pytest.mark.xfail(strict=True, reason="a commit whose fsync failed is found in the file later, and was taken again")
 def test_a_commit_that_failed_and_happened_all_the_same_is_taken_once(site: Site, tmp_path: Path) -> None:
     """What fdatasync failed for is still in the page cache: the write-ahead log holds a whole transaction."""
     before = readings_twice(site)
