@@ -197,7 +197,7 @@ def test_only_the_newest_history_is_learnt(tmp_path: Path, monkeypatch: pytest.M
         seen.append(rows)
         return (b"",)
 
-    monkeypatch.setattr("edge.cli.fit.fit_columns", learn)
+    monkeypatch.setattr("edge.cli.learn.fit_columns", learn)
     run("fit", write_site(tmp_path, ["baro"]), "--from", tmp_path / "h.csv", "-o", tmp_path / "out")
     assert seen[0][0] == (2 * ROWS_MOST * 100,)
     assert len(seen[0]) == ROWS_MOST * 3 // 4

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -23,13 +23,19 @@ atexit.register(lambda: open({path!r}, "w").write("\\n".join(sys.modules)))
 """
 
 
+def _children_s() -> float:
+    """CPU time of all ended children: what else this machine is doing hardly counts in it."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_command_starts_quickly(verb: str) -> None:
     took_s = []
     for _ in range(TRIES):
-        began_s = time.perf_counter()
+        began_s = _children_s()
         done = subprocess.run([sys.executable, "-c", GATEWAY_SCRIPT, verb, "--help"], capture_output=True, check=False)
-        took_s.append(time.perf_counter() - began_s)
+        took_s.append(_children_s() - began_s)
         assert done.returncode == 0
         if took_s[-1] < COMMAND_STARTS_S:
             break

@@ -12,36 +12,19 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edge.cli import EXIT_FAILED, json_option, stop
-from edge.cli.history import BadHistory, Row, read_history
+from edge.cli.history import BadHistory, read_history
 from edge.cli.show import table
 from edge.config.load import load
 from edge.config.site import Site
 from edge.config.units import show_ms
-from edge.contract import Point, Quality
-from edge.priors import write_priors
-from edge.wire.fit import fit as fit_columns
-from edge.wire.packet import RoundRow, pack_rounds
-from edge.wire.sheet import Sheet, SheetGroup, SheetPoint
 
-LEARN_PART = 0.75  # of the rounds; the rest is what the result is measured on
-PACKET_ROWS = 60  # as a wide link has them with an hour of minutes
-ROOM_BYTES = 1 << 22  # 60 rows never take so much: it is the rows that make a packet
-
-
-class Fitted(NamedTuple):
-    """A group: what was learnt, and the bits a reading takes without and with it, on the newest quarter."""
-
-    every_ms: int
-    points: int
-    rows: Sequence[Row]
-    priors: Mapping[str, bytes]
-    before_bits: float
-    after_bits: float
+if TYPE_CHECKING:
+    from edge.cli.learn import Fitted
 
 
 @click.command()
@@ -57,6 +40,9 @@ class Fitted(NamedTuple):
 @json_option
 def fit(site: Path, history: Path, output: Path | None, as_json: bool) -> None:
     """Learn from the past readings of the site SITE how to pack its readings smaller; write them to a priors file."""
+    from edge.cli.learn import learn_group  # the coder and its models: who asks for help need not wait for them
+    from edge.priors import write_priors
+
     found = load(site)
     path = output or found.gateway.priors
     if path is None:
@@ -66,7 +52,7 @@ def fit(site: Path, history: Path, output: Path | None, as_json: bool) -> None:
     except BadHistory as error:
         stop(EXIT_FAILED, str(error))
     groups = [
-        _group(every_ms, points, rows)
+        learn_group(every_ms, points, rows)
         for (every_ms, points), rows in zip(found.groups.items(), past.groups, strict=True)
     ]
     priors = {point: prior for group in groups for point, prior in group.priors.items()}
@@ -79,47 +65,6 @@ def fit(site: Path, history: Path, output: Path | None, as_json: bool) -> None:
         stop(EXIT_FAILED, f"{path} can not be written: {error.strerror}; check the folder's owner and free space")
     answer = _answer(path, groups, priors, notes)
     click.echo(json.dumps(answer, ensure_ascii=False, indent=2) if as_json else _words(answer, site, found))
-
-
-def _group(every_ms: int, points: Sequence[Point], rows: Sequence[Row]) -> Fitted:
-    """What the history of one group teaches, and whether that holds."""
-    cut = int(len(rows) * LEARN_PART)
-    old, new = rows[:cut], rows[cut:]
-    tried = {}
-    for column, point in enumerate(points):
-        click.echo(f"learning {point.id} (every {show_ms(every_ms)}, {len(rows)} rounds)", err=True)
-        prior = _learn(old, column)
-        alone = [row._replace(values=(row.values[column],)) for row in new if row.values[column] is not None]
-        if _bits(every_ms, [point], alone, {point.id: prior}) < _bits(every_ms, [point], alone, {}):
-            tried[point.id] = prior
-    before_bits, after_bits = (_bits(every_ms, points, new, priors) for priors in ({}, tried))
-    priors = {point.id: _learn(rows, column) for column, point in enumerate(points) if point.id in tried}
-    return Fitted(every_ms, len(points), rows, priors, before_bits, after_bits)
-
-
-def _learn(rows: Sequence[Row], column: int) -> bytes:
-    """The prior of one column; b"", the gateway's own numbers, when there is too little to learn from."""
-    return fit_columns(1, [(row.values[column],) for row in rows])[0]
-
-
-def _bits(every_ms: int, points: Sequence[Point], rows: Sequence[Row], priors: Mapping[str, bytes]) -> float:
-    """Bits a reading takes in packets of these rounds, all but head and tag of the packet inside; 0 without any."""
-    if not rows:
-        return 0.0
-    columns = tuple(SheetPoint(p.id, p.unit, p.step, None, None, priors.get(p.id, b"")) for p in points)
-    sheet = Sheet("", 0, 1, rows[0].at_ms, (SheetGroup(every_ms, columns),))
-    left = [_round(1 + index, row) for index, row in enumerate(rows)]
-    size_bytes = 0
-    while left:
-        body, taken = pack_rounds(sheet, 0, left[:PACKET_ROWS], ROOM_BYTES)
-        size_bytes += len(body)
-        left = left[taken:]
-    return size_bytes * 8 / len(rows) / len(points)
-
-
-def _round(seq: int, row: Row) -> RoundRow:
-    qualities = bytes(Quality.NO_ANSWER if value is None else Quality.GOOD for value in row.values)
-    return RoundRow(seq, row.at_ms, row.values, qualities if any(qualities) else b"")
 
 
 def _notes(groups: Sequence[Fitted], strangers: Sequence[str], default: Sequence[str]) -> list[str]:
