@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from click.testing import CliRunner, Result
 
 from edge.cli import EXIT_NO_DAEMON, EXIT_REFUSED, fengsui
 from edge.cli.show import LAST_DATE_MS, clock_time, width
-from edge.control import Handler, Server
+from edge.control import ANSWER_S, READ_S, Handler, Server
 from edge.errors import FengsuiError
 
 START_S = 20.0
@@ -317,7 +318,59 @@ def test_watch_is_patient_where_nothing_happens(tmp_path: Path, monkeypatch: pyt
     with daemon(tmp_path / "s", {"watch": slow}):
         monkeypatch.setattr(socket.socket, "settimeout", settimeout)
         assert "RED raised" in ask(tmp_path / "s", "watch").stdout
-    assert waited == [None]
+    assert waited == [ANSWER_S, None]
+
+
+@pytest.mark.parametrize(
+    ("words", "patience_s"),
+    [
+        (["status"], ANSWER_S),
+        (["outbox", "--account"], ANSWER_S),
+        (["read", "depth"], READ_S),
+        (["watch"], ANSWER_S),
+        (["send-test", "--link", "fibre"], ANSWER_S),
+    ],
+)
+def test_a_daemon_that_is_stopped_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], patience_s: float
+) -> None:
+    waited: list[float | None] = []
+    patient = socket.socket.settimeout
+
+    def settimeout(connection: socket.socket, timeout_s: float | None) -> None:
+        waited.append(timeout_s)
+        patient(connection, 0.05)
+
+    with socket.socket(socket.AF_UNIX) as stopped:
+        stopped.bind(str(tmp_path / "s"))
+        stopped.listen()  # the kernel takes the question, nobody reads it
+        monkeypatch.setattr(socket.socket, "settimeout", settimeout)
+        done = ask(tmp_path / "s", *words)
+    assert done.exit_code == EXIT_NO_DAEMON
+    assert f"has not answered in {patience_s:g} s" in done.stderr
+    assert "systemctl restart fengsui" in done.stderr
+    assert waited == [patience_s]
+
+
+def test_the_daemon_ends_without_a_traceback_while_somebody_watches(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        serving = asyncio.ensure_future(Server(tmp_path / "s", HANDLERS).run())
+        while not (tmp_path / "s").exists():
+            await asyncio.sleep(0.01)
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
+        writer.write(b'{"ask": "watch"}\n')
+        assert b"round" in await reader.readline()
+        serving.cancel()
+        await asyncio.wait([serving])
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                assert b"alarm" in await reader.read(), "and then it hung up"
+        writer.close()
+
+    asyncio.run(story())
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 def test_times_that_are_no_dates() -> None:

@@ -15,7 +15,7 @@ from edge.cli import EXIT_NO_DAEMON, EXIT_REFUSED, json_option, stop
 from edge.cli.account import account_lines, room_line, sums
 from edge.cli.show import clock_time, printable, span, table
 from edge.cli.slots import SHOWN, slot_lines
-from edge.control import DEFAULT_SOCKET, ENVIRONMENT, NoDaemon, Refused, ask, ask_once
+from edge.control import ANSWER_S, DEFAULT_SOCKET, ENVIRONMENT, READ_S, NoDaemon, Refused, ask, ask_once
 
 RECENT_SHOWN = 20
 LEVEL_WIDTH = 6  # of the longest: orange, yellow
@@ -32,9 +32,11 @@ socket_option = click.option(
 )
 
 
-def _answer(path: Path, as_json: bool, show: Callable[[Any], None], **request: Any) -> None:
+def _answer(
+    path: Path, as_json: bool, show: Callable[[Any], None], patience_s: float = ANSWER_S, **request: Any
+) -> None:
     try:
-        answer = ask_once(path, request)
+        answer = ask_once(path, request, patience_s)
     except NoDaemon as error:
         stop(EXIT_NO_DAEMON, str(error))
     except Refused as error:
@@ -102,7 +104,7 @@ def outbox(by_day: bool, days: int, socket_path: Path, as_json: bool) -> None:
 @json_option
 def read(what: str, socket_path: Path, as_json: bool) -> None:
     """Ask the device or point WHAT now (its limits are judged, no round is kept)."""
-    _answer(socket_path, as_json, _show_points, ask="read", what=what)
+    _answer(socket_path, as_json, _show_points, READ_S, ask="read", what=what)
 
 
 @click.command()
