@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import IO, Any
 
 from edge.answers import Answers, Journal
 from edge.clock import Clock
@@ -35,7 +35,7 @@ from edge.packing import alarm_entry, map_entry, round_entry
 from edge.powerfail import PowerFail
 from edge.preflight import look
 from edge.priors import priors_for
-from edge.process import lock_folder, notify
+from edge.process import hold_name, lock_folder, notify
 from edge.relay import Relay
 from edge.site_sheet import carries_bytes, longest_sheet, sheet_of, too_large
 from edge.wear import Sample, Wear, read_counters
@@ -49,6 +49,7 @@ ACCOUNT_EVERY_S = 3600.0
 TICK_S = 1.0
 UNDATED_S = 10.0  # what could not be dated when the time was learnt (it waited for a commit) is dated now and then
 KEY_AGAIN_S = 10.0
+LOCK_S = 5.0  # for the lock in the store's folder: two syncs of a slow card; who judges limits waits for it
 SOCKET_AGAIN_S = 5.0
 RESTART_FIRST_S = 1.0
 RESTART_LONGEST_S = 60.0
@@ -106,7 +107,21 @@ class Daemon:
 
     async def run(self) -> None:
         """Runs until cancelled or told to stop by SIGTERM or SIGINT. Raises AlreadyRunning."""
-        lock = lock_folder(self.site.store.folder)
+        name, dying = hold_name(self.site.store.folder)
+        with name or contextlib.nullcontext(), await self._lock_folder(dying) or contextlib.nullcontext():
+            await self._run()
+
+    async def _lock_folder(self, dying: bool) -> IO[str] | None:
+        """A disk that hangs is not waited for: the name holds."""
+        locking = asyncio.ensure_future(self._run_blocking(lambda: lock_folder(self.site.store.folder, dying=dying)))
+        done, _ = await asyncio.wait({locking}, timeout=LOCK_S)
+        if done:
+            return locking.result()
+        locking.add_done_callback(lambda late: late.cancelled() or late.exception())
+        getattr(self._run_blocking, "abandon", lambda: None)()
+        return None
+
+    async def _run(self) -> None:
         try:
             asyncio.get_running_loop().add_signal_handler(signal.SIGPWR, self.power.signalled)
             self._read_priors()
@@ -134,8 +149,6 @@ class Daemon:
             notify("STOPPING=1")
             await self._commit_raised()
             await self.keeper.stop()
-            if lock is not None:
-                lock.close()
 
     async def _supervise(self, name: str, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """The outermost ladder: whatever a part dies of, it is said, and the part begins again."""

@@ -1,10 +1,18 @@
-"""The daemon as a process among others: no second one on its store, and systemd is told how it is."""
+"""The daemon as a process among others: no second one on its store, and systemd is told how it is.
+
+Two locks, both gone with the process that held them, however it ended. A name in the kernel (an abstract Unix socket,
+unix(7)) needs no disk, and outlives a store's folder that somebody deletes. A lock on a file in that folder is also
+seen where names are not: in another container, or by another path.
+"""
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import hashlib
 import os
 import socket
+import struct
 from pathlib import Path
 from typing import IO
 
@@ -12,14 +20,68 @@ from edge.errors import FengsuiError
 from edge.outbox_file import make_folder
 
 LOCK_NAME = "lock"
+NAME_PREFIX = "\0fengsui-"
+DIGEST_CHARS = 32
+WAITING_MOST = 16  # who asks for the holder of a name is never answered, and need not be
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid (unix(7), SO_PEERCRED)
+DYING = "ZX"  # states of a process that runs no more (proc(5)): one thread of it still waits for a dead disk
 
 
 class AlreadyRunning(FengsuiError):
     """Another daemon holds this store."""
 
 
-def lock_folder(folder: Path) -> IO[str] | None:
-    """Holds the store's folder against a second daemon. A folder that can not be written is no reason not to run."""
+def hold_name(folder: Path) -> tuple[socket.socket | None, bool]:
+    """Holds a store's folder by name, whether it is there or not. Raises AlreadyRunning.
+
+    None where there are no such names. True: one that was killed has it still, and no power left to do anything.
+    """
+    held = socket.socket(socket.AF_UNIX)
+    try:
+        held.bind(_name(folder))
+        held.listen(WAITING_MOST)
+    except OSError as error:
+        held.close()
+        if error.errno != errno.EADDRINUSE:
+            return None, False
+        pid = _holder(folder)
+        if _is_dying(pid):
+            return None, True
+        who = f"another daemon (process {pid})" if pid else "another daemon"
+        raise AlreadyRunning(f"{who} already runs on {folder}: systemctl status fengsui") from None
+    return held, False
+
+
+def _name(folder: Path) -> str:
+    """The same for all paths to a folder. With its disk: containers that share a network have other disks."""
+    real = Path(os.path.realpath(folder))
+    there = next((path for path in real.parents if path.exists()), Path("/"))
+    digest = hashlib.sha256(f"{there.stat().st_dev} {real}".encode(errors="surrogateescape")).hexdigest()
+    return f"{NAME_PREFIX}{digest[:DIGEST_CHARS]}"
+
+
+def _holder(folder: Path) -> int:
+    """The process that holds the name; 0 where that can not be told."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.setblocking(False)
+        try:
+            asking.connect(_name(folder))
+            told = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        except OSError:
+            return 0
+        return int(_CREDENTIALS.unpack(told)[0])
+
+
+def _is_dying(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0] in DYING
+    except (OSError, IndexError):
+        return False  # hidden from us, so of another user
+
+
+def lock_folder(folder: Path, *, dying: bool = False) -> IO[str] | None:
+    """Holds the store's folder against a second daemon. A folder that can not be written is no reason not to run, nor
+    is a lock held by one that is `dying`. Raises AlreadyRunning. Blocks as the disk does."""
     try:
         make_folder(folder)
         lock = (folder / LOCK_NAME).open("w")
@@ -28,8 +90,9 @@ def lock_folder(folder: Path) -> IO[str] | None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        lock.close()
-        raise AlreadyRunning(f"another daemon already runs on {folder}: systemctl status fengsui") from None
+        if not dying:
+            lock.close()
+            raise AlreadyRunning(f"another daemon already runs on {folder}: systemctl status fengsui") from None
     except OSError:
         pass  # a file system without locks
     return lock
