@@ -113,7 +113,9 @@ class Daemon:
 
     async def _lock_folder(self, dying: bool) -> IO[str] | None:
         """A disk that hangs is not waited for: the name holds."""
-        locking = asyncio.ensure_future(self._run_blocking(lambda: lock_folder(self.site.store.folder, dying=dying)))
+        folder = self.site.store.folder
+        taking = self._run_blocking(lambda: lock_folder(folder, dying=dying))
+        locking: asyncio.Future[IO[str] | None] = asyncio.ensure_future(taking)
         done, _ = await asyncio.wait({locking}, timeout=LOCK_S)
         if done:
             return locking.result()

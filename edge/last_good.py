@@ -2,12 +2,17 @@
 
 A technician's slip, or a power cut in the middle of an editor's save, must not leave a site blind. The copy is made
 whole, synced and then named, so a cut leaves the old one or the new.
+
+What an editor had written when the power went may be a right site file, with fewer limits: it ends where the copy goes
+on, or in the middle of a line. Such a file is not believed. Where it may be so on purpose, what is no longer there is
+said.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from edge.config.load import load
@@ -15,6 +20,8 @@ from edge.config.site import Site
 from edge.errors import SiteFileError
 
 PROBLEMS_SAID = 3
+GONE_SAID = 10  # names in one sentence
+END = b"# end"  # as the last line: the file is whole, whatever it was before
 STATE = "STATE_DIRECTORY"  # systemd's: /etc may be read-only for the service
 
 
@@ -26,25 +33,74 @@ def copy_path(site_file: Path) -> Path:
 
 def load_or_last_good(site_file: Path) -> tuple[Site, list[str]]:
     """The site, and what is to be said about it. Raises SiteFileError when neither file nor copy is right."""
-    copy = copy_path(site_file)
+    copy, text = copy_path(site_file), _text(site_file)
     try:
         site = load(site_file)
     except SiteFileError as error:
-        try:
-            site = load(copy, folder=site_file.absolute().parent)
-        except SiteFileError:
-            raise error from None
+        good = _load_copy(site_file, copy)
+        if good is None:
+            raise
         said = [f"{site_file}: {problem}" for problem in error.problems[:PROBLEMS_SAID]]
-        return site, [*said, f"{site_file} is wrong (fengsui check lists all): running on the last good copy, {copy}"]
-    with contextlib.suppress(OSError):  # no room or no right to keep a copy: no reason not to run
-        _keep(site_file, copy)
-    return site, []
+        return good, [*said, f"{site_file} is wrong (fengsui check lists all): running on the last good copy, {copy}"]
+    said, kept = [], _text(copy)
+    if kept and kept != text:
+        good = _load_copy(site_file, copy)
+        gone = _gone(site, good) if good is not None else []
+        if good is not None and _is_cut(text, kept, gone):
+            return good, [_cut_words(site_file, copy, gone)]
+        said = [f"{site_file} has no longer: {', '.join(gone[:GONE_SAID])}"] if gone else []
+    if text not in (b"", kept) and text == _text(site_file):  # what is being written now is kept the next time
+        with contextlib.suppress(OSError):  # no room or no right to keep a copy: no reason not to run
+            _keep(text, copy)
+    return site, said
 
 
-def _keep(site_file: Path, copy: Path) -> None:
-    text = site_file.read_bytes()
-    if copy.exists() and copy.read_bytes() == text:
-        return
+def _load_copy(site_file: Path, copy: Path) -> Site | None:
+    try:
+        return load(copy, folder=site_file.absolute().parent)
+    except SiteFileError:
+        return None
+
+
+def _text(path: Path) -> bytes:
+    """b"" for none that can be read."""
+    try:
+        return path.read_bytes() if path.is_file() else b""
+    except OSError:
+        return b""
+
+
+def _gone(site: Site, good: Site) -> list[str]:
+    """What the last good site had and this one has not: what is judged first."""
+    has = set(_names(site))
+    return [name for name in _names(good) if name not in has]
+
+
+def _names(site: Site) -> list[str]:
+    limits = [f"limit {limit.id}" for limit in site.limits]
+    return [*limits, *(f"link {link.id}" for link in site.links), *(f"point {point.id}" for point in site.points)]
+
+
+def _is_cut(text: bytes, kept: bytes, gone: Sequence[str]) -> bool:
+    """Whether `text` was to be longer: what it lacks of `kept` is more than blanks, or it breaks off in a line (with
+    something lost, or in one that was longer)."""
+    if kept.startswith(text):
+        return bool(kept[len(text) :].strip())
+    if text.endswith((b"\n", END)) or not kept.endswith(b"\n"):
+        return False
+    last = text.splitlines()[-1]
+    return bool(gone) or any(line.startswith(last) and line != last for line in kept.splitlines())
+
+
+def _cut_words(site_file: Path, copy: Path, gone: Sequence[str]) -> str:
+    lost = f" (without {', '.join(gone[:GONE_SAID])})" if gone else ""
+    return (
+        f"{site_file} breaks off{lost}, as after a power cut while it was saved: running on the last good copy, {copy}."
+        f" Put back what is missing, or, if its end was taken out on purpose, add a last line: {END.decode()}"
+    )
+
+
+def _keep(text: bytes, copy: Path) -> None:
     fresh = copy.with_name(f"{copy.name}.new")
     with fresh.open("wb") as file:
         file.write(text)

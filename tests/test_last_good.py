@@ -1,0 +1,116 @@
+"""The site file that an editor had half written when the power went: no limit is lost silently."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.errors import SiteFileError
+from edge.last_good import load_or_last_good
+
+SITE = """
+[gateway]
+id = "g"
+[store]
+path = "store"
+[[port]]
+id = "bus"
+open = "tcp:127.0.0.1:1"
+[[device]]
+id = "d"
+driver = "modbus"
+port = "bus"
+[[device.point]]
+id = "p"
+unit = "m"
+step = 0.01
+register = 0
+[[link]]
+id = "fibre"
+driver = "mqtt"
+host = "127.0.0.1"
+port = 1
+[[limit]]
+id = "high"
+point = "p"
+above = { red = 312 }
+[[limit]]
+id = "low"
+point = "p"
+below = { orange = 200.5 }
+hysteresis = 0.5
+"""
+
+
+@pytest.fixture
+def site_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A site file from which the gateway has started once."""
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    path = tmp_path / "site.toml"
+    path.write_text(SITE)
+    assert load_or_last_good(path)[1] == []
+    return path
+
+
+def limits(path: Path) -> tuple[list[str], list[str]]:
+    site, said = load_or_last_good(path)
+    return [limit.id for limit in site.limits], said
+
+
+def test_wherever_it_breaks_off_the_limits_are_judged_and_it_is_said(site_file: Path) -> None:
+    whole, _ = load_or_last_good(site_file)
+    for length in range(len(SITE.rstrip())):
+        site_file.write_text(SITE[:length])
+        site, said = load_or_last_good(site_file)
+        assert (site.limits, site.links, site.points) == (whole.limits, whole.links, whole.points)
+        assert any("running on the last good copy" in sentence for sentence in said)
+
+
+def test_one_that_was_edited_and_breaks_off_in_a_line_is_not_believed(site_file: Path) -> None:
+    whole, _ = load_or_last_good(site_file)
+    edited = SITE.replace("312", "310.5")
+    for length in range(edited.index("310.5"), len(edited.rstrip())):
+        if edited[length] != "\n" and edited[length - 1] != "\n":
+            site_file.write_text(edited[:length])
+            site, said = load_or_last_good(site_file)
+            assert site.limits == whole.limits
+            assert said
+
+
+def test_what_is_no_longer_there_is_named(site_file: Path) -> None:
+    site_file.write_text(SITE[: SITE.rindex("[[limit]]")])
+    kept, said = limits(site_file)
+    assert kept == ["high", "low"]
+    assert len(said) == 1
+    assert "breaks off (without limit low)" in said[0]
+    assert "add a last line: # end" in said[0]
+    assert limits(site_file) == (kept, said), "the copy is not spoilt by it"
+
+
+@pytest.mark.parametrize("end", ["# end", "# end\n", "# end\r\n"])
+def test_an_end_taken_out_on_purpose_is_believed_when_told(site_file: Path, end: str) -> None:
+    site_file.write_text(SITE[: SITE.rindex("[[limit]]")] + end)
+    assert limits(site_file) == (["high"], [f"{site_file} has no longer: limit low"])
+    assert limits(site_file) == (["high"], [])
+
+
+def test_an_edited_file_is_believed(site_file: Path) -> None:
+    for text in (SITE.replace("312", "313"), SITE.rstrip(), SITE + "\n\n", SITE.rstrip().replace("312", "314"), SITE):
+        site_file.write_text(text)
+        assert limits(site_file) == (["high", "low"], [])
+    site_file.write_text(SITE.replace('id = "high"', 'id = "higher"'))
+    assert limits(site_file) == (["higher", "low"], [f"{site_file} has no longer: limit high"])
+
+
+def test_a_copy_that_is_wrong_itself_stands_in_nobodys_way(site_file: Path) -> None:
+    copy = site_file.with_name("site.toml.good")
+    copy.write_text(SITE + "[[limit")
+    assert limits(site_file) == (["high", "low"], [])
+    assert copy.read_text() == SITE
+    copy.unlink()
+    copy.mkdir()
+    assert limits(site_file) == (["high", "low"], [])
+    site_file.write_text("")
+    with pytest.raises(SiteFileError):
+        load_or_last_good(site_file)
