@@ -9,7 +9,9 @@ monotonic clock, and the offset says where it came from:
              afterwards, as soon as the time is learnt (`update` returns the offset that dates it)
 
 A wall clock that steps is believed when the kernel calls it synchronised, or while nothing better is known; a TRUSTED
-time is not given up for an unconfirmed step (lessons: kura 2563, 2605; weewx 72 in the project's field notes).
+time is not given up for an unconfirmed step (lessons: kura 2563, 2605; weewx 72 in the project's field notes). A word
+that is clearly better than what the present time is good for (it wears off) replaces it, without a word where it is
+near: a receipt over fibre what a satellite terminal has told.
 """
 
 from __future__ import annotations
@@ -19,13 +21,17 @@ import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from edge.contract import ClockQuality
 
 BUILT_MS = 1_767_225_600_000  # 2026-01-01: no gateway with this code ran before
-TRUST_LASTS_S = 24 * 3600.0  # a free-running Pi drifts some 50 ppm: 4 s in a day
+TRUST_LASTS_S = 24 * 3600.0  # see DRIFT: 4 s in a day
 STEP_MS = 500  # a smaller difference between wall and own time is slewing, followed without a word
+DRIFT = 50e-6  # of a free-running Pi
+BETTER = 2.0  # so many times less uncertain is worth a small step
+NTP_UNCERTAINTY_MS = 20.0  # over the public network some 10 ms, and the kernel says less than it knows
 MAX_UNCERTAINTY_MS = 5_000  # a receipt that took longer than 10 s both ways says nothing useful of the time
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _TIMEX_BYTES = 256  # struct timex is 208 bytes on 64-bit Linux; the kernel writes no more
@@ -87,6 +93,7 @@ class Clock:
         self._offset_ms: float | None = None
         self._quality = ClockQuality.UNKNOWN
         self._confirmed_s = float("-inf")
+        self._set_s, self._set_uncertainty_ms = 0.0, inf  # when the offset was set, and what it was good for then
         self.source = "nothing yet"
         self.update()
 
@@ -121,12 +128,12 @@ class Clock:
             self._quality = ClockQuality.FREE
         if wall >= BUILT_MS and self._synchronised():
             self._confirmed_s = self.monotonic_s()
-            return self._set(wall - mono, ClockQuality.TRUSTED, "the system clock, synchronised")
+            return self._set(wall - mono, ClockQuality.TRUSTED, "the system clock, synchronised", NTP_UNCERTAINTY_MS)
         if wall < self._floor_ms:
             return None
         if self._quality is ClockQuality.TRUSTED:
             return None
-        return self._set(wall - mono, ClockQuality.FREE, "the system clock, not confirmed")
+        return self._set(wall - mono, ClockQuality.FREE, "the system clock, not confirmed", inf)
 
     def learn(self, utc_ms: float, uncertainty_ms: float, source: str) -> int | None:
         """An authenticated, fresh word on the time, right within `uncertainty_ms`. Returns as `update` does.
@@ -135,16 +142,23 @@ class Clock:
         """
         if uncertainty_ms > MAX_UNCERTAINTY_MS or utc_ms < BUILT_MS:
             return None
-        if self._quality is ClockQuality.TRUSTED and abs(utc_ms - self._now_ms()) <= uncertainty_ms + STEP_MS:
-            self._confirmed_s = self.monotonic_s()
-            return None
-        if self._quality is ClockQuality.TRUSTED and self._synchronised():
-            return None
+        if self._quality is ClockQuality.TRUSTED:
+            near = abs(utc_ms - self._now_exact_ms()) <= uncertainty_ms + STEP_MS
+            synchronised = self._synchronised()
+            if near:
+                self._confirmed_s = self.monotonic_s()
+            if synchronised or (near and uncertainty_ms * BETTER > self._uncertainty_ms()):
+                return None
         self._confirmed_s = self.monotonic_s()
-        return self._set(utc_ms - self.monotonic_s() * 1000, ClockQuality.TRUSTED, source)
+        return self._set(utc_ms - self.monotonic_s() * 1000, ClockQuality.TRUSTED, source, uncertainty_ms)
 
-    def _set(self, offset_ms: float, quality: ClockQuality, source: str) -> int | None:
+    def _uncertainty_ms(self) -> float:
+        """What the present offset is good for by now."""
+        return self._set_uncertainty_ms + (self.monotonic_s() - self._set_s) * 1000 * DRIFT
+
+    def _set(self, offset_ms: float, quality: ClockQuality, source: str, uncertainty_ms: float) -> int | None:
         learnt = self._offset_ms is None
+        self._set_s, self._set_uncertainty_ms = self.monotonic_s(), uncertainty_ms
         self._offset_ms, self._quality, self.source = offset_ms, quality, source
         return round(offset_ms) if learnt else None
 

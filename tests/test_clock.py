@@ -88,3 +88,34 @@ def test_trust_wears_off() -> None:
     world.passes(TRUST_LASTS_S + 1)
     clock.update()
     assert clock.quality is ClockQuality.FREE
+
+
+def test_a_better_word_replaces_a_worse_one_and_a_worse_one_only_confirms() -> None:
+    world = World(0)
+    clock = world.clock()
+    clock.learn(NOON_MS + 900, 1000, "GNSS of link beidou")
+    assert clock.learn(NOON_MS, 600, "a slow receipt") is None
+    assert clock.now().at_ms == NOON_MS + 900, "hardly better: not worth a step"
+    assert clock.learn(NOON_MS, 50, "the province") is None, "it was known before"
+    assert (clock.now().at_ms, clock.source) == (NOON_MS, "the province")
+    clock.learn(NOON_MS + 900, 1000, "GNSS of link beidou")
+    clock.learn(NOON_MS + 40, 40, "the province")
+    assert (clock.now().at_ms, clock.source) == (NOON_MS, "the province")
+
+
+def test_what_a_time_is_good_for_wears_off() -> None:
+    world = World(0)
+    clock = world.clock()
+    clock.learn(NOON_MS, 40, "the province")
+    drift_ms = 0
+    for hour in range(1, 24):
+        world.passes(3600)
+        drift_ms = -180 * hour  # 50 ppm: our crystal is fast
+        clock.learn(NOON_MS + hour * 3_600_000 + drift_ms, 40, "the province")
+        assert abs(clock.now().at_ms - (NOON_MS + hour * 3_600_000 + drift_ms)) <= 100
+
+
+def test_a_synchronised_kernel_is_not_refined_by_anybody() -> None:
+    clock = World(NOON_MS, synchronised=True).clock()
+    clock.learn(NOON_MS + 300, 1, "the province")
+    assert clock.now().at_ms == NOON_MS
