@@ -146,6 +146,7 @@ class Record:
     used: dict[str, list[float]] = field(default_factory=dict)  # link -> when the gateway spoke on it (each CONNECT,
     # packet or burst)
     troubles: list[tuple[float, Trouble]] = field(default_factory=list)  # as they began
+    sizes: list[tuple[float, int]] = field(default_factory=list)  # of the store's files, bytes
     overrate: int = 0  # Beidou requests that came before the card's period was over
     lines: list[str] = field(default_factory=list)  # the trace; only kept when asked for
     keep_lines: bool = False
