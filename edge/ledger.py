@@ -186,6 +186,15 @@ class Books:
             if not adopted:
                 self._newest_day = max(self._newest_day, day_of(piece.at_ms, piece.clock))
 
+    def untake(self, piece: Piece, body: bytes) -> None:
+        """An entry has moved to another store, which accounts for it now: as if it had never been taken here."""
+        self._sum("taken", -1, -piece.readings)
+        self._level(piece, -1)
+        if piece.kind == Kind.ROUNDS:
+            tally = self._tally(piece)
+            tally.taken -= 1
+            tally.fail(failing(body), -1)
+
     def settle(self, pieces: Iterable[Piece]) -> None:
         """The province has these: they leave."""
         for piece in pieces:

@@ -42,8 +42,9 @@ from edge.outbox_file import (
     quick_check,
     readable_text,
 )
+from edge.outbox_home import BULK_KINDS, OutboxHome
 from edge.outbox_read import FEW
-from edge.outbox_write import OutboxWriter, piece_of
+from edge.outbox_write import piece_of
 from edge.ranges import Range, to_ranges
 from edge.salvage import Saved, salvage
 
@@ -68,7 +69,7 @@ MAPS = (Kind.STATUS, Kind.ACCOUNT)
 Retell = Callable[[bytes, bytes, bytes], bytes]
 
 
-class Outbox(OutboxWriter):
+class Outbox(OutboxHome):
     """An open store. Make it with `open` or `in_memory`."""
 
     def __init__(self, connection: sqlite3.Connection, path: str, quota_bytes: int) -> None:
@@ -77,14 +78,8 @@ class Outbox(OutboxWriter):
         self.durable = path != ":memory:"
         self.commits = 0
         self.last_commit_s = 0.0
-        self.opened_seq = self.last_seq()  # what was given before this run
         if not isinstance(self.opened_seq, int):
             raise Unreadable(f"its last seq is {self.opened_seq!r}")
-        self._identity = (0, 0)
-        if self.durable:
-            with disk(path):
-                there = Path(path).stat()
-            self._identity = (there.st_dev, there.st_ino)
 
     # -- opening -------------------------------------------------------------------------------------------------
 
@@ -169,14 +164,6 @@ class Outbox(OutboxWriter):
             return cls._attach(path, quota_bytes)
         except Unreadable as broken:
             raise StoreBroken(str(path), str(broken)) from broken
-
-    def is_in_place(self) -> bool:
-        """Whether the file that is open is still the one that its name leads to."""
-        try:
-            there = Path(self.path).stat()
-        except OSError:
-            return False
-        return not self.durable or (there.st_dev, there.st_ino) == self._identity
 
     def salvaged(self, folder: Path, stamp: str) -> str:
         """What could be saved of the file put aside has been taken; returns the name it is kept under."""
@@ -284,20 +271,25 @@ class Outbox(OutboxWriter):
             self._delete(seqs)
             books.evict(pieces, Why.DAMAGED)
 
-    def take_back(self, above_seq: int) -> int:
-        """Lets go of this store's own entries above a seq: those of a commit that failed and had happened all the
-        same, as what an fsync failed for may well be in the file. They were taken again. Returns how many."""
-        with self._transaction() as books:
-            seqs, pieces = self._pieces("seq > ? AND origin_seq IS NULL", (above_seq,))
-            self._delete(seqs)
-            books.evict(pieces, Why.TWICE)
-        return len(seqs)
-
     def adopt(self, other: Outbox, boot: int) -> int:
-        """Takes over every entry of `other` (kept in memory while the disk was broken), with its own epoch and seq."""
-        saved = [Saved(e, *other.sheet(e.sheet), other.sheet_digest(e.sheet), boot) for e in other.scan()]
-        levels = other.limit_levels().items()
-        return self._adopt(saved, [Standing(limit, level, value, at_ms) for limit, (level, value, at_ms) in levels])
+        """Takes over every entry of `other` (kept in memory while the disk was broken), with its own epoch and seq, in
+        one transaction. The daemon does it in batches: `take_over`."""
+        saved: list[Saved] = []
+        seq, last_seq = 0, other.last_seq()
+        while seq < last_seq:
+            batch, seq = other.batch((), seq, boot)
+            saved += batch
+        return self._adopt(saved, other.stands())
+
+    def take_over(self, saved: Sequence[Saved], standings: Sequence[Standing] = ()) -> tuple[int, Commit]:
+        """Takes entries of another store in one durable transaction; returns how many were not here before, and what
+        was done."""
+        before_seq = self.last_seq()
+        taken = self._adopt(saved, standings)
+        done = Commit(came=taken > 0, used_bytes=self.used_bytes())
+        if any(one.entry.kind not in BULK_KINDS for one in saved):
+            done.things = [thing for thing in self.first_things() if thing[0] > before_seq]
+        return taken, done
 
     # -- inside --------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,142 @@
+"""What a store does when it is left for another one, or come back to: entries are read and let go of in batches, those
+of a commit in doubt are taken back, and its files are looked at. See edge/homecoming.py.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from edge.contract import Kind
+from edge.entries import Standing
+from edge.errors import Unpackable
+from edge.ledger import Why
+from edge.outbox_read import ENTRY_COLUMNS
+from edge.outbox_write import OutboxWriter
+from edge.salvage import Saved
+
+BATCH_ENTRIES = 500  # taken home in one transaction: 10 to 30 ms on two cores of a server
+BATCH_BYTES = 64_000  # some 60 pages: what a bad card writes in a quarter of a second
+BULK_KINDS = frozenset({Kind.ROUNDS, Kind.SUMMARY})
+
+
+class Doubt(NamedTuple):
+    """Seqs above `low` up to `high` of store `epoch`: a commit that failed, and may have happened all the same."""
+
+    epoch: int
+    low: int
+    high: int
+
+
+class OutboxHome(OutboxWriter):
+    """Between the writer and `Outbox`."""
+
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+        super().__init__(connection, path)
+        with self._guard():
+            self.counter_high = int(self._db.execute("SELECT counter_high FROM store").fetchone()[0])
+        self.opened_seq = self.last_seq()  # what was given before this run
+        self._file = identity(path)
+        self._log = identity(f"{path}-wal")
+
+    def reserve_counters(self, count: int) -> int:
+        first = super().reserve_counters(count)
+        self.counter_high = first + count
+        return first
+
+    # -- its files -----------------------------------------------------------------------------------------------
+
+    def is_in_place(self) -> bool:
+        """Whether the file that is open is still the one that its name leads to."""
+        return self._file is None or identity(self.path) == self._file
+
+    def has_log(self) -> bool:
+        """Whether its write-ahead log is still there under its name: what was committed last lies in it alone."""
+        return self._file is None or identity(f"{self.path}-wal") == self._log
+
+    def leave_name(self) -> None:
+        """Another file has this one's name: takes this one's log from beside it, which would be read as its own."""
+        if self._log is not None and not self.is_in_place() and self.has_log():
+            Path(f"{self.path}-wal").unlink(missing_ok=True)
+
+    # -- leaving -------------------------------------------------------------------------------------------------
+
+    def few(self) -> list[int]:
+        """The seqs of all held entries but rounds and summaries."""
+        return [seq for seq, _ in self.first_things()]
+
+    def batch(self, seqs: Sequence[int], above_seq: int, boot: int) -> tuple[list[Saved], int]:
+        """Entries for another store: of `seqs`, or where there are none the oldest above a seq, bounded; and the last
+        seq that was looked at. `boot`: of entries without a time that say nothing of it."""
+        query = f"SELECT {ENTRY_COLUMNS}, boot FROM entry WHERE seq > ? ORDER BY seq LIMIT ?"
+        values: tuple[int, ...] = (above_seq, BATCH_ENTRIES)
+        if seqs:
+            query = f"SELECT {ENTRY_COLUMNS}, boot FROM entry WHERE seq IN ({', '.join('?' * len(seqs))}) ORDER BY seq"
+            values = tuple(seqs)
+        found: list[Saved] = []
+        size_bytes, last_seq = 0, above_seq
+        with self._guard():
+            rows = self._db.execute(query, values).fetchall()
+            for row in rows:
+                if not seqs and size_bytes > BATCH_BYTES:
+                    break
+                last_seq = row[0]
+                try:
+                    held = self._held(row[:-1])
+                    told = (*self.sheet(held.sheet), self.sheet_digest(held.sheet))
+                except (Unpackable, KeyError, TypeError):
+                    continue  # damage: it stays where it is
+                found.append(Saved(held, *told, boot if row[-1] is None else row[-1]))
+                size_bytes += len(held.body)
+            if not rows and not seqs:
+                last_seq = max(above_seq, self.last_seq())  # nothing is left
+        return found, last_seq
+
+    def stands(self) -> list[Standing]:
+        """Where the limits stand."""
+        levels = self.limit_levels().items()
+        return [Standing(limit, level, value, at_ms) for limit, (level, value, at_ms) in levels]
+
+    def give(self, saved: Iterable[Saved]) -> None:
+        """Lets go of entries that another store has taken: as if this one never had."""
+        with self._transaction() as books:
+            for one in saved:
+                seqs, pieces = self._pieces("seq = ?", (one.entry.seq,))
+                for piece in pieces:
+                    books.untake(piece, one.entry.body)
+                self._delete(seqs)
+
+    # -- doubt ---------------------------------------------------------------------------------------------------
+
+    def take_back(self, doubt: Doubt, *, rounds_only: bool = False) -> int:
+        """Lets go of the entries of a commit that failed and had happened all the same, as what an fsync failed for may
+        well be in the file. They were taken again. Returns how many. Their seqs are not given a second time.
+
+        `rounds_only`: for when it is not known whether they arrived another way. An alarm twice is better than none.
+        """
+        if doubt.epoch != self.epoch:
+            return 0
+        where = "seq > ? AND seq <= ?" + (" AND kind = 0" if rounds_only else "")
+        with self._transaction() as books:
+            seqs, pieces = self._pieces(where, doubt[1:])
+            self._delete(seqs)
+            books.evict(pieces, Why.TWICE)
+            self._skip_to(doubt.high)
+        self.opened_seq = max(self.opened_seq, doubt.high)
+        return len(seqs)
+
+    def _skip_to(self, seq: int) -> None:
+        if not self._db.execute("SELECT 1 FROM sqlite_sequence WHERE name = 'entry'").fetchone():
+            self._db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('entry', 0)")
+        self._db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'entry' AND seq < ?", (seq, seq))
+
+
+def identity(path: str) -> tuple[int, int] | None:
+    """Which file a name leads to; None where there is none."""
+    try:
+        there = Path(path).stat()
+    except OSError:
+        return None
+    return there.st_dev, there.st_ino
