@@ -220,13 +220,18 @@ class Rig:
         return answer["oldest_ms"] is None or time.time() * 1000 - answer["oldest_ms"] < CAUGHT_UP_S * 1000
 
     def missing(self) -> set[int]:
-        """Entries the gateway has ever taken that are neither held by it nor at the province. It must be stopped."""
+        """Entries the gateway has ever taken that are neither held by it, nor at the province, nor folded into a
+        summary, which is an entry too. It must be stopped.
+
+        Of folded ones only the number is kept: where more are gone than that, all that are gone are returned.
+        """
         with contextlib.closing(sqlite3.connect(self.store / "outbox.db", timeout=5)) as db:
-            epoch = db.execute("SELECT epoch FROM store").fetchone()[0]
+            epoch, folded = db.execute("SELECT epoch, folded_entries FROM store").fetchone()
             last = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entry'").fetchone()[0]
             held = {row[0] for row in db.execute("SELECT seq FROM entry")}
         arrived = {row[0] for row in self.province("SELECT seq FROM entries WHERE epoch = ?", epoch)}
-        return set(range(1, last + 1)) - held - arrived
+        gone = set(range(1, last + 1)) - held - arrived
+        return gone if len(gone) > folded else set()
 
     def repeated(self) -> int:
         """Readings that stand more than once in the province's table."""

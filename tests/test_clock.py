@@ -93,12 +93,12 @@ def test_trust_wears_off() -> None:
 def test_a_better_word_replaces_a_worse_one_and_a_worse_one_only_confirms() -> None:
     world = World(0)
     clock = world.clock()
-    clock.learn(NOON_MS + 900, 1000, "GNSS of link beidou")
+    clock.learn(NOON_MS + 400, 1000, "GNSS of link beidou")
     assert clock.learn(NOON_MS, 600, "a slow receipt") is None
-    assert clock.now().at_ms == NOON_MS + 900, "hardly better: not worth a step"
+    assert clock.now().at_ms == NOON_MS + 400, "hardly better: not worth a step"
     assert clock.learn(NOON_MS, 50, "the province") is None, "it was known before"
     assert (clock.now().at_ms, clock.source) == (NOON_MS, "the province")
-    clock.learn(NOON_MS + 900, 1000, "GNSS of link beidou")
+    clock.learn(NOON_MS + 400, 1000, "GNSS of link beidou")
     clock.learn(NOON_MS + 40, 40, "the province")
     assert (clock.now().at_ms, clock.source) == (NOON_MS, "the province")
 

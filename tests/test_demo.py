@@ -18,7 +18,7 @@ import pytest
 
 from edge.contract import Kind
 from sim.broker import mosquitto_path
-from sim.demo.ledger import ARRIVALS, BEIDOU, FIBRE, UNCOMMITTED_MS, Arrival, Ledger, Moments, verdict
+from sim.demo.ledger import ARRIVALS, BEIDOU, FIBRE, UNCOMMITTED_MS, Arrival, Ledger, Moments, Window, verdict
 from sim.demo.road import Road
 from sim.demo.screen import gauge, took_words
 from sim.demo.world import Pond
@@ -44,6 +44,8 @@ BALANCED = Ledger(
     by_beidou=("pond-level-high",),
     waited=("pore-2-high",),
 )
+
+FOLDED: dict[str, object] = {"folded": 210, "windows": (Window("pore-2", 0, 60_000),)}
 
 # ---- the whole story
 
@@ -128,6 +130,14 @@ def test_keep_refuses_a_folder_that_is_in_use(tmp_path: Path) -> None:
 # ---- the verdict
 
 
+def test_what_is_folded_is_told_by_the_summaries() -> None:
+    seen = {**BALANCED.seen, (9_000, "pore-2"): 1.0, (9_000, "pond-level"): None}
+    told = replace(BALANCED, settled=4000, stored=4000, keys=4000, instants=4000, seen=seen, **FOLDED)  # type: ignore[arg-type]
+    found = verdict(told)
+    assert found.problems == ()
+    assert "taken 4 210 = settled 4 000 + folded 210; lost 0" in found.line
+
+
 def test_a_balanced_account_in_plain_words() -> None:
     found = verdict(BALANCED)
     assert found.problems == ()
@@ -142,6 +152,8 @@ def test_a_balanced_account_in_plain_words() -> None:
     [
         ({"stored": 4209, "keys": 4209, "instants": 4209}, "1 reading is lost"),
         ({"seen": {**BALANCED.seen, (9_000, "pore-2"): 1.0}}, "1 reading is lost"),
+        ({"seen": {**BALANCED.seen, (60_000, "pore-2"): 1.0}, **FOLDED}, "1 reading is lost"),
+        ({"settled": 4001, **FOLDED}, "does not balance"),
         ({"stored": 4211, "keys": 4210, "instants": 4210}, "1 reading is at the province twice"),
         ({"stored": 4211, "keys": 4211, "instants": 4210}, "1 reading is at the province twice"),
         ({"stored": 4211, "keys": 4211, "instants": 4211}, "1 reading is at the province that nobody took"),

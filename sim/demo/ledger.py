@@ -4,7 +4,7 @@ The gateway's book (`fengsui outbox`), the province's database, and the witness'
 as it was taken. The province's book also tells by which link a packet came, and so which one was first with an alarm.
 `verdict` is pure; anything it finds is a sentence, and the demonstration then fails. A round that was measured but not
 yet committed when the power went (commit_every, 1 s) is the one thing that may be missing: it is in no book but the
-witness's, and it is said.
+witness's, and it is said. What a full store has folded is told by the summary that covers its instant.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ SELECT limit_id, level, change, at_ms, received_at_ms, link, bytes FROM alarms J
     SELECT gateway, received_at_ms, link, bytes FROM packets WHERE kind IN (?, ?) AND entries > repeated)
 USING (gateway, received_at_ms) ORDER BY received_at_ms, seq
 """
+WINDOWS = "SELECT point, start_ms, start_ms + 1000 * window_s FROM summaries"
 
 
 class Arrival(NamedTuple):
@@ -39,6 +40,14 @@ class Arrival(NamedTuple):
     at_ms: int
     link: str
     size_bytes: int
+
+
+class Window(NamedTuple):
+    """A summary's window at the province: of the instants from `start_ms` on, before `end_ms`, of one point."""
+
+    point: str
+    start_ms: int
+    end_ms: int
 
 
 class Moments(NamedTuple):
@@ -55,7 +64,8 @@ class Ledger:
 
     `stored` rows at the province, of which `keys` different (gateway, epoch, seq, point) and `instants` different
     (instant, point). `order`: kinds of the packets by the fibre since it was mended, in the order of arrival.
-    `over_rate`: requests that the Beidou terminal refused because the card's time had not come.
+    `over_rate`: requests that the Beidou terminal refused because the card's time had not come. `folded`: those for
+    which summaries stand; `windows`: of the summaries at the province.
     """
 
     taken: int
@@ -74,6 +84,8 @@ class Ledger:
     over_rate: int = 0
     by_beidou: Sequence[str] = ()  # limits whose red alarm must have come by Beidou while the fibre was cut
     waited: Sequence[str] = ()  # limits whose red alarm must have waited for the fibre
+    folded: int = 0
+    windows: Sequence[Window] = ()
 
 
 @dataclass(frozen=True)
@@ -123,12 +135,14 @@ def collect(
         over_rate=rig.beidou.counts("site")["over_rate"],
         by_beidou=by_beidou,
         waited=waited,
+        folded=account["folded"],
+        windows=[Window(*row) for row in rig.province(WINDOWS)],
     )
 
 
 def verdict(ledger: Ledger) -> Verdict:
     """Compares the books."""
-    unseen = [key for key in ledger.seen if key not in ledger.arrived]
+    unseen = [key for key in ledger.seen if key not in ledger.arrived and not _is_folded(ledger, key)]
     uncommitted = [key for key in unseen if 0 <= ledger.moments.killed_ms - key[0] <= UNCOMMITTED_MS]
     lost = max(len(unseen) - len(uncommitted), ledger.settled - ledger.stored, 0)
     repeated = ledger.stored - min(ledger.keys, ledger.instants)
@@ -136,15 +150,24 @@ def verdict(ledger: Ledger) -> Verdict:
     line = (
         f"taken {_number(ledger.taken)} = settled {_number(ledger.settled)}"
         f"{f' + held {_number(ledger.held)}' if ledger.held else ''}"
+        f"{f' + folded {_number(ledger.folded)}' if ledger.folded else ''}"
         f"{f' + evicted {_number(ledger.evicted)}' if ledger.evicted else ''}"
         f"; lost {_number(lost)}; repeated {_number(repeated)}; {_red_words(ledger)}"
     )
     return Verdict(line, tuple(problems), _notes(ledger, len(uncommitted)))
 
 
+def _is_folded(ledger: Ledger, key: ReadingKey) -> bool:
+    """Whether a summary tells of a reading. One without a value is only counted."""
+    at_ms, point = key
+    if ledger.seen[key] is None:
+        return ledger.folded > 0
+    return any(window.point == point and window.start_ms <= at_ms < window.end_ms for window in ledger.windows)
+
+
 def _sums(ledger: Ledger, lost: int, repeated: int) -> list[str]:
     problems = []
-    if ledger.taken != ledger.settled + ledger.held + ledger.evicted:
+    if ledger.taken != ledger.settled + ledger.held + ledger.folded + ledger.evicted:
         problems.append("the gateway's own account does not balance")
     if ledger.held:
         problems.append(f"{_readings(ledger.held)} still held by the gateway")
