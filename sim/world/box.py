@@ -1,6 +1,6 @@
 """The gateway's box: the unmodified daemon in it, its life and its deaths, and what its wall clock says.
 
-A kill or a power cut takes effect in the middle of whatever is going on: its disk, wires and roads go dead at once, then
+A kill or a power cut takes effect in the middle of whatever is going on: disk, wires and roads go dead at once, then
 its tasks are cancelled; what they still try in dying reaches nothing. `LIFE` tells tasks of one life from another's.
 """
 
@@ -27,7 +27,7 @@ BOOT_S = 20.0  # of a Pi, from power to the daemon
 
 
 class Box:
-    """`start` it, `kill` it. `wall_off_ms` is how wrong its wall clock is; `synchronised` what its kernel says of it."""
+    """`start` it, `kill` it. `wall_off_ms` is how wrong its wall clock is; `synchronised` what its kernel says."""
 
     def __init__(
         self,

@@ -5,9 +5,9 @@ kind that last at the moment want it; two that overlap on one thing do not end e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sim.world.box import BOOT_S
 from sim.world.nouns import KINDS, Span, Story, Trouble
@@ -65,8 +65,8 @@ class Fates:
         if trouble.kind == "province.forgets" and trouble in now:
             self._world.host.forget()
 
-    def _start(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._world.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
@@ -116,7 +116,9 @@ def check(story: Story, world: World) -> None:
             raise ValueError(f"{story.name}: {trouble.kind} is no trouble: {', '.join(KINDS)}")
         what = KINDS[trouble.kind][0]
         if trouble.on not in there[what]:
-            raise ValueError(f"{story.name}: {trouble.kind} at {trouble.at_s:.0f} s: the site has no {what} {trouble.on}")
+            raise ValueError(
+                f"{story.name}: {trouble.kind} at {trouble.at_s:.0f} s: the site has no {what} {trouble.on}"
+            )
 
 
 def _road(world: World, link: str, now: list[Trouble]) -> None:
@@ -130,10 +132,11 @@ def _road(world: World, link: str, now: list[Trouble]) -> None:
 
 def _sky(world: World, link: str, now: list[Trouble]) -> None:
     terminal, record, at_s = world.terminal, world.record, world.loop.time()
-    assert terminal is not None and world.plugs is not None
+    assert terminal is not None
+    assert world.plugs is not None
     blocked = any(it.kind == "sky.blocked" for it in now)
-    was = terminal.shaded
-    terminal.shaded = blocked
+    was = terminal.sky.shaded
+    terminal.sky.shaded = blocked
     spans = record.usable[link]
     if blocked and not was:
         spans[-1].to_s = at_s

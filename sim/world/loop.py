@@ -29,14 +29,14 @@ LIFE: ContextVar[int] = ContextVar("LIFE", default=0)  # which life of the box a
 
 
 class WorldLoop(VirtualLoop):
-    """`connect` answers what is at an address: it waits, raises OSError, or gives who takes the far end of the socket."""
+    """`connect` answers what is at an address: it waits, raises OSError, or gives who takes the socket's far end."""
 
     def __init__(self) -> None:
         super().__init__()
         self.connect: Connect | None = None
-        self.signals: dict[int, Callable[[], None]] = {}
+        self.signals: dict[int, Callable[[], object]] = {}
         self._lives: dict[int, dict[asyncio.Task[Any], None]] = {}  # in order, as sets of tasks are not
-        self.set_task_factory(self._make_task)
+        self.set_task_factory(self._make_task)  # type: ignore[arg-type]
 
     def _make_task(
         self,
@@ -57,7 +57,7 @@ class WorldLoop(VirtualLoop):
         """Those of one life of the box that are not done, oldest first."""
         return list(self._lives.get(life, ()))
 
-    async def sock_connect(self, sock: socket.socket, address: Any) -> None:  # type: ignore[override]
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         if self.connect is None:
             raise ConnectionRefusedError
         take = await self.connect((str(address[0]), int(address[1])))
@@ -72,7 +72,7 @@ class WorldLoop(VirtualLoop):
         """Sites in the world name addresses; no resolver is modelled."""
         return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (str(host), int(port)))]
 
-    def add_signal_handler(self, sig: int, callback: Callable[..., Any], *args: Any) -> None:
+    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:
         self.signals[sig] = lambda: callback(*args)
 
     def remove_signal_handler(self, sig: int) -> bool:
@@ -86,11 +86,14 @@ def machine_clocks(loop: WorldLoop) -> Iterator[None]:
     def utc_s() -> float:
         return START_MS / 1000 + loop.time()
 
+    def utc_ns() -> int:
+        return START_MS * 1_000_000 + round(loop.time() * 1e9)
+
     with (
         mock.patch.object(time, "monotonic", loop.time),
         mock.patch.object(time, "perf_counter", loop.time),
         mock.patch.object(time, "time", utc_s),
-        mock.patch.object(time, "time_ns", lambda: START_MS * 1_000_000 + round(loop.time() * 1e9)),
+        mock.patch.object(time, "time_ns", utc_ns),
         mock.patch.object(paho.mqtt.client, "time_func", loop.time),
     ):
         yield

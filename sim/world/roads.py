@@ -1,6 +1,6 @@
 """The ways from the box to the broker, one for each MQTT link, with what can be wrong with each; and who waits there.
 
-A road is found by the address that the link names. Bytes on it take `delay_s` and the time of their own at `rate`. A cut
+A road is found by the address that the link names. Bytes on it take `delay_s` and their own time at its rate. A cut
 road behaves as TCP does over one: what was written waits and arrives when the road is back, but after USER_TIMEOUT_S
 without an acknowledgement the near end gives up. A dead box says nothing any more: its connections stay open at the
 far end until their keep-alive is over or the client comes back.

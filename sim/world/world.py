@@ -2,8 +2,8 @@
 
     play(story, folder)  ->  Outcome: what was broken, the hash of the trace, figures
 
-Everything is in one thread and one loop in virtual time; the daemon is the unmodified one (edge.daemon.build). Each part
-draws from a generator of its own, so that a story without one trouble is else the same. The folder must be empty; a
+Everything is in one thread and one loop in virtual time; the daemon is the unmodified one (edge.daemon.build). Each
+part draws from a generator of its own, so that a story without one trouble is else the same. The folder must be empty; a
 folder in memory (/dev/shm) is fastest.
 """
 
@@ -20,7 +20,6 @@ from drivers.beidou.wire import Dialect
 from edge.config.load import load
 from edge.config.site import Site
 from edge.contract import Port, PortSettings
-from edge.errors import PortLost
 from sim.beidou.card import Card, commanding
 from sim.beidou.port import Plugs
 from sim.beidou.satellite import Air, Satellite
@@ -32,7 +31,7 @@ from sim.world.fates import Fates
 from sim.world.host import STATION_PORT, Host
 from sim.world.judge import Watch
 from sim.world.loop import WorldLoop, run
-from sim.world.nouns import Broken, Outcome, Record, Span, Story
+from sim.world.nouns import START_MS, Broken, Outcome, Record, Span, Story
 from sim.world.roads import Roads
 from sim.world.weather import Weather
 from sim.world.wire import Wires
@@ -80,9 +79,10 @@ class World:
             if link.port is None:
                 continue
             dialect = random.Random(f"{seed}/dialect").choice(list(Dialect))
-            self.terminal = Terminal(dialect, Card(SITE_CARD), reports={})
+            self.terminal = Terminal(dialect, Card(SITE_CARD), reports={}, utc_ms_at_0=START_MS)
             self.terminal.trouble.random = random.Random(f"{seed}/terminal")
-            station = Terminal(dialect, commanding(link.settings.province), reports={})
+            province = commanding(link.settings.province)
+            station = Terminal(dialect, province, reports={}, utc_ms_at_0=START_MS)
             self.record.usable[link.id] = [Span(0.0, float("inf"))]
             self.sky_link, self.sky_port = link.id, link.port
             return Plugs(Air(self.satellite, {link.port: self.terminal, STATION_PORT: station}))
