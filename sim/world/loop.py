@@ -68,11 +68,11 @@ class WorldLoop(VirtualLoop):
         far.setblocking(False)
         take(far)
 
-    async def getaddrinfo(self, host: Any, port: Any, **_hints: Any) -> list[Any]:  # type: ignore[override]
+    async def getaddrinfo(self, host: Any, port: Any, **_hints: Any) -> list[Any]:
         """Sites in the world name addresses; no resolver is modelled."""
         return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (str(host), int(port)))]
 
-    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:
+    def add_signal_handler(self, sig: int, callback: Callable[..., Any], *args: Any) -> None:  # type: ignore[override]
         self.signals[sig] = lambda: callback(*args)
 
     def remove_signal_handler(self, sig: int) -> bool:

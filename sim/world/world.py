@@ -3,8 +3,8 @@
     play(story, folder)  ->  Outcome: what was broken, the hash of the trace, figures
 
 Everything is in one thread and one loop in virtual time; the daemon is the unmodified one (edge.daemon.build). Each
-part draws from a generator of its own, so that a story without one trouble is else the same. The folder must be empty; a
-folder in memory (/dev/shm) is fastest.
+part draws from a generator of its own, so that a story without one trouble is else the same. The folder must be empty;
+one in memory (/dev/shm) is fastest.
 """
 
 from __future__ import annotations
