@@ -108,6 +108,15 @@ class OutboxHome(OutboxWriter):
                     books.untake(piece, one.entry.body)
                 self._delete(seqs)
 
+    def has_own(self, one: Saved) -> bool:
+        """Whether an entry of another store is held here as this one's own: one of them is a copy of the other."""
+        seq = one.entry.wire_seq
+        if one.entry.kind is Kind.SHEET or not any(era.epoch == one.epoch and seq in era for era in self._eras):
+            return False
+        with self._guard():
+            query = "SELECT 1 FROM entry WHERE seq = ? AND origin_seq IS NULL"
+            return self._db.execute(query, (seq,)).fetchone() is not None
+
     # -- doubt ---------------------------------------------------------------------------------------------------
 
     def take_back(self, doubt: Doubt, *, rounds_only: bool = False) -> int:

@@ -1,0 +1,158 @@
+"""From one store to another while the gateway runs: out of memory when the disk is back, or into a new file where
+somebody has deleted the old one. The keeper (edge/keeper.py) carries it out; here are its parts.
+
+The store to come is opened by `open_store` while nobody uses it, on a thread of its own and for as long as it takes:
+only one is opened at a time, so none is ever left behind to move the files of the one in use. There it is also made
+sure that it is what it was: an older copy of itself begins a new epoch, as its seqs and packet counters were given
+before; what is in doubt is taken back. Then it becomes the store, with the few things (alarms, sheets, status) of the
+one that is left; rounds and summaries follow in batches (`Leaving`), and between two of them everybody else has their
+turn. An entry is taken over durably first and let go of then, and has one identity in both: what comes twice is not
+taken twice. Receipts go to both. May not hold a lock, nor wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from edge import doubt as doubts
+from edge.contract import ClockQuality, Kind
+from edge.entries import NewEntry, SheetNow, Standing
+from edge.errors import StoreBroken
+from edge.fold import retold
+from edge.outbox import Outbox
+from edge.outbox_home import BATCH_ENTRIES, BULK_KINDS, Doubt
+from edge.salvage import Saved
+
+MakeSheet = Callable[[int, int, list[bytes]], tuple[bytes, bytes]]
+"""(epoch, next seq, bodies of sheets the store has) -> (digest, body): an old one when it still says the same."""
+
+OLDER = "is an older copy of itself (a restored or cloned card?): a new epoch begins, {} entries are kept"
+
+
+class Given(NamedTuple):
+    """What a store had given when it was last used: its highest seq and packet counter."""
+
+    seq: int
+    counter: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is to be opened, and what is known of it. `left`: the file that had its name, which is still open; `given`:
+    by epoch, of the stores used before in this run."""
+
+    folder: Path
+    quota_bytes: int
+    stamp: str
+    boot: int
+    make_sheet: MakeSheet
+    distrust: bool = False
+    left: Outbox | None = None
+    given: Mapping[int, Given] = field(default_factory=dict)
+    doubts: Mapping[int, Doubt] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A store ready to be used, with where the limits stood in it, the newest time it knew, and what is to be said."""
+
+    box: Outbox
+    sheet: SheetNow
+    standings: list[Standing]
+    newest_ms: int
+    said: list[str]
+
+
+def open_store(ask: Ask) -> Opened:
+    """Opens the store in the folder of `ask`. Blocks as long as the disk does. Raises StoreBroken."""
+    if ask.left is not None:
+        ask.left.leave_name()
+    try:
+        doubtful = next((doubt[:2] for doubt in reversed(ask.doubts.values())), None)
+        open_it = partial(Outbox.open, ask.folder, ask.quota_bytes, ask.stamp)
+        box, said = open_it(distrust=ask.distrust, doubtful=doubtful)
+    except (ValueError, TypeError, KeyError, OverflowError) as error:  # damage that nobody thought of
+        raise StoreBroken(str(ask.folder), f"{type(error).__name__}: {error}", damaged=True) from error
+    try:
+        standings, newest_ms = box.stands(), box.newest_ms()
+        if _is_older(box, ask):
+            said.append(OLDER.format(box.renew(ask.make_sheet, retold)))
+        else:
+            said += _take_back(box, ask)
+        sheet = prepare(box, ask.make_sheet, ask.boot)
+        doubts.forget(ask.folder)
+        return Opened(box, sheet, standings, newest_ms, said)
+    except StoreBroken:
+        box.close()
+        raise
+
+
+def _is_older(box: Outbox, ask: Ask) -> bool:
+    """Whether it is a copy from before what was given under its epoch."""
+    if ask.left is not None and box.epoch == ask.left.epoch:
+        return True  # the one that had its name goes on giving seqs until this one is used
+    given = ask.given.get(box.epoch)
+    return given is not None and (box.last_seq() < given.seq or box.counter_high < given.counter)
+
+
+def _take_back(box: Outbox, ask: Ask) -> list[str]:
+    """Entries in doubt, of this run or as the last one left word of."""
+    doubt = ask.doubts.get(box.epoch)
+    if doubt is not None:
+        box.take_back(doubt)
+        return []
+    noted = doubts.noted(ask.folder)
+    taken = box.take_back(noted, rounds_only=True) if noted is not None else 0
+    return [f"{taken} rounds of a commit that had failed were sent before the last stop: taken back"] if taken else []
+
+
+def prepare(box: Outbox, make_sheet: MakeSheet, boot: int) -> SheetNow:
+    """Makes a store ready to take entries: the site's sheet is in it. Blocking; raises StoreBroken."""
+    box.set_boot(boot)
+    bodies = box.sheet_bodies()
+    digest, body = make_sheet(box.epoch, box.last_seq() + 1, bodies)
+    sheet_id, new = box.sheet_id(digest, box.epoch, body)
+    # Memory that was emptied and is needed again: its sheet went home with the rest, and may be on the way still.
+    if new or (not box.durable and all(kind is not Kind.SHEET for _, kind in box.first_things())):
+        box.commit([NewEntry(Kind.SHEET, 0, 0, ClockQuality.FREE, 0, b"", sheet_id)])
+    box.forget_sheets(sheet_id)
+    return SheetNow(sheet_id, box.epoch, body)
+
+
+class Leaving:
+    """A store that is left, and how far: the few things first, then all else from the oldest on."""
+
+    def __init__(self, box: Outbox) -> None:
+        self.box = box
+        self.moved = 0
+        self.last_seq = box.good_seq  # nothing is added any more
+        self._seq = 0
+        self._few: list[int] | None = None
+        self._next: tuple[list[int], int] = ([], 0)
+
+    @property
+    def done(self) -> bool:
+        return self._few == [] and self._seq >= self.last_seq
+
+    def batch(self, boot: int) -> list[Saved]:
+        """What goes next. Blocking; raises StoreBroken. The same again until `taken`."""
+        few = self.box.few() if self._few is None else self._few
+        if few:
+            self._next = few[BATCH_ENTRIES:], self._seq
+            return self.box.batch(few[:BATCH_ENTRIES], 0, boot)[0]
+        found, seq = self.box.batch((), self._seq, boot)
+        self._next = [], seq
+        return [one for one in found if one.entry.kind in BULK_KINDS]
+
+    def taken(self, count: int) -> None:
+        """The batch is in the other store."""
+        self.moved += count
+        self._few, self._seq = self._next
+
+    def give_up(self) -> None:
+        """The rest can not be read any more."""
+        self._few, self._seq = [], self.last_seq
