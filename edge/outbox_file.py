@@ -21,6 +21,7 @@ VERSION = 1
 PAGE_BYTES = 1024
 QUICK_CHECK_S = 1.0  # start-up must not wait for a scan of a full disk; a damaged page found later is handled then
 QUARANTINE_KEPT = 3  # dated files of broken stores; older ones are deleted, the disk is not ours to fill
+QUARANTINE_SHARE = 0.5  # of the disk's room beside the store: what is kept as evidence must not keep readings out
 
 
 class Unreadable(Exception):
@@ -141,10 +142,17 @@ def finish_move(path: Path, aside: Path) -> None:
 
 
 def forget_old(folder: Path) -> None:
-    """Deletes all but the newest broken files. By their change, not their names: the clock may have been wrong."""
-    for old in sorted(folder.glob("outbox.broken-*.db"), key=lambda file: file.stat().st_mtime_ns)[:-QUARANTINE_KEPT]:
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{old}{suffix}").unlink(missing_ok=True)
+    """Deletes broken files, the oldest first, until few are left and they leave room for the store; the newest stays.
+    By their change, not their names: the clock may have been wrong."""
+    newest_first = sorted(folder.glob("outbox.broken-*.db"), key=lambda file: -file.stat().st_mtime_ns)
+    files = [[Path(f"{broken}{suffix}") for suffix in ("", "-wal", "-shm")] for broken in newest_first]
+    sizes_bytes = [sum(file.stat().st_size for file in each if file.exists()) for each in files]
+    room = os.statvfs(folder)
+    most_bytes = QUARANTINE_SHARE * (room.f_bavail * room.f_frsize + sum(sizes_bytes))
+    for place, each in enumerate(files):
+        if place >= QUARANTINE_KEPT or (place and sum(sizes_bytes[: place + 1]) > most_bytes):
+            for file in each:
+                file.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

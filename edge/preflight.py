@@ -55,6 +55,7 @@ class Place(NamedTuple):
     free_bytes: int
     own_bytes: int  # what the store takes already
     free_files: int | None  # None: the file system does not count them
+    broken_bytes: int = 0  # of stores that were put aside
 
 
 class Look(NamedTuple):
@@ -126,16 +127,21 @@ def _place(folder: Path) -> Place:
     real = Path(os.path.realpath(folder))
     there = next((path for path in (real, *real.parents) if path.exists()), Path("/"))
     room = os.statvfs(there)
-    own = [path.stat() for path in real.glob("outbox.db*")] if there == real and there.is_dir() else []
+    here = there == real and there.is_dir()
     return Place(
         folder=str(folder),
         there=str(there),
         is_folder=there.is_dir(),
         writable=os.access(there, os.W_OK | os.X_OK),
         free_bytes=room.f_bavail * room.f_frsize,
-        own_bytes=sum(status.st_blocks * 512 for status in own),
+        own_bytes=_taken_bytes(real, "outbox.db*") if here else 0,
         free_files=room.f_favail if room.f_files else None,
+        broken_bytes=_taken_bytes(real, "outbox.broken-*") if here else 0,
     )
+
+
+def _taken_bytes(folder: Path, pattern: str) -> int:
+    return sum(path.stat().st_blocks * 512 for path in folder.glob(pattern))
 
 
 def _place_findings(place: Place, quota_bytes: int) -> list[Finding]:
@@ -153,6 +159,14 @@ def _place_findings(place: Place, quota_bytes: int) -> list[Finding]:
                 f"the disk under {place.folder} has room for {room_bytes / 1e6:.0f} MB, the quota is "
                 f"{quota_bytes / 1e6:.0f} MB: it is full before the oldest readings make room, and what comes then is "
                 "only in memory. Free space on it, or set [store] quota lower"
+            )
+        )
+    if place.broken_bytes:
+        findings.append(
+            Finding(
+                f"broken stores that were put aside take {place.broken_bytes / 1e6:.1f} MB beside the quota "
+                f"({place.folder}/outbox.broken-*): what could be read of them was saved. Copy them off if somebody is "
+                "to find out why, and delete them"
             )
         )
     if place.free_files is not None and place.free_files < 100:

@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge import preflight
+from edge import outbox_file, preflight
 from edge.cli import EXIT_SITE_FILE, fengsui
+from edge.outbox_file import forget_old
 from edge.preflight import Mount, Place, judge, look, mount_of, parse_mountinfo, sqlite_note
 from tests.test_cli_site import SITE
 
@@ -183,3 +184,29 @@ def test_check_says_what_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     code, out, _ = checked(file, "--json")
     answer = json.loads(out)
     assert (code, answer["ok"], len(answer["problems"])) == (EXIT_SITE_FILE, False, 1)
+
+
+def test_broken_stores_that_were_put_aside_are_told(tmp_path: Path) -> None:
+    assert said(None) == []
+    assert not any("put aside" in finding.text for finding in look(tmp_path, 1).findings)
+    (tmp_path / "outbox.broken-20260101T000000Z.db").write_bytes(bytes(2_000_000))
+    assert any("put aside take 2.0 MB" in finding.text for finding in look(tmp_path, 1).findings)
+
+
+@pytest.mark.parametrize(("free_mb", "share", "kept"), [(100, 0.5, 3), (4, 0.5, 2), (0, 0.5, 2), (0, 0.1, 1)])
+def test_broken_stores_leave_room_on_a_small_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_mb: int, share: float, kept: int
+) -> None:
+    for number in range(4):  # the last one is the newest, by its change
+        file = tmp_path / f"outbox.broken-{9 - number}.db"
+        file.write_bytes(bytes(2_000_000))
+        Path(f"{file}-wal").write_bytes(bytes(500_000))
+        os.utime(file, (number, number))
+    free = os.statvfs_result((1000, 1000, 10**6, free_mb * 1000, free_mb * 1000, 1000, 1000, 1000, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _path: free)
+    monkeypatch.setattr(outbox_file, "QUARANTINE_SHARE", share)
+    for _ in range(2):
+        forget_old(tmp_path)
+        assert sorted(file.name for file in tmp_path.glob("*.db")) == [f"outbox.broken-{6 + i}.db" for i in range(kept)]
+        assert len(list(tmp_path.glob("*-wal"))) == kept
+        free = os.statvfs_result((*free[:3], *[int(free_mb * 1000 + (4 - kept) * 2500)] * 2, *free[5:]))
