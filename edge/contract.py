@@ -110,17 +110,59 @@ class Change(IntEnum):
 
 
 class Rule(IntEnum):
+    """How a limit judges: which side of its thresholds is the bad one, or what else counts."""
+
     ABOVE = 0
     BELOW = 1
-    STALE = 2
+    STALE = 2  # no good value for so many seconds
+    SUSPECT = 3  # nothing but doubtful values for so many seconds
+    OUTSIDE = 4  # of a band; its thresholds come in pairs of one level, low before high
+    INSIDE = 5  # likewise
+    COMBINED = 6  # other limits: votes, or several of one level that make the next
+
+
+class Of(IntEnum):
+    """What of a point a limit judges. edge/LIMITS.md says how each is computed."""
+
+    VALUE = 0
+    RATE = 1
+    SUM = 2
+    MEAN = 3
+    TOTAL = 4
+    DIFFERENCE = 5
+    RATIO = 6
+    TANGENT_ANGLE = 7
+    TIME_TO_FAILURE = 8
+    MEMBERS = 9  # of a COMBINED limit: how many of its members
+
+
+class Input(NamedTuple):
+    """A number that went into a judgement: of a point in its own steps, of a limit its level, of `±` in the steps of
+    what was judged."""
+
+    name: str
+    value: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What was judged where that is not a point's own value: `window_s` 0 where there is no window; `unit`, `step` of
+    the alarm's value and threshold."""
+
+    of: Of
+    window_s: int
+    unit: str
+    step: Decimal
+    inputs: tuple[Input, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """A limit changed its level. `why` in numbers: the rule, the value and the threshold that decided.
 
-    ABOVE, BELOW: `value` and `threshold` in whole steps of the point (when CLEARED, the threshold that was left).
-    STALE: `value` is None, `threshold` the seconds without a good value.
+    ABOVE, BELOW, OUTSIDE, INSIDE: `value` and `threshold` in whole steps of the point, or of `basis` where there is one
+    (when CLEARED, the threshold that was left). STALE, SUSPECT: `value` is None, `threshold` the seconds without a good
+    value. COMBINED: `value` of the members stand, `threshold` are needed; the inputs of `basis` are the members.
     """
 
     limit: str
@@ -132,20 +174,49 @@ class Alarm:
     threshold: int
     at_ms: int
     clock: ClockQuality = ClockQuality.TRUSTED
+    basis: Basis | None = None
 
     def words(self, point: Point) -> str:
         """The alarm in words: `RED raised: pond.level 312.40 m, above 312.00 m`."""
         level = "cleared" if self.change is Change.CLEARED else f"{self.level.name} {self.change.name.lower()}"
-        if self.rule is Rule.STALE:
+        if self.rule is Rule.COMBINED:
+            return f"{level}: {self._members()}"
+        if self.rule in (Rule.STALE, Rule.SUSPECT):
             if self.change is Change.CLEARED:
                 return f"{level}: {point.id} has good values again"
-            return f"{level}: {point.id} without a good value for {self.threshold} s"
-        sign = "above" if self.rule is Rule.ABOVE else "below"
+            wrong = "without a good value" if self.rule is Rule.STALE else "with doubtful values only"
+            return f"{level}: {point.id} {wrong} for {self.threshold} s"
+        step, unit = (point.step, point.unit) if self.basis is None else (self.basis.step, self.basis.unit)
+        unit = f" {unit}" if unit else ""
+        value = "-" if self.value is None else str(self.value * step)
+        return f"{level}: {self._what(point)} {value}{unit}, {self._side()} {self.threshold * step}{unit}"
+
+    def _side(self) -> str:
+        """On which side of the threshold the value is; `limit` on its way back, where hysteresis keeps the level."""
         beyond = (self.value or 0) - self.threshold
-        if (beyond if self.rule is Rule.ABOVE else -beyond) < 0:
-            sign = "limit"  # on its way back: hysteresis keeps the level
-        unit = f" {point.unit}" if point.unit else ""
-        return f"{level}: {point.id} {point.show(self.value)}{unit}, {sign} {point.show(self.threshold)}{unit}"
+        if self.rule is Rule.OUTSIDE and self.change is not Change.CLEARED:
+            return "above" if beyond > 0 else "below" if beyond < 0 else "at"
+        if self.rule is Rule.INSIDE and self.change is not Change.CLEARED:
+            return "within the band from"
+        if self.rule not in (Rule.ABOVE, Rule.BELOW) or (beyond if self.rule is Rule.ABOVE else -beyond) < 0:
+            return "limit"
+        return "above" if self.rule is Rule.ABOVE else "below"
+
+    def _what(self, point: Point) -> str:
+        """What was judged: `sum of rain in 10800 s`."""
+        if self.basis is None or self.basis.of is Of.VALUE:
+            return point.id
+        spread = next((f" ± {i.value * self.basis.step}" for i in self.basis.inputs if i.name == "±" and i.value), "")
+        others = [i.name for i in self.basis.inputs if i.name not in (point.id, "±")]
+        name = self.basis.of.name.lower().replace("_", " ")
+        over = f" in {self.basis.window_s} s" if self.basis.window_s else ""
+        return f"{name} of {' and '.join([point.id, *others])}{over}{spread}"
+
+    def _members(self) -> str:
+        """`2 stand where 2 are needed: a red, b orange`."""
+        inputs = self.basis.inputs if self.basis else ()
+        standing = ", ".join(f"{i.name} {Level(i.value).name.lower()}" for i in inputs if i.value)
+        return f"{self.value} stand where {self.threshold} are needed: {standing or 'none stands'}"
 
 
 @dataclass(frozen=True, slots=True)

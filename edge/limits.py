@@ -1,157 +1,239 @@
 """The threshold engine: pure. It is told each judged value with its monotonic instant and says what changed.
 
-Each level of a limit is a latch of its own. It sets when the value has stood at or beyond the level's threshold for
-`hold_s`; it falls when the value has stood on the safe side of threshold and hysteresis for `clear_hold_s`. The limit's
-level is its highest set latch. So a value that swings between orange and red still holds orange, and a flapping sensor
-that gives no value for a while neither starts, stops nor ends anything.
+What is judged is the value of a point, or a measure of it (edge/measures.py: rate, sum, mean, difference ...). Each
+level of a limit is a latch of its own. It sets when the number has stood at or beyond the level's threshold for
+`hold_s`; it falls when the number has stood on the safe side of where the level is left (threshold and hysteresis, or a
+clear value of its own) for `clear_hold_s`. The limit's level is its highest set latch. So a value that swings between
+orange and red still holds orange, and a flapping sensor that gives no value for a while neither starts, stops nor ends
+anything.
 
 What counts as evidence: GOOD and OVER_RANGE values. An instrument beyond its range is judged by the value it shows: a
 lost alarm is worse than a false one. SUSPECT values and missing ones are no evidence; their absence is what the
-`stale` rule judges. It has no clock, no random, no I/O; `tick` lets time pass for the stale rule.
+`stale` rule judges, and that nothing but SUSPECT ones come, the `suspect` rule. Combined limits follow their members at
+once. It has no clock, no random, no I/O; `tick` lets time pass for the stale rule.
+
+edge/limit_state.py carries windows, hold times and latches over a restart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from edge.contract import Alarm, Change, ClockQuality, Level, Quality, Rule
+from edge.contract import Alarm, Basis, Change, ClockQuality, Input, Level, Quality, Rule
+from edge.limit_members import in_order, members_basis, verdict
+from edge.limit_nouns import EVIDENCE, Latch, Limit, Part, calm, latches_of
+from edge.measure_creep import TimeToFailure
+from edge.measure_nouns import Measure, Spec
+from edge.measure_plain import Difference
+from edge.measures import make
 
-EVIDENCE = frozenset({Quality.GOOD, Quality.OVER_RANGE})
+__all__ = ["EVIDENCE", "Judged", "JudgedPart", "Limit", "Limits", "Part"]
 
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """One limit of the site file. `thresholds`: (level, whole steps of the point), or (level, seconds) for STALE,
-    lowest level first. `hysteresis` in steps."""
-
-    id: str
-    point: str
-    rule: Rule
-    thresholds: tuple[tuple[Level, int], ...]
-    hysteresis: int = 0
-    hold_s: float = 0.0
-    clear_hold_s: float = 0.0
+SILENT_RULES = (Rule.STALE, Rule.SUSPECT)
 
 
 @dataclass(slots=True)
-class _Latch:
-    level: Level
-    threshold: int
-    set: bool = False
-    since_s: float | None = None  # since when the value stands on the side that would flip the latch
+class JudgedPart:
+    """A part of a limit as it stands. Between `low` and `high` a number changes nothing."""
+
+    whole: Judged
+    spec: Spec | None
+    measure: Measure | None
+    latches: list[Latch]
+    value: int | None = None
+    low: float = 1.0
+    high: float = 0.0
 
 
 @dataclass(slots=True)
-class _State:
+class Judged:
+    """A limit as it stands. `part`: whose latch decided last."""
+
     limit: Limit
-    latches: list[_Latch]
     level: Level = Level.NONE
     threshold: int = 0
+    parts: list[JudgedPart] = field(default_factory=list)
+    part: JudgedPart | None = None
     last_evidence_s: float = 0.0
-    value: int | None = None
+    suspect_s: float | None = None  # since when nothing but doubtful values come
+
+
+@dataclass(slots=True)
+class _Watched:
+    """What one point is judged by."""
+
+    feeds: list[tuple[Callable[[int | None, float], int | None] | None, JudgedPart]] = field(default_factory=list)
+    silent: list[Judged] = field(default_factory=list)
+    last: int | None = None
 
 
 class Limits:
     """All limits of a site. `start_s`: the monotonic instant from which silence counts."""
 
     def __init__(self, limits: Sequence[Limit], start_s: float) -> None:
-        self._states = [
-            _State(limit, [_Latch(level, threshold) for level, threshold in limit.thresholds], last_evidence_s=start_s)
-            for limit in limits
-        ]
-        self._by_id = {state.limit.id: state for state in self._states}
-        self._by_point: dict[str, list[_State]] = {}
-        for state in self._states:
-            self._by_point.setdefault(state.limit.point, []).append(state)
-        self._stale = [state for state in self._states if state.limit.rule is Rule.STALE]
+        self.judged = {limit.id: Judged(limit, last_evidence_s=start_s) for limit in limits}
+        self._watched: dict[str, _Watched] = {}
+        for state in self.judged.values():
+            self._watch(state)
+        self._stale = [state for state in self.judged.values() if state.limit.rule is Rule.STALE]
+        self._combined = [self.judged[limit.id] for limit in in_order(limits)]
+
+    def _watch(self, state: Judged) -> None:
+        limit = state.limit
+        if limit.rule is Rule.COMBINED:
+            return
+        for part in limit.parts:
+            measure = make(part.spec) if part.spec else None
+            judged = JudgedPart(state, part.spec, measure, latches_of(limit.rule, part, limit.hysteresis))
+            state.parts.append(judged)
+            watched = self._watched.setdefault(limit.point, _Watched())
+            if limit.rule in SILENT_RULES:
+                watched.silent.append(state)
+                continue
+            watched.feeds.append((measure.take if measure else None, judged))
+            if isinstance(measure, Difference) and part.spec:
+                other = self._watched.setdefault(part.spec.other, _Watched())
+                other.feeds.append((measure.take_other, judged))
 
     def begin(self, now_s: float) -> None:
         """Silence counts from here: opening a bad disk may have taken half a minute."""
-        for state in self._states:
+        for state in self.judged.values():
             state.last_evidence_s = max(state.last_evidence_s, now_s)
 
     def restore(self, levels: Mapping[str, tuple[Level, int | None]]) -> None:
-        """Sets the latches as they were before a restart: limit id -> (level, last value). Unknown ids are passed over.
+        """Sets the latches as before a restart: limit id -> (level, last value). Unknown ids are passed over.
 
         A limit that stood at red is still at red until its value says otherwise: no second alarm, no lost clearing.
+        What was restored of it before (edge/limit_state.py) stands where it is of the same level; a level that no alarm
+        was committed for is none.
         """
-        for limit_id, (level, value) in levels.items():
-            state = self._by_id.get(limit_id)
-            if state is None:
-                continue
-            for latch in state.latches:
-                latch.set = latch.level <= level
-            state.value = value
-            self._settle(state)
+        for state in self.judged.values():
+            level, value = levels.get(state.limit.id, (Level.NONE, None))
+            if state.level is not level:
+                self._put(state, level, value)
 
     def judge(self, point: str, value: int | None, quality: Quality, now_s: float) -> list[Alarm]:
         """One reading of `point` in whole steps at the monotonic instant `now_s`; what it changes.
 
         The alarms carry no UTC time yet (`at_ms` 0): the caller stamps them.
         """
-        states = self._by_point.get(point)
-        if not states or value is None or quality not in EVIDENCE:
+        watched = self._watched.get(point)
+        if watched is None:
             return []
         changed: list[Alarm] = []
-        for state in states:
-            state.last_evidence_s = now_s
-            if state.limit.rule is Rule.STALE:
-                for latch in state.latches:
-                    latch.set = False
-                self._report(state, None, changed)
-            else:
-                state.value = value
-                self._judge_value(state, value, now_s, changed)
+        if value is None or quality not in EVIDENCE:
+            if quality is Quality.SUSPECT:
+                self._doubt(watched.silent, now_s, changed)
+        else:
+            watched.last = value
+            for state in watched.silent:
+                state.last_evidence_s, state.suspect_s = now_s, None
+                if state.level is not Level.NONE:
+                    for latch in state.parts[0].latches:
+                        latch.set = False
+                    self._report(state, state.parts[0], changed)
+            for take, part in watched.feeds:
+                number = value if take is None else take(value, now_s)
+                if number is None:
+                    continue
+                part.value = number
+                if not part.low <= number <= part.high:
+                    self._judge(part, number, now_s, changed)
+        if changed and self._combined:
+            self._combine(changed)
         return changed
 
     def tick(self, now_s: float) -> list[Alarm]:
         """Lets time pass: what silence has changed by `now_s`."""
         changed: list[Alarm] = []
         for state in self._stale:
-            silence_s = now_s - state.last_evidence_s
-            for latch in state.latches:
-                # Only evidence ends a silence: a restart begins to count anew, but ends no alarm.
-                latch.set = latch.set or silence_s >= latch.threshold
-            self._report(state, None, changed)
+            # Only evidence ends a silence: a restart begins to count anew, but ends no alarm.
+            self._wait(state, now_s - state.last_evidence_s, changed)
+        if changed and self._combined:
+            self._combine(changed)
         return changed
 
     def levels(self) -> dict[str, Level]:
         """The present level of each limit, by id."""
-        return {state.limit.id: state.level for state in self._states}
+        return {limit_id: state.level for limit_id, state in self.judged.items()}
 
-    def _judge_value(self, state: _State, value: int, now_s: float, changed: list[Alarm]) -> None:
-        limit = state.limit
-        sign = 1 if limit.rule is Rule.ABOVE else -1
-        for latch in state.latches:
-            beyond = sign * (value - latch.threshold)
-            flips = beyond < -limit.hysteresis if latch.set else beyond >= 0
-            self._time(latch, flips, now_s, limit.clear_hold_s if latch.set else limit.hold_s)
-        self._report(state, value, changed)
+    def last(self, point: str) -> int | None:
+        """The last value of a point that was evidence, if it is judged at all."""
+        watched = self._watched.get(point)
+        return watched.last if watched else None
 
-    @staticmethod
-    def _time(latch: _Latch, flips: bool, now_s: float, hold_s: float) -> None:
-        if not flips:
-            latch.since_s = None
+    def points(self) -> Iterable[str]:
+        """Whose values are judged."""
+        return self._watched
+
+    def recall(self, lasts: Mapping[str, int]) -> None:
+        """The last values of points, from before a restart."""
+        for point, last in lasts.items():
+            if point in self._watched:
+                self._watched[point].last = last
+
+    # -- one limit -----------------------------------------------------------------------------------------------
+
+    def _judge(self, part: JudgedPart, number: int, now_s: float, changed: list[Alarm]) -> None:
+        limit = part.whole.limit
+        for latch in part.latches:
+            latch.time(latch.flips(number), now_s, limit.clear_hold_s if latch.set else limit.hold_s)
+        part.low, part.high = calm(part.latches, number)
+        self._report(part.whole, part, changed)
+
+    def _doubt(self, states: Iterable[Judged], now_s: float, changed: list[Alarm]) -> None:
+        for state in states:
+            if state.limit.rule is Rule.SUSPECT:
+                if state.suspect_s is None:
+                    state.suspect_s = now_s
+                self._wait(state, now_s - state.suspect_s, changed)
+
+    def _wait(self, state: Judged, waited_s: float, changed: list[Alarm]) -> None:
+        part = state.parts[0]
+        for latch in part.latches:
+            latch.set = latch.set or waited_s >= latch.threshold
+        self._report(state, part, changed)
+
+    def _put(self, state: Judged, level: Level, value: int | None) -> None:
+        for part in state.parts:
+            part.low, part.high = 1.0, 0.0
+            for latch in part.latches:
+                # Of a band, the side the value is on; the other would fall at once, and may name a wrong threshold.
+                here = state.limit.rule is not Rule.OUTSIDE or value is None or _on_side(latch, value)
+                latch.set, latch.since_s = latch.level <= level and here, None
+            part.value = value if len(state.parts) == 1 else None
+        if state.limit.rule is Rule.COMBINED:
+            state.level = level
             return
-        if latch.since_s is None:
-            latch.since_s = now_s
-        if now_s - latch.since_s >= hold_s:
-            latch.set = not latch.set
-            latch.since_s = None
+        self.settle(state)
+        if state.level is not level:  # the value is on no side any more: the level stands all the same
+            for latch in (latch for part in state.parts for latch in part.latches):
+                latch.set = latch.level <= level
+            self.settle(state)
 
     @staticmethod
-    def _settle(state: _State) -> None:
-        top = max((latch for latch in state.latches if latch.set), key=lambda latch: latch.level, default=None)
+    def settle(state: Judged) -> None:
+        """The limit's level from its latches."""
+        top, where = None, None
+        for part in state.parts:
+            for latch in part.latches:
+                if latch.set and (top is None or latch.level > top.level):
+                    top, where = latch, part
         state.level = top.level if top else Level.NONE
         if top:
-            state.threshold = top.threshold
+            state.threshold, state.part = top.threshold, where
 
-    def _report(self, state: _State, value: int | None, changed: list[Alarm]) -> None:
+    def _report(self, state: Judged, part: JudgedPart, changed: list[Alarm]) -> None:
         before = state.level
-        self._settle(state)
+        self.settle(state)
         if state.level is before:
             return
+        decided = state.part or part
+        self._tell(state, before, decided.value, self._basis(state.limit, decided), changed)
+
+    @staticmethod
+    def _tell(state: Judged, before: Level, value: int | None, basis: Basis | None, changed: list[Alarm]) -> None:
         limit = state.limit
         if before is Level.NONE:
             change = Change.RAISED
@@ -159,6 +241,35 @@ class Limits:
             change = Change.CLEARED
         else:
             change = Change.CHANGED
-        changed.append(
-            Alarm(limit.id, limit.point, state.level, change, limit.rule, value, state.threshold, 0, ClockQuality.FREE)
-        )
+        told = (limit.id, limit.point, state.level, change, limit.rule, value, state.threshold, 0, ClockQuality.FREE)
+        changed.append(Alarm(*told, basis))
+
+    def _basis(self, limit: Limit, part: JudgedPart) -> Basis | None:
+        spec = part.spec
+        if spec is None:
+            return None
+        inputs = [Input(point, self.last(point)) for point in (limit.point, spec.other) if point]
+        if isinstance(part.measure, TimeToFailure):
+            inputs += part.measure.inputs()
+        return Basis(spec.of, spec.window_s, spec.unit, spec.step, tuple(inputs))
+
+    # -- combined ones -------------------------------------------------------------------------------------------
+
+    def _combine(self, changed: list[Alarm]) -> None:
+        moved = {alarm.limit for alarm in changed}
+        for state in self._combined:
+            if moved.isdisjoint(state.limit.members):
+                continue
+            before = state.level
+            levels = {member: self.judged[member].level for member in state.limit.members}
+            level, count, needed = verdict(state.limit, list(levels.values()))
+            if level is not Level.NONE:
+                state.threshold = needed
+            state.level = level
+            if level is not before:
+                self._tell(state, before, count, members_basis(state.limit, levels), changed)
+                moved.add(state.limit.id)
+
+
+def _on_side(latch: Latch, value: int) -> bool:
+    return latch.stay_low <= value <= latch.stay_high

@@ -1,0 +1,133 @@
+"""What a limit is: what is judged (a point's value or a measure of it) and the levels with their thresholds. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from math import inf
+
+from edge.contract import Level, Quality, Rule
+from edge.measure_nouns import Spec
+
+EVIDENCE = frozenset({Quality.GOOD, Quality.OVER_RANGE})
+
+Thresholds = tuple[tuple[Level, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing that is judged, with its levels. `spec` None: the value of the point. `clear`: (level, number) where a
+    level is left, for those that are not left at their threshold and hysteresis."""
+
+    spec: Spec | None
+    thresholds: Thresholds
+    clear: Thresholds = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit of the site file.
+
+    `thresholds`: (level, whole steps of the point, or of `spec`'s measure), lowest level first; for OUTSIDE and INSIDE
+    two of each level, low before high; (level, seconds) for STALE and SUSPECT. `hysteresis` in the same steps. `more`:
+    further windows with their own levels; the highest level of all parts is the limit's. COMBINED has no thresholds: a
+    level stands when `votes` of the `members` (ids of limits) stand there or higher, or, with `rollup`, when one does,
+    or for an item (level, count, of) so many stand at `of` or higher.
+    """
+
+    id: str
+    point: str
+    rule: Rule
+    thresholds: Thresholds
+    hysteresis: int = 0
+    hold_s: float = 0.0
+    clear_hold_s: float = 0.0
+    clear: Thresholds = ()
+    spec: Spec | None = None
+    more: tuple[Part, ...] = ()
+    members: tuple[str, ...] = ()
+    votes: int = 1
+    rollup: tuple[tuple[Level, int, Level], ...] = ()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All that is judged, the first one's thresholds first."""
+        return (Part(self.spec, self.thresholds, self.clear), *self.more)
+
+
+@dataclass(slots=True)
+class Latch:
+    """One level. It sets when a number has stood within `low`..`high` for the hold time, and falls when one has stood
+    outside `stay_low`..`stay_high` for the clear hold time."""
+
+    level: Level
+    threshold: int
+    low: float = -inf
+    high: float = inf
+    stay_low: float = -inf
+    stay_high: float = inf
+    set: bool = False
+    since_s: float | None = field(default=None)  # since when the number stands where it would flip the latch
+
+    def flips(self, number: int) -> bool:
+        if self.set:
+            return not self.stay_low <= number <= self.stay_high
+        return self.low <= number <= self.high
+
+    def time(self, flips: bool, now_s: float, hold_s: float) -> None:
+        """Flips when that has been due for `hold_s`."""
+        if not flips:
+            self.since_s = None
+            return
+        if self.since_s is None:
+            self.since_s = now_s
+        if now_s - self.since_s >= hold_s:
+            self.set = not self.set
+            self.since_s = None
+
+
+def latches_of(rule: Rule, part: Part, hysteresis: int) -> list[Latch]:
+    """The latches of one part, in the order of its thresholds."""
+    if rule in (Rule.STALE, Rule.SUSPECT, Rule.COMBINED):
+        return [Latch(level, threshold) for level, threshold in part.thresholds]
+    left = dict(part.clear)
+    if rule is Rule.ABOVE:
+        return [_above(level, at, left.get(level, at - hysteresis)) for level, at in part.thresholds]
+    if rule is Rule.BELOW:
+        return [_below(level, at, left.get(level, at + hysteresis)) for level, at in part.thresholds]
+    made = []
+    for level, low, high in bands(part.thresholds):
+        if rule is Rule.INSIDE:
+            made.append(Latch(level, low, low, high, low - hysteresis, high + hysteresis))
+        else:
+            made += [_below(level, low, low + hysteresis), _above(level, high, high - hysteresis)]
+    return made
+
+
+def bands(thresholds: Thresholds) -> Iterator[tuple[Level, int, int]]:
+    """(level, low, high) of thresholds that come in pairs."""
+    for (level, low), (_, high) in zip(thresholds[::2], thresholds[1::2], strict=True):
+        yield level, low, high
+
+
+def _above(level: Level, at: int, left: int) -> Latch:
+    return Latch(level, at, low=at, stay_low=left)
+
+
+def _below(level: Level, at: int, left: int) -> Latch:
+    return Latch(level, at, high=at, stay_high=left)
+
+
+def calm(latches: Sequence[Latch], number: int) -> tuple[float, float]:
+    """The range around `number`, ends included, in which no latch has anything to do; (1, 0) when one is timed."""
+    low, high = -inf, inf
+    for latch in latches:
+        if latch.since_s is not None or latch.flips(number):
+            return 1.0, 0.0
+        if latch.set:
+            low, high = max(low, latch.stay_low), min(high, latch.stay_high)
+        elif number < latch.low:
+            high = min(high, latch.low - 1)
+        else:
+            low = max(low, latch.high + 1)
+    return low, high

@@ -1,0 +1,57 @@
+"""The nouns of the measures: what is measured (`Spec`), and what every measure can do. edge/measures.py has the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from math import isfinite
+from typing import Any, Protocol
+
+from edge.contract import MAX_STEPS, Of
+
+DAMAGED = (ValueError, TypeError, KeyError, IndexError, OverflowError, AttributeError, AssertionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What is measured, of one point, or of two.
+
+    `every_s`: how often the point is read. `factor`: from the plain number (steps of the point; for RATE steps per
+    second, for TANGENT_ANGLE degrees, for TIME_TO_FAILURE seconds) to whole steps of the measure, which are `step`
+    `unit` each. `counter` (SUM): readings are a running total, not amounts. `other`, `other_factor`, `other_every_s`
+    (DIFFERENCE): the point taken away. `start` (TOTAL): counted from there, in steps; None: from the first value.
+    `uniform` (TANGENT_ANGLE): the uniform-creep velocity in steps per second. `noise` (TANGENT_ANGLE,
+    TIME_TO_FAILURE): in steps, what of a movement cannot be told from nothing.
+    """
+
+    of: Of
+    every_s: float
+    unit: str
+    step: Decimal
+    window_s: int = 0
+    factor: float = 1.0
+    counter: bool = False
+    other: str = ""
+    other_factor: float = 1.0
+    other_every_s: float = 0.0
+    start: int | None = None
+    uniform: float = 0.0
+    noise: float = 0.0
+
+
+class Measure(Protocol):
+    """A stream of numbers made of readings."""
+
+    def take(self, value: int | None, at_s: float) -> int | None: ...
+
+    def state(self, now_s: float) -> list[Any]: ...
+
+    def restore(self, state: Sequence[Any], now_s: float, gap_s: float | None) -> None: ...
+
+
+def whole(number: float) -> int | None:
+    """The nearest whole number, within what the wire carries; None for what is none."""
+    if not isfinite(number):
+        return None
+    return max(-MAX_STEPS, min(MAX_STEPS, round(number)))

@@ -1,0 +1,97 @@
+"""Measures without a window: a value in other steps, how far from a start, one point less another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from edge.measure_nouns import Spec, whole
+
+PAIR_PERIODS = 3.0  # a partner's reading older than so many of its periods is no partner any more
+
+
+class Scaled:
+    """RATIO to a design value; a VALUE in other steps. Remembers nothing."""
+
+    __slots__ = ("_factor",)
+
+    def __init__(self, spec: Spec) -> None:
+        self._factor = spec.factor
+
+    def take(self, value: int | None, at_s: float) -> int | None:
+        return None if value is None else whole(value * self._factor)
+
+    def state(self, now_s: float) -> list[Any]:
+        return []
+
+    def restore(self, state: Sequence[Any], now_s: float, gap_s: float | None) -> None:
+        pass
+
+
+class Total:
+    """How far the value is from where it began: the site's own zero, or the first value there was."""
+
+    __slots__ = ("_start",)
+
+    def __init__(self, spec: Spec) -> None:
+        self._start = spec.start
+
+    def take(self, value: int | None, at_s: float) -> int | None:
+        if value is None:
+            return None
+        if self._start is None:
+            self._start = value
+        return whole(value - self._start)
+
+    def state(self, now_s: float) -> list[Any]:
+        return [self._start]
+
+    def restore(self, state: Sequence[Any], now_s: float, gap_s: float | None) -> None:
+        [start] = state
+        if self._start is None and start is not None:
+            self._start = int(start)
+
+
+class Difference:
+    """One point less another. Points read equally often are judged when each has a new value, so that a step both
+    take is no difference; else each reading of the one read more often is judged with the other's last."""
+
+    __slots__ = ("_age_s", "_both", "_fresh", "_other_leads", "_spec", "_values")
+
+    def __init__(self, spec: Spec) -> None:
+        self._spec = spec
+        self._both = spec.every_s == spec.other_every_s
+        self._other_leads = spec.other_every_s < spec.every_s
+        self._age_s = (PAIR_PERIODS * spec.every_s, PAIR_PERIODS * spec.other_every_s)
+        self._values: list[tuple[int, float] | None] = [None, None]
+        self._fresh = [False, False]
+
+    def take(self, value: int | None, at_s: float) -> int | None:
+        return self._take(0, value, at_s)
+
+    def take_other(self, value: int | None, at_s: float) -> int | None:
+        return self._take(1, value, at_s)
+
+    def _take(self, which: int, value: int | None, at_s: float) -> int | None:
+        if value is None:
+            return None
+        self._values[which] = (value, at_s)
+        self._fresh[which] = True
+        partner = self._values[1 - which]
+        if partner is None or at_s - partner[1] > self._age_s[1 - which]:
+            return None
+        if not all(self._fresh) if self._both else (which == 1) != self._other_leads:
+            return None
+        self._fresh = [False, False]
+        mine, other = (value, partner[0]) if which == 0 else (partner[0], value)
+        return whole(mine * self._spec.factor - other * self._spec.other_factor)
+
+    def state(self, now_s: float) -> list[Any]:
+        return [[None if pair is None else [pair[0], now_s - pair[1]] for pair in self._values], list(self._fresh)]
+
+    def restore(self, state: Sequence[Any], now_s: float, gap_s: float | None) -> None:
+        if gap_s is None:
+            return  # who knows how old a partner is has none
+        pairs, fresh = state
+        values = [None if pair is None else (int(pair[0]), now_s - gap_s - float(pair[1])) for pair in pairs]
+        self._values, self._fresh = [values[0], values[1]], [bool(fresh[0]), bool(fresh[1])]

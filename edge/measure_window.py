@@ -1,0 +1,206 @@
+"""Sums and means over a sliding window.
+
+A reading counts while the middle of the period it stands for is inside the window: of a rain gauge read each minute,
+`window = "10min"` is ten readings, however their instants jitter. What is in the window is held as entries of (time,
+sum, count). Readings less than a PIECES-th of the window apart share one, which leaves the window with its newest
+reading: never more than PIECES + 2 entries whatever comes, and a sum that is right within a PIECES-th of the window,
+never too small (24 h: 2 min). A window of at most PIECES readings is exact. An entry comes and goes once, so a reading
+costs the same in every window.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+from edge.measure_nouns import Spec, whole
+
+PIECES = 720  # 24 h of a gauge read every two minutes is exact
+COMPACT = 64  # entries that have left the window and are still held
+REPEAT = 0.5  # of a period: an amount read so soon after the last one is the same amount, read again
+GAP = 1.5  # periods: what a counter gained in a longer silence fell some time during it
+GLITCH_READINGS = 3  # a counter that is back where it was after so few readings had never been set to zero
+
+
+class _Window:
+    """Entries (time of the newest reading, sum, count), oldest first, and their sum. Times count from the first."""
+
+    __slots__ = (
+        *("_counts", "_first", "_origin", "_piece_s", "_span_s", "_start", "_sums", "_times"),
+        *("count", "now", "total"),
+    )
+
+    def __init__(self, spec: Spec) -> None:
+        self._span_s = spec.window_s - spec.every_s / 2
+        self._piece_s = spec.window_s / PIECES
+        self._origin: float | None = None
+        self.now = 0.0
+        self._clear()
+
+    def _clear(self) -> None:
+        self._times, self._sums, self._counts = array("d"), array("d"), array("l")
+        self._start, self._first = 0, 0.0
+        self.total, self.count = 0.0, 0
+
+    def reach(self, at_s: float) -> float:
+        """Lets time pass until `at_s`; the instant on the window's own scale. Time never runs back."""
+        if self._origin is None:
+            self._origin = at_s
+        now = self.now = max(self.now, at_s - self._origin)
+        times, edge, start = self._times, now - self._span_s, self._start
+        while start < len(times) and times[start] <= edge:
+            self.total -= self._sums[start]
+            self.count -= self._counts[start]
+            start += 1
+        self._start = start
+        if start == len(times):
+            if start:
+                self._clear()  # and with it what rounding may have left in the total
+        elif start > COMPACT and start * 4 > len(times):
+            del times[:start], self._sums[:start], self._counts[:start]
+            self._start = 0
+        return now
+
+    def add(self, amount: float, at: float) -> None:
+        """An amount of the instant `at` on the window's scale, not before the last one."""
+        if len(self._times) > self._start and at - self._first < self._piece_s:
+            self._times[-1] = at
+            self._sums[-1] += amount
+            self._counts[-1] += 1
+        else:
+            self._first = at
+            self._times.append(at)
+            self._sums.append(amount)
+            self._counts.append(1)
+        self.total += amount
+        self.count += 1
+
+    def spread(self, amount: int, since: float, until: float, piece_s: float) -> None:
+        """An amount that fell at an unknown time between the two, evenly; at least a part to each whole step."""
+        since = max(since, until - self._span_s - piece_s)
+        pieces = max(1, min(PIECES, int((until - since) / max(piece_s, self._piece_s))))
+        done = 0
+        for piece in range(1, pieces + 1):
+            part = amount * piece // pieces - done
+            if part:
+                self.add(part, since + (until - since) * piece / pieces)
+                done += part
+
+    def state(self, now_s: float) -> list[Any]:
+        start = self._start
+        age = None if self._origin is None else now_s - self._origin
+        return [age, self.now, self._first, *(list(part[start:]) for part in (self._times, self._sums, self._counts))]
+
+    def restore(self, state: Sequence[Any], now_s: float, gap_s: float | None) -> None:
+        """An unknown gap counts as none: what fell before it stays in the window too long, not too short."""
+        age, now, first, times, sums, counts = state
+        if not len(times) == len(sums) == len(counts) <= PIECES + 2:
+            raise ValueError("a window's state does not fit together")
+        kept = array("d", times), array("d", sums), array("l", counts)
+        self._clear()
+        self._times, self._sums, self._counts = kept
+        self._first, self.now = float(first), float(now)
+        self._origin = None if age is None else now_s - (gap_s or 0.0) - float(age)
+        self.total, self.count = sum(sums), sum(counts)
+
+
+class Sum:
+    """How much came together in the window: of amounts (each reading what came since the one before), or of a counter.
+
+    An amount read again within half a period is the same amount. A counter's rise over a silence is spread evenly over
+    it (in a window shorter than the silence only its share is seen). A counter that falls was set to zero, or glitched:
+    what it shows at that reading is not counted, and when it is back within GLITCH_READINGS only the true rise is.
+    """
+
+    __slots__ = ("_before", "_counter", "_every_s", "_glitch", "_last", "_last_at", "_window")
+
+    def __init__(self, spec: Spec) -> None:
+        self._window = _Window(spec)
+        self._counter = spec.counter
+        self._every_s = spec.every_s
+        self._last: int | None = None
+        self._last_at = 0.0
+        self._before = 0  # of a counter that fell: where it had been
+        self._glitch = 0  # readings in which it may still turn out to have been a glitch
+
+    def take(self, value: int | None, at_s: float) -> int | None:
+        window = self._window
+        now = window.reach(at_s)
+        if value is None:
+            return None
+        if self._counter:
+            self._count(value, now)
+        elif self._last is not None and now - self._last_at < self._every_s * REPEAT:
+            if value > self._last:
+                window.add(value - self._last, self._last_at)
+                self._last = value
+        else:
+            if value:  # nothing needs no entry: it rains seldom
+                window.add(value, now)
+            self._last, self._last_at = value, now
+        return whole(window.total)
+
+    def _count(self, value: int, now: float) -> None:
+        last, self._last = self._last, value
+        since, self._last_at = self._last_at, now
+        if last is None:
+            return
+        rise = value - last
+        if rise < 0:
+            if not self._glitch:
+                self._before = last
+                self._glitch = GLITCH_READINGS
+            return
+        if self._glitch:
+            self._glitch -= 1
+            if value >= self._before:
+                rise, self._glitch = value - self._before, 0
+        if rise and now - since > GAP * self._every_s:
+            self._window.spread(rise, since, now, self._every_s)
+        elif rise:
+            self._window.add(rise, now)
+
+    def state(self, now_s: float) -> list[Any]:
+        return [self._window.state(now_s), self._last, self._last_at, self._before, self._glitch]
+
+    def restore(self, state: Sequence[Any], now_s: float, gap_s: float | None) -> None:
+        window, last, last_at, before, glitch = state
+        numbers = float(last_at), int(before), int(glitch)
+        self._window.restore(window, now_s, gap_s)
+        self._last = None if last is None else int(last)
+        self._last_at, self._before, self._glitch = numbers
+
+
+class Mean:
+    """The mean of the readings in the window; none before half of it has been seen, save where a reading is all it
+    holds."""
+
+    __slots__ = ("_factor", "_needs_s", "_since", "_window")
+
+    def __init__(self, spec: Spec) -> None:
+        self._window = _Window(spec)
+        self._factor = spec.factor
+        self._needs_s = spec.window_s / 2 - spec.every_s
+        self._since: float | None = None
+
+    def take(self, value: int | None, at_s: float) -> int | None:
+        window = self._window
+        now = window.reach(at_s)
+        if value is None:
+            return None
+        if not window.count:
+            self._since = now  # nothing is left of what was before: seen anew from here
+        window.add(value, now)
+        if self._since is None or now - self._since < self._needs_s:
+            return None
+        return whole(window.total / window.count * self._factor)
+
+    def state(self, now_s: float) -> list[Any]:
+        return [self._window.state(now_s), self._since]
+
+    def restore(self, state: Sequence[Any], now_s: float, gap_s: float | None) -> None:
+        window, since = state
+        seen = None if since is None else float(since)
+        self._window.restore(window, now_s, gap_s)
+        self._since = seen
