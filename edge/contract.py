@@ -64,6 +64,17 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """What of a point's readings is not believed. Steps of the point; `rate_max` an hour. edge/belief.py says how."""
+
+    stuck_s: float | None = None
+    spike: int | None = None
+    rate_max: int | None = None
+    twin: str = ""
+    twin_differs: Decimal = Decimal(0)  # in the unit
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """One measured quantity. `step` is the instrument's resolution in `unit`; a value is kept in whole steps."""
 
@@ -75,6 +86,7 @@ class Point:
     every_ms: int
     device: str
     name: str = ""
+    doubt: Doubt | None = None
 
     def show(self, steps: int | None) -> str:
         """The value as a person reads it, with exactly the digits the instrument has; `-` when there is none."""

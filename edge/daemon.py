@@ -28,7 +28,7 @@ from edge.entries import Standing
 from edge.errors import StoreBroken
 from edge.intake import Intake
 from edge.keeper import Keeper
-from edge.limits import Limit, Limits
+from edge.limits import Limits
 from edge.links import open_links
 from edge.outbox import Outbox
 from edge.packing import alarm_entry, map_entry, round_entry
@@ -94,7 +94,7 @@ class Daemon:
             clock.boot,
             getattr(run_blocking, "abandon", lambda: None),
         )
-        self.limits = Limits([_limit(limit) for limit in site.limits], asyncio.get_running_loop().time())
+        self.limits = Limits([limit.judged for limit in site.limits], asyncio.get_running_loop().time())
         ports = {device.id: device.port for device in site.devices}
         ports |= {link.id: link.port or link.id for link in site.links if link.points}
         self.intake = Intake(site.groups, sensors, ports, clock, self._judge, self._keep, self.say, self._supervise)
@@ -360,18 +360,6 @@ def build(
         if watched.points and isinstance(link, PolledSensor):
             sensors[watched.id] = link
     return Daemon(site, sensors, links, clock, run_blocking, version)
-
-
-def _limit(limit: Any) -> Limit:
-    return Limit(
-        limit.id,
-        limit.point,
-        limit.rule,
-        limit.thresholds,
-        limit.hysteresis_steps,
-        limit.hold_s,
-        limit.clear_hold_s,
-    )
 
 
 class OneThread:

@@ -100,7 +100,9 @@ def latches_of(rule: Rule, part: Part, hysteresis: int) -> list[Latch]:
         if rule is Rule.INSIDE:
             made.append(Latch(level, low, low, high, low - hysteresis, high + hysteresis))
         else:
-            made += [_below(level, low, low + hysteresis), _above(level, high, high - hysteresis)]
+            # The ends themselves are inside.
+            made.append(Latch(level, low, high=low - 1, stay_high=low - 1 + hysteresis))
+            made.append(Latch(level, high, low=high + 1, stay_low=high + 1 - hysteresis))
     return made
 
 

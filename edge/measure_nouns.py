@@ -1,4 +1,4 @@
-"""The nouns of the measures: what is measured (`Spec`), and what every measure can do. edge/measures.py has the rest."""
+"""The nouns of the measures: what is measured (`Spec`), what every measure can do. edge/measures.py has the rest."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ the length of the window, memory is bounded whatever comes. UTC is never seen: a
 go on from there, `gap_s` later (None: nobody knows how much later). What cannot be understood raises one of DAMAGED
 and leaves the measure as new.
 
-One file for each family: `measure_plain.py`, `measure_window.py` (sums and means), `measure_rate.py` (rates), `measure_creep.py`
-(tangent angle and time to failure); `measure_nouns.py` has what they share.
+One file for each family: `measure_plain.py`, `measure_window.py` (sums and means), `measure_rate.py` (rates),
+`measure_creep.py` (tangent angle and time to failure); `measure_nouns.py` has what they share.
 """
 
 from __future__ import annotations

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import cbor2
 
-from edge.contract import MAX_STEPS, Alarm, Change, ClockQuality, Kind, Level, Quality, Round, Rule
+from edge.contract import MAX_STEPS, Alarm, Basis, Change, ClockQuality, Input, Kind, Level, Of, Quality, Round, Rule
 from edge.entries import Held, NewEntry
 from edge.errors import DoesNotFit, Unpackable
 from edge.outbox import Outbox
@@ -24,7 +25,7 @@ from edge.wire.summary import Summaries, unpack_summaries
 MOST_READINGS = 1000  # in one packet: some 15 ms of coding here, and longer packets hardly code better
 MOST_ROWS = 1000
 QUALITIES = frozenset(Quality)
-SENSELESS = (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError, MemoryError)
+SENSELESS = (ValueError, ArithmeticError, TypeError, KeyError, IndexError, OverflowError, RecursionError, MemoryError)
 MOST_ALARMS = 64  # in one packet
 MOST_LOOKED = 500  # alarms that are due, to choose from
 STALE_TRIES = 4  # an alarm said so often without an answer leaves the way to others
@@ -67,12 +68,23 @@ def round_entry(round_: Round) -> NewEntry:
 def alarm_entry(alarm: Alarm) -> NewEntry:
     """An alarm as the store holds it: CBOR of its fields but the time, which is the entry's own (and may be mended)."""
     fields = (alarm.limit, alarm.point, alarm.level, alarm.change, alarm.rule, alarm.value, alarm.threshold)
-    return NewEntry(Kind.ALARM, 0, alarm.at_ms, alarm.clock, 0, cbor2.dumps([_plain(field) for field in fields]))
+    more = [] if alarm.basis is None else [_basis_items(alarm.basis)]
+    return NewEntry(Kind.ALARM, 0, alarm.at_ms, alarm.clock, 0, cbor2.dumps([*map(_plain, fields), *more]))
 
 
 def map_entry(kind: Kind, at_ms: int, clock: ClockQuality, values: Mapping[str, Any]) -> NewEntry:
     """A status or an account."""
     return NewEntry(kind, 0, at_ms, clock, 0, cbor2.dumps(dict(values)))
+
+
+def _basis_items(basis: Basis) -> list[Any]:
+    inputs = [[name, value] for name, value in basis.inputs]
+    return [int(basis.of), basis.window_s, basis.unit, str(basis.step), inputs]
+
+
+def _basis(items: Any) -> Basis:
+    of, window_s, unit, step, inputs = items
+    return Basis(Of(of), int(window_s), str(unit), Decimal(step), tuple(Input(str(n), v) for n, v in inputs))
 
 
 def _plain(field: object) -> object:
@@ -82,9 +94,10 @@ def _plain(field: object) -> object:
 def alarm_of(held: Held) -> Alarm:
     """The alarm of an entry. Raises Unpackable."""
     with _sense(held):
-        limit, point, level, change, rule, value, threshold = cbor2.loads(held.body)
+        limit, point, level, change, rule, value, threshold, *more = cbor2.loads(held.body)
+        basis = _basis(*more) if more else None
         fields = (str(limit), str(point), Level(level), Change(change), Rule(rule), value, int(threshold))
-        return Alarm(*fields, held.at_ms, held.clock)
+        return Alarm(*fields, held.at_ms, held.clock, basis)
 
 
 def summaries_of(held: Held, sheet: Sheet) -> Summaries:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 
-from edge.config.site import Site
-from edge.contract import LinkState
+from edge.config.site import Limit, Site
+from edge.contract import LinkState, Of
 from edge.wire.basics import WireError
 from edge.wire.fragment import FRAGMENT_HEAD_BYTES, MOST_FRAGMENTS
 from edge.wire.seal import LONG_OVERHEAD_BYTES
-from edge.wire.sheet import MAX_EPOCH, MAX_SEQ, MAX_TIME_MS, Sheet, SheetGroup, SheetLimit, SheetPoint
+from edge.wire.sheet import MAX_EPOCH, MAX_SEQ, MAX_TIME_MS, Sheet, SheetBasis, SheetGroup, SheetLimit, SheetPoint
 
 GOOD_PIECES = 24  # of a sheet by short messages: half an hour, once; priors that would take more are left out
 SEQ_BYTES = 10  # before the sheet in its packet: kind and a varint, at their longest
@@ -31,16 +32,29 @@ def sheet_of(site: Site, epoch: int, seq0: int, t0_ms: int, priors: Mapping[str,
         )
         for every_ms, points in site.groups.items()
     )
-    limits = tuple(
-        SheetLimit(m.id, m.point, int(m.rule), tuple((int(level), at) for level, at in m.thresholds), m.name)
-        for m in site.limits
-    )
+    limits = tuple(SheetLimit(m.id, m.point, int(m.rule), _levels(m), m.name, _basis(m)) for m in site.limits)
     for kept in (limits, tuple(replace(limit, name="") for limit in limits)):
         try:
             return Sheet(site.gateway.id, epoch, seq0, t0_ms, groups, kept)
         except WireError:
             continue
     return Sheet(site.gateway.id, epoch, seq0, t0_ms, groups)
+
+
+def _levels(limit: Limit) -> tuple[tuple[int, int], ...]:
+    """Of all its windows."""
+    return tuple((int(level), at) for part in limit.judged.parts for level, at in part.thresholds)
+
+
+def _basis(limit: Limit) -> SheetBasis | None:
+    """What is judged, without a window where there are several."""
+    judged = limit.judged
+    if judged.members:
+        return SheetBasis(int(Of.MEMBERS), 0, "", Decimal(1))
+    if judged.spec is None:
+        return None
+    window_s = 0 if judged.more else judged.spec.window_s
+    return SheetBasis(int(judged.spec.of), window_s, judged.spec.unit, judged.spec.step)
 
 
 def longest_sheet(site: Site) -> Sheet:

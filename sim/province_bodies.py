@@ -88,10 +88,12 @@ def _point(name: str, sheet: Sheet | None) -> SheetPoint | None:
 
 def shown_alarm(alarm: Alarm, sheet: Sheet | None) -> Shown:
     """Value, threshold and unit as a person reads them; in steps when the sheet does not know the point."""
-    if alarm.rule == Rule.STALE:
+    if alarm.rule in (Rule.STALE, Rule.SUSPECT):
         return None, Decimal(alarm.threshold), "s"
-    point = _point(alarm.point, sheet)
+    point, basis = _point(alarm.point, sheet), alarm.basis
     step, unit = (point.step, point.unit) if point else (Decimal(1), "steps")
+    if basis is not None:
+        step, unit = basis.step, basis.unit
     return None if alarm.value is None else alarm.value * step, alarm.threshold * step, unit
 
 
@@ -104,12 +106,26 @@ def alarm_words(alarm: Alarm, shown: Shown, name: str) -> str:
     value, threshold, unit = shown
     if alarm.rule == Rule.STALE:
         why = f"no good value for {threshold} s"
+    elif alarm.rule == Rule.SUSPECT:
+        why = f"doubtful values only for {threshold} s"
     else:
-        side = "above" if alarm.rule == Rule.ABOVE else "below"
-        why = f"{'-' if value is None else value} {unit}, limit {side} {threshold} {unit}"
+        unit = f" {unit}" if unit else ""
+        limit = "needed" if alarm.rule == Rule.COMBINED else f"limit {alarm.rule.name.lower()}"
+        why = f"{_judged(alarm)}{'-' if value is None else value}{unit}, {limit} {threshold}{unit}"
     level = "cleared" if alarm.change == Change.CLEARED else f"{Level(alarm.level).name} {alarm.change.name.lower()}"
     clock = "" if alarm.clock == ClockQuality.TRUSTED else f" (clock {alarm.clock.name.lower()})"
     return f"{level}: {name or alarm.limit} ({alarm.limit}, point {alarm.point}): {why}, at {_utc(alarm.at_ms)}{clock}"
+
+
+def _judged(alarm: Alarm) -> str:
+    """What was judged and what went in, where that is not the point's value: `sum in 10800 s of rain = 12 steps: `."""
+    basis = alarm.basis
+    if basis is None:
+        return ""
+    name = basis.of.name.lower().replace("_", " ")
+    over = f" in {basis.window_s} s" if basis.window_s else ""
+    inputs = ", ".join(f"{i.name} = {'-' if i.value is None else i.value}" for i in basis.inputs)
+    return f"{name}{over} of {inputs or alarm.point}: "
 
 
 def _utc(at_ms: int) -> str:

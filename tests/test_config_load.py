@@ -190,7 +190,7 @@ MISTAKES = {
     "three ends": ("range = [0, 30]", "range = [0, 15, 30]", "range: found .0, 15, 30.; allowed: two numbers"),
     "beyond whole steps": ("range = [0, 30]", "range = [0, 1e20]", "range: .*2.53 steps"),
     # limits
-    "no rule": (HIGH, "", 'limit[0] "high": exactly one of `above`, `below`, `stale` is allowed; found none'),
+    "no rule": (HIGH, "", 'limit[0] "high": exactly one of `above`, `below`, .*`inside` is allowed; found none'),
     "two rules": (HIGH, HIGH + "\nbelow = { red = 410 }", "exactly one of .*found `above`, `below`"),
     "no level": (HIGH, "above = {}", "above: names no level"),
     "unknown level": (HIGH, "above = { yelow = 419 }", "above → yelow: no such level; did you mean `yellow`"),

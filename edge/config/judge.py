@@ -1,101 +1,136 @@
-"""Limits: from thresholds in the point's unit to whole steps, and all that can be wrong with them.
-
-A limit that can never be reached is an alarm that never comes, one that is always reached an alarm nobody hears any
-more; both are refused here. Rounding to steps changes no verdict: value >= threshold for a value in whole steps is
-value >= the threshold rounded up (ABOVE), value <= threshold is value <= it rounded down (BELOW).
-"""
+"""Limits: which rule there is, what it judges, its levels; from a table of the site file to a limit of the engine."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
-import msgspec
-
+from edge.config.measured import DEFAULTS, KEYS, Scale, read_scale, read_window, with_window
+from edge.config.points import DAY_MS, MIN_EVERY_MS
 from edge.config.reader import Reader, Where
 from edge.config.site import Limit
 from edge.config.tables import LimitTable
+from edge.config.thresholds import (
+    LEVELS,
+    Thresholds,
+    bands_of,
+    check_order,
+    check_reach,
+    clear_of,
+    hysteresis_of,
+    named_levels,
+    thresholds_of,
+)
 from edge.config.units import show_ms
-from edge.config.words import did_you_mean, show
-from edge.contract import MAX_STEPS, Level, Point, Rule
+from edge.contract import Point, Rule
+from edge.limit_nouns import Limit as Judged
+from edge.limit_nouns import Part
 
-LEVELS = {level.name.lower(): level for level in Level if level is not Level.NONE}
 MAX_HOLD_MS = 86_400_000  # a condition that must last longer than a day is a trend, not an alarm
 MAX_STALE_MS = 30 * 86_400_000  # a month: rounding error of nobody's intention
 STALE_UNIT_MS = 1000  # Alarm.threshold of STALE is in whole seconds
+RULES: Mapping[Rule, str] = {rule: rule.name.lower() for rule in Rule if rule is not Rule.COMBINED}
+SILENT = (Rule.STALE, Rule.SUSPECT)
+BANDS = (Rule.OUTSIDE, Rule.INSIDE)
+MEANINGLESS = {  # keys that a limit about silence does not have -> what it says when they are left out
+    **dict.fromkeys(("clear", *KEYS)),
+    **DEFAULTS,
+    "of": "value",
+}
 
-Thresholds = tuple[tuple[Level, int], ...]
+
+class _Times(NamedTuple):
+    hold_ms: int
+    clear_hold_ms: int
+    while_raised_ms: int | None
 
 
 def read_limit(reader: Reader, where: Where, table: LimitTable, points: Mapping[str, Point]) -> Limit | None:
     """The limit, or None after its problems were noted. `points`: those that are themselves right."""
     before = len(reader.problems)
-    hold_ms = reader.duration_ms((*where, "hold"), table.hold, 0, MAX_HOLD_MS)
-    clear_hold_ms = reader.duration_ms((*where, "clear_hold"), table.clear_hold, 0, MAX_HOLD_MS)
-    written = {Rule.ABOVE: table.above, Rule.BELOW: table.below, Rule.STALE: table.stale}
+    if table.point is None:
+        reader.problem(where, 'the key `point` is missing: a text in "quotes", the id of what is judged')
+    point = points.get(table.point or "")
+    times = _times(reader, where, table, point)
+    written = {rule: getattr(table, key) for rule, key in RULES.items()}
     given = {rule: levels for rule, levels in written.items() if levels is not None}
     if len(given) != 1:
-        names = ", ".join(f"`{rule.name.lower()}`" for rule in given) or "none"
-        reader.problem(where, f"exactly one of `above`, `below`, `stale` is allowed; found {names}")
+        names = ", ".join(f"`{RULES[rule]}`" for rule in given) or "none"
+        allowed = ", ".join(f"`{key}`" for key in RULES.values())
+        reader.problem(where, f"exactly one of {allowed} is allowed; found {names}")
         return None
     [(rule, levels)] = given.items()
-    point = points.get(table.point)
-    judge = _stale if rule is Rule.STALE else _by_value
-    thresholds, hysteresis_steps = judge(reader, where, rule, levels, table.hysteresis, point)
-    if len(reader.problems) > before or point is None or hold_ms is None or clear_hold_ms is None:
+    judge = _silent if rule in SILENT else _by_value
+    found = judge(reader, where, rule, levels, table, points)
+    if len(reader.problems) > before or point is None or times is None or found is None:
         return None
+    parts, hysteresis, scale = found
+    first = parts[0]
+    hold_s, clear_hold_s = times.hold_ms / 1000, times.clear_hold_ms / 1000
+    judged = Judged(
+        *(table.id, point.id, rule, first.thresholds, hysteresis, hold_s, clear_hold_s, first.clear, first.spec),
+        more=tuple(parts[1:]),
+    )
     return Limit(
         id=table.id,
         name=table.name,
-        point=table.point,
+        point=point.id,
         rule=rule,
-        thresholds=thresholds,
-        hysteresis_steps=hysteresis_steps,
-        hold_s=hold_ms / 1000,
-        clear_hold_s=clear_hold_ms / 1000,
+        thresholds=first.thresholds,
+        hysteresis_steps=hysteresis,
+        hold_s=hold_s,
+        clear_hold_s=clear_hold_s,
+        judged=judged,
+        scale=scale,
+        while_raised_ms=times.while_raised_ms,
     )
 
 
-def _named_levels(reader: Reader, where: Where, levels: Mapping[str, Any]) -> list[tuple[Level, Any]]:
-    if not levels:
-        reader.problem(where, "names no level; at least one of blue, yellow, orange, red is needed")
-    for key in levels:
-        if key not in LEVELS:
-            near = did_you_mean(key, LEVELS)
-            hint = f"did you mean `{near}`?" if near else "allowed: blue, yellow, orange, red"
-            reader.problem((*where, key), f"no such level; {hint}")
-    return [(level, levels[key]) for key, level in LEVELS.items() if key in levels]
+Found = tuple[list[Part], int, Point]
 
 
-def _values(reader: Reader, where: Where, levels: Mapping[str, Any]) -> list[tuple[Level, Decimal]]:
-    values = []
-    for level, given in _named_levels(reader, where, levels):
-        if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
-            reader.problem((*where, level.name.lower()), f"found {show(given)}; allowed: a number in the point's unit")
-            continue
-        values.append((level, msgspec.convert(given, Decimal)))
-    return values
+def _times(reader: Reader, where: Where, table: LimitTable, point: Point | None) -> _Times | None:
+    hold_ms = reader.duration_ms((*where, "hold"), table.hold, 0, MAX_HOLD_MS)
+    clear_hold_ms = reader.duration_ms((*where, "clear_hold"), table.clear_hold, 0, MAX_HOLD_MS)
+    faster_ms = None
+    if table.while_raised is not None:
+        key = (*where, "while_raised")
+        faster_ms = reader.duration_ms(key, table.while_raised, MIN_EVERY_MS, DAY_MS)
+        if faster_ms is not None and point is not None and (faster_ms >= point.every_ms or point.every_ms % faster_ms):
+            every = show_ms(point.every_ms)
+            reader.problem(key, f"found “{table.while_raised}”; {point.id} is read every {every}: write a part of that")
+        if table.of == "sum" and not table.counter:
+            reader.problem(key, "amounts read more often would be counted more often; this needs counter = true")
+    if hold_ms is None or clear_hold_ms is None:
+        return None
+    return _Times(hold_ms, clear_hold_ms, faster_ms)
 
 
-def _stale(
-    reader: Reader, where: Where, rule: Rule, levels: Mapping[str, Any], hysteresis: Decimal, point: Point | None
-) -> tuple[Thresholds, int]:
+def _silent(
+    reader: Reader, where: Where, rule: Rule, levels: Mapping[str, Any], table: LimitTable, points: Mapping[str, Point]
+) -> Found | None:
     """Thresholds in seconds; there is no hysteresis."""
-    if hysteresis:
-        reader.problem((*where, "hysteresis"), "has no meaning for `stale`; leave it out")
+    name, point = RULES[rule], points.get(table.point or "")
+    if table.hysteresis:
+        reader.problem((*where, "hysteresis"), f"has no meaning for `{name}`; leave it out")
+    for key, default in MEANINGLESS.items():
+        if getattr(table, key) != default:
+            reader.problem((*where, key), f"has no meaning for `{name}`; leave it out")
+    found = _seconds(reader, (*where, name), rule, levels, point)
+    return None if point is None else ([Part(None, found)], 0, point)
+
+
+def _seconds(reader: Reader, where: Where, rule: Rule, levels: Mapping[str, Any], point: Point | None) -> Thresholds:
     found = []
-    where = (*where, rule.name.lower())
-    for level, given in _named_levels(reader, where, levels):
+    for level, given in named_levels(reader, where, levels):
         key = (*where, level.name.lower())
         amount_ms = reader.duration_ms(key, given, STALE_UNIT_MS, MAX_STALE_MS)
         if amount_ms is None:
             continue
         if amount_ms % STALE_UNIT_MS:
             reader.problem(key, f"found “{given}”; whole seconds only")
-        elif point is not None and amount_ms <= point.every_ms:
+        elif rule is Rule.STALE and point is not None and amount_ms <= point.every_ms:
             every = show_ms(point.every_ms)
             reader.problem(key, f"found “{given}”, but {point.id} is read every {every}: the alarm would never rest")
         else:
@@ -103,70 +138,78 @@ def _stale(
     for (low, early), (high, late) in pairwise(found):
         if late <= early:
             reader.problem(where, f"{high.name.lower()} must be longer than {low.name.lower()} ({late} s <= {early} s)")
-    return tuple(found), 0
+    return tuple(found)
 
 
 def _by_value(
-    reader: Reader, where: Where, rule: Rule, levels: Mapping[str, Any], hysteresis: Decimal, point: Point | None
-) -> tuple[Thresholds, int]:
-    """Thresholds and hysteresis in whole steps; none when the point itself is wrong."""
+    reader: Reader, where: Where, rule: Rule, levels: Mapping[str, Any], table: LimitTable, points: Mapping[str, Point]
+) -> Found | None:
+    """One part, or one for each window; thresholds and hysteresis in whole steps of what is judged."""
     before = len(reader.problems)
-    values = _values(reader, (*where, rule.name.lower()), levels)
-    if point is None:
-        return (), 0
-    most = MAX_STEPS * point.step
-    for level, value in values:
-        if abs(value) > most:
-            key = (*where, rule.name.lower(), level.name.lower())
-            reader.problem(key, f"{value} is beyond all numbers kept for {point.id}")
-    if not 0 <= hysteresis <= most:
-        reader.problem((*where, "hysteresis"), f"found {hysteresis}; allowed: 0 or a positive number of {point.unit}")
-    if len(reader.problems) > before:
-        return (), 0
-    rounding = ROUND_CEILING if rule is Rule.ABOVE else ROUND_FLOOR
-    thresholds = tuple((level, int((value / point.step).to_integral_value(rounding))) for level, value in values)
-    hysteresis_steps = int((hysteresis / point.step).to_integral_value(ROUND_CEILING))
-    _check_order(reader, where, rule, thresholds, hysteresis_steps, point)
-    _check_reach(reader, where, rule, thresholds, hysteresis_steps, point)
-    return thresholds, hysteresis_steps
+    windows = any(isinstance(given, dict) for given in levels.values())
+    scale = read_scale(reader, where, table, points, windows)
+    shown = scale.point if scale else None
+    hysteresis = hysteresis_of(reader, where, table.hysteresis, shown) if shown else 0
+    if table.clear is not None and (windows or rule in BANDS):
+        reader.problem((*where, "clear"), "belongs to `above` or `below` with one number for each level")
+    rule_where = (*where, RULES[rule])
+    if rule in BANDS:
+        parts = [(scale, bands_of(reader, rule_where, rule, levels, shown))]
+    elif windows:
+        parts = _windowed(reader, rule_where, rule, levels, scale)
+    else:
+        parts = [(scale, thresholds_of(reader, rule_where, rule, levels, shown))]
+    if len(reader.problems) > before or scale is None:
+        return None
+    made = []
+    for judged, thresholds in parts:
+        if judged is not None and thresholds is not None:
+            made.append(_part(reader, where, rule, table, judged, thresholds, hysteresis))
+    return made, hysteresis, scale.point
 
 
-def _check_order(
-    reader: Reader, where: Where, rule: Rule, thresholds: Thresholds, hysteresis_steps: int, point: Point
-) -> None:
-    direction, way = (1, "above") if rule is Rule.ABOVE else (-1, "below")
-    for (low, first), (high, second) in pairwise(thresholds):
-        gap = (second - first) * direction
-        if gap <= 0:
-            reader.problem(
-                (*where, rule.name.lower()),
-                f"{high.name.lower()} ({point.show(second)}) must lie {way} {low.name.lower()} ({point.show(first)}) "
-                f"by at least one step ({point.step} {point.unit})",
-            )
-        elif hysteresis_steps > gap:
-            reader.problem(
-                (*where, "hysteresis"),
-                f"{point.show(hysteresis_steps)} is more than the {point.show(gap)} {point.unit} between "
-                f"{low.name.lower()} and {high.name.lower()}: the alarm could not step down; make it smaller",
-            )
+def _part(
+    reader: Reader,
+    where: Where,
+    rule: Rule,
+    table: LimitTable,
+    scale: Scale,
+    thresholds: Thresholds,
+    hysteresis: int,
+) -> Part:
+    if rule in BANDS:
+        return Part(scale.spec, thresholds)
+    clear: Thresholds = ()
+    if table.clear is not None:
+        clear = clear_of(reader, (*where, "clear"), rule, table.clear, thresholds, scale.point)
+    own = [level for level, _ in clear]
+    check_order(reader, where, rule, thresholds, hysteresis, scale.point, own)
+    check_reach(reader, where, rule, thresholds, hysteresis, scale.point, own)
+    return Part(scale.spec, thresholds, clear)
 
 
-def _check_reach(
-    reader: Reader, where: Where, rule: Rule, thresholds: Thresholds, hysteresis_steps: int, point: Point
-) -> None:
-    """Thresholds against what the instrument can show (range ends, in steps: the ends themselves are reached)."""
-    rule_where = (*where, rule.name.lower())
-    sign = 1 if rule is Rule.ABOVE else -1
-    far, near = (point.maximum, point.minimum) if rule is Rule.ABOVE else (point.minimum, point.maximum)
-    span = f"{point.id} measures {point.minimum} to {point.maximum} {point.unit}"
-    for level, steps in thresholds:
-        key = (*rule_where, level.name.lower())
-        if far is not None and (steps * point.step - far) * sign > 0:
-            reader.problem(key, f"{point.show(steps)} can never be reached: {span}")
-        elif near is not None and (steps * point.step - near) * sign <= 0:
-            reader.problem(key, f"{point.show(steps)} is reached by every value: {span}")
-        elif near is not None and ((steps - sign * hysteresis_steps) * point.step - near) * sign <= 0:
-            reader.problem(
-                (*where, "hysteresis"),
-                f"with {point.show(hysteresis_steps)} the level {level.name.lower()} can never be left again: {span}",
-            )
+def _windowed(
+    reader: Reader, where: Where, rule: Rule, levels: Mapping[str, Any], scale: Scale | None
+) -> list[tuple[Scale | None, Thresholds | None]]:
+    """`{ blue = { 12h = 50 }, yellow = { 6h = 50 } }` by window, the shortest first."""
+    by_window: dict[str, dict[str, Any]] = {}
+    for level, table in levels.items():
+        if level in LEVELS and not isinstance(table, dict):
+            reader.problem((*where, level), "found a number; here each level has windows: { 24h = 50 }")
+            continue
+        for window, number in table.items() if isinstance(table, dict) else ():
+            by_window.setdefault(window, {})[level] = number
+    if not all(level in LEVELS for level in levels) or not by_window:
+        named_levels(reader, where, levels if by_window else {})
+        return []
+    found: list[tuple[int, Scale | None, Thresholds | None]] = []
+    for window, numbers in by_window.items():
+        windowed, window_s = scale, 0
+        if scale is not None and scale.spec is not None:
+            window_s = read_window(reader, (*where, window), window, scale) or 0
+            windowed = with_window(scale, window_s)
+        point = windowed.point if windowed else None
+        found.append((window_s, windowed, thresholds_of(reader, (*where, window), rule, numbers, point)))
+    if len({window_s for window_s, *_ in found}) < len(found) and scale is not None:
+        reader.problem(where, "the same window is written in two ways")
+    return [(windowed, numbers) for _, windowed, numbers in sorted(found, key=lambda item: item[0])]

@@ -8,9 +8,11 @@ from decimal import Decimal
 from edge.config.reader import Reader, Where
 from edge.config.tables import PointTable
 from edge.config.units import show_ms
-from edge.contract import MAX_STEPS, Point
+from edge.contract import MAX_STEPS, Doubt, Point
 
 MIN_EVERY_MS, DAY_MS = 10, 86_400_000  # 100 Hz is the most a serial line carries; a day is the slowest grid
+STUCK_READINGS = 3  # the same value twice is no wonder
+MAX_STUCK_MS = 30 * DAY_MS
 MIN_STEP, MAX_STEP = Decimal("1e-9"), Decimal(10**9)  # beyond, take a larger or smaller unit
 
 
@@ -28,6 +30,7 @@ def read_point(reader: Reader, where: Where, table: PointTable, device: str) -> 
         reader.problem(
             (*where, "every"), f"found “{table.every}”; a day must be a whole number of them: {_near(every_ms)}"
         )
+    doubt = _doubt(reader, where, table, every_ms or DAY_MS)
     if every_ms is None or len(reader.problems) > before:
         return None
     return Point(
@@ -39,7 +42,34 @@ def read_point(reader: Reader, where: Where, table: PointTable, device: str) -> 
         every_ms=every_ms,
         device=device,
         name=table.name,
+        doubt=doubt,
     )
+
+
+def _doubt(reader: Reader, where: Where, table: PointTable, every_ms: int) -> Doubt | None:
+    """What of its readings is not believed; None when all are."""
+    stuck_ms = None
+    if table.stuck is not None:
+        stuck_ms = reader.duration_ms((*where, "stuck"), table.stuck, STUCK_READINGS * every_ms, MAX_STUCK_MS)
+    steps: dict[str, int | None] = {}
+    for key in ("spike", "rate_max"):
+        given = getattr(table, key)
+        steps[key] = None
+        if given is None:
+            continue
+        if not table.step <= given <= MAX_STEPS * table.step:
+            reader.problem((*where, key), f"found {given}; allowed: at least one step ({table.step})")
+            continue
+        steps[key] = int(given / table.step)
+    if (table.twin is None) != (table.twin_differs is None):
+        reader.problem(where, "`twin` and `twin_differs` belong together; one of them is missing")
+    differs = table.twin_differs or Decimal(0)
+    if differs < 0:
+        reader.problem((*where, "twin_differs"), f"found {differs}; allowed: 0 or a positive number of {table.unit}")
+    doubt = Doubt(
+        None if stuck_ms is None else stuck_ms / 1000, steps["spike"], steps["rate_max"], table.twin or "", differs
+    )
+    return None if doubt == Doubt() else doubt
 
 
 def _range(reader: Reader, where: Where, table: PointTable) -> tuple[Decimal | None, Decimal | None]:

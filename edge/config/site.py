@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from edge.contract import DeviceSpec, Driver, Level, Point, Rule
+from edge.limit_nouns import Limit as Judged
 
 
 class Gateway(Struct, frozen=True):
@@ -64,12 +65,16 @@ class Wire(Struct, frozen=True):
 
 
 class Limit(Struct, frozen=True):
-    """One rule about one point.
+    """One rule about one point, or about other limits.
 
     `thresholds`: (level, threshold), levels ascending. ABOVE: in whole steps, reached when value >= threshold; BELOW:
-    in whole steps, reached when value <= threshold; STALE: in seconds without a good value. A level is left when the
-    value is back by more than `hysteresis_steps`. The condition must last `hold_s` before the level rises and be gone
-    for `clear_hold_s` before it falls.
+    in whole steps, reached when value <= threshold; OUTSIDE, INSIDE: pairs of each level; STALE, SUSPECT: in seconds
+    without a good value. A level is left when the value is back by more than `hysteresis_steps`. The condition must
+    last `hold_s` before the level rises and be gone for `clear_hold_s` before it falls.
+
+    `judged`: the limit as the engine takes it, with what else there is to it. `scale`: what is judged, as if it were a
+    point: its unit and step are those of all thresholds (of combined limits, the first member's). `while_raised_ms`:
+    how often the point is read while a level stands.
     """
 
     id: str
@@ -80,6 +85,9 @@ class Limit(Struct, frozen=True):
     hysteresis_steps: int
     hold_s: float
     clear_hold_s: float
+    judged: Judged
+    scale: Point
+    while_raised_ms: int | None = None
 
 
 class Link(Struct, frozen=True):

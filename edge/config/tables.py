@@ -20,7 +20,9 @@ Name = Annotated[str, Meta(max_length=80, description="What people call it, any 
 Duration = Annotated[str, Meta(description='A duration: "100ms", "10s", "5min", "1h", "2d"', examples=["10s"])]
 Size = Annotated[str, Meta(description='A size: "200MB" is 200 × 1000 × 1000 bytes, "200MiB" 200 × 1024 × 1024')]
 _LEVEL_KEYS = {
-    "properties": {level: {"type": ["number", "string"]} for level in ("blue", "yellow", "orange", "red")},
+    "properties": {
+        level: {"type": ["number", "string", "array", "object"]} for level in ("blue", "yellow", "orange", "red")
+    },
     "additionalProperties": False,
     "minProperties": 1,
 }
@@ -96,22 +98,57 @@ class PointTable(Struct, kw_only=True):
         list[Decimal] | None, Meta(description="[lowest, highest] the instrument can measure, in `unit`")
     ] = None
     every: Duration = "10s"
+    stuck: Annotated[Duration, Meta(description="Doubtful when it has not changed at all for so long")] | None = None
+    spike: Annotated[Decimal, Meta(description="The largest believable step between two readings")] | None = None
+    rate_max: Annotated[Decimal, Meta(description="The largest believable change in an hour")] | None = None
+    twin: Annotated[str, Meta(description="The point of another instrument that measures the same")] | None = None
+    twin_differs: Annotated[Decimal, Meta(description="From its twin by more than this: both doubtful")] | None = None
+
+
+Measured = Literal[
+    "value", "rate", "sum", "mean", "total", "difference", "ratio", "tangent_angle", "time_to_failure"
+]
+Members = Annotated[list[str], Meta(min_length=1, max_length=200, description="Ids of other limits")]
 
 
 class LimitTable(Struct, kw_only=True):
-    """[[limit]]: one rule about one point: exactly one of above, below, stale."""
+    """[[limit]]: one rule about one point: exactly one of above, below, outside, inside, stale, suspect; or one about
+    other limits: exactly one of any, all, votes, rollup."""
 
     id: Id
     name: Name = ""
-    point: str
+    point: str | None = None
+    of: Annotated[Measured, Meta(description="What of the point is judged")] = "value"
+    window: Annotated[Duration, Meta(description="Of rate, sum, mean, tangent_angle, time_to_failure")] | None = None
+    per: Annotated[Duration, Meta(description="Of a rate, and of `uniform`: mm per 1h, per 1d")] = "1h"
+    counter: Annotated[bool, Meta(description="Of a sum: the point is a running total, not amounts")] = False
+    start: Annotated[Decimal, Meta(description="Of a total: where it counts from, else the first value")] | None = None
+    minus: Annotated[str, Meta(description="Of a difference: the point taken away")] | None = None
+    to: Annotated[Decimal, Meta(description="Of a ratio: the design value")] | None = None
+    uniform: Annotated[Decimal, Meta(description="Of tangent_angle: velocity of uniform creep, a `per`")] | None = None
+    noise: (
+        Annotated[Decimal, Meta(description="Of tangent_angle, time_to_failure: a movement not told from none")] | None
+    ) = None
     above: Levels | None = None
     below: Levels | None = None
+    outside: Annotated[Levels, Meta(description="Of a band [low, high] for each level")] | None = None
+    inside: Annotated[Levels, Meta(description="Of a band [low, high] for each level")] | None = None
     stale: Levels | None = None
+    suspect: Annotated[Levels, Meta(description="How long nothing but doubtful values may come")] | None = None
+    clear: Annotated[Levels, Meta(description="Of above, below: the value that leaves a level")] | None = None
     hysteresis: Annotated[Decimal, Meta(description="In the point's unit: how far back before a level is left")] = (
         Decimal(0)
     )
     hold: Duration = "0s"
     clear_hold: Duration = "0s"
+    while_raised: Annotated[Duration, Meta(description="How often it is read while a level stands")] | None = None
+    any: Annotated[Members, Meta(description="Other limits: the highest of them")] | None = None
+    all: Annotated[Members, Meta(description="Other limits: the lowest of them")] | None = None
+    votes: Annotated[int, Meta(ge=1, description="So many of `among` must stand")] | None = None
+    rollup: (
+        Annotated[dict[str, str], Meta(description='Several of `among` make a level: { yellow = "4 blue" }')] | None
+    ) = None
+    among: Annotated[Members, Meta(description="Of votes and rollup: other limits")] | None = None
 
 
 class LinkTable(Struct, kw_only=True):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from edge.config.combined import is_combined, members_of, read_combined
 from edge.config.judge import read_limit
 from edge.config.plugs import Drivers
 from edge.config.points import check_distinct, read_point
@@ -305,13 +306,47 @@ class Walk:
         check_distinct(self.reader, "point", [(item.where, item.id) for item in measured])
         known = {item.id: None for item in measured if isinstance(item.id, str)}
         points = {item.point.id: item.point for item in measured if item.point}
-        limits = []
+        self._twins(measured, points, known)
+        made: dict[str, Limit | None] = {}
         for part in parts:
             point = part.raw.get("point")
             if isinstance(point, str):
                 self.reader.reference((*part.where, "point"), "point", point, known)
-            limits.append(read_limit(self.reader, part.where, part.table, points) if part.table else None)
-        return limits
+            if part.table and not is_combined(part.table):
+                made[part.table.id] = read_limit(self.reader, part.where, part.table, points)
+        self._combined([part for part in parts if part.table and is_combined(part.table)], _ids(parts), made)
+        return [made.get(part.table.id) if part.table else None for part in parts]
+
+    def _twins(self, measured: Sequence[_Measured], points: Mapping[str, Point], known: Mapping[str, None]) -> None:
+        for item in measured:
+            twin = item.point.doubt.twin if item.point and item.point.doubt else ""
+            if not twin or item.point is None:
+                continue
+            place, other = (*item.where, "twin"), points.get(twin)
+            if not self.reader.reference(place, "point", twin, known) or other is None:
+                continue
+            if other.id == item.point.id or other.unit != item.point.unit:
+                self.reader.problem(
+                    place, f"“{twin}” is no second instrument for the same quantity in {item.point.unit}"
+                )
+
+    def _combined(self, parts: Sequence[_Part], known: Sequence[str], made: dict[str, Limit | None]) -> None:
+        """Limits about other limits, each after its members; a ring of them has no beginning."""
+        waiting = list(parts)
+        for part in parts:
+            for member in members_of(part.table):
+                self.reader.reference(part.where, "limit", member, known)
+        while waiting:
+            names = {part.table.id for part in waiting}
+            ready = [part for part in waiting if names.isdisjoint(members_of(part.table))]
+            if not ready:
+                ring = ", ".join(part.where[0] for part in waiting)
+                self.reader.problem(waiting[0].where, f"limits that judge each other in a ring: {ring}")
+                return
+            for part in ready:
+                right = {limit.id: limit for limit in made.values() if limit}
+                made[part.table.id] = read_combined(self.reader, part.where, part.table, right)
+                waiting.remove(part)
 
     def _link(self, part: _Part, watched: Sequence[_Measured]) -> Link | None:
         table: LinkTable | None = part.table

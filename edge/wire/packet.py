@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Rule
+from edge.wire.alarm_basis import decode_basis, encode_basis
 from edge.wire.basics import Reader, WireError, read_cbor, varint, within, write_cbor, zigzag
 from edge.wire.fragment import (
     FRAGMENT_HEAD_BYTES,
@@ -186,13 +187,14 @@ def encode_alarms(sheet: Sheet | None, alarms: Sequence[tuple[int, Alarm]], epoc
 
 
 # Two bytes of flags: level 3 bits, change 2, clock 2, value 1 | rule 2, limit on the sheet 1, level of the
-# threshold 3 bits
+# threshold 3, basis 1, rule 1 bit more
 def _encode_alarm(sheet: Sheet | None, seq: int, alarm: Alarm) -> bytes:
     index = _limit_index(sheet, alarm)
     limit = sheet.limits[index] if sheet and index is not None else None
     graded = _graded(limit, alarm.threshold)
     flags = alarm.level | alarm.change << 3 | alarm.clock << 5 | (alarm.value is not None) << 7
-    flags |= alarm.rule << 8 | (limit is not None) << 10 | graded << 11
+    flags |= (alarm.rule & 3) << 8 | (limit is not None) << 10 | graded << 11
+    flags |= (alarm.basis is not None) << 14 | alarm.rule >> 2 << 15
     seq0, t0_ms = (sheet.seq0, sheet.t0_ms) if sheet else (0, 0)
     out = flags.to_bytes(2, "little")
     out += varint(index) if index is not None else _text(alarm.limit) + _text(alarm.point)
@@ -201,6 +203,8 @@ def _encode_alarm(sheet: Sheet | None, seq: int, alarm: Alarm) -> bytes:
         out += varint(zigzag(alarm.threshold))
     if alarm.value is not None:
         out += varint(zigzag(alarm.value - alarm.threshold))
+    if alarm.basis is not None:
+        out += encode_basis(alarm.basis, limit.basis if limit else None, alarm.point)
     return out
 
 
@@ -213,9 +217,9 @@ def _limit_index(sheet: Sheet | None, alarm: Alarm) -> int | None:
 
 
 def _graded(limit: SheetLimit | None, threshold: int) -> int:
-    """The level whose threshold on the sheet it is; 0: written out."""
+    """The level whose (first) threshold on the sheet it is; 0: written out."""
     for level, steps in limit.levels if limit else ():
-        if steps == threshold and 0 < level < 8:
+        if steps == threshold and 0 < level < 8 and _threshold(limit, level) == threshold:
             return level
     return 0
 
@@ -252,15 +256,16 @@ def _decode_alarm(reader: Reader, sheet: Sheet | None) -> Alarm_:
     seq0, t0_ms = (sheet.seq0, sheet.t0_ms) if sheet else (0, 0)
     seq = within(seq0 + reader.signed(), MAX_SEQ, "seq")
     at_ms = within(t0_ms + reader.signed(), MAX_TIME_MS, "time")
-    graded = flags >> 11
+    graded = flags >> 11 & 7
     threshold = _threshold(limit, graded) if graded else reader.signed()
     value = threshold + reader.signed() if flags >> 7 & 1 else None
     try:
         level, change, clock = Level(flags & 7), Change(flags >> 3 & 3), ClockQuality(flags >> 5 & 3)
-        rule = Rule(flags >> 8 & 3)
+        rule = Rule(flags >> 8 & 3 | flags >> 15 << 2)
     except ValueError as error:
         raise WireError(f"alarm: {error}") from None
-    return seq, Alarm(name, point, level, change, rule, value, threshold, at_ms, clock)
+    basis = decode_basis(reader, limit.basis if limit else None, point) if flags >> 14 & 1 else None
+    return seq, Alarm(name, point, level, change, rule, value, threshold, at_ms, clock, basis)
 
 
 def _limit_at(sheet: Sheet | None, index: int) -> SheetLimit:

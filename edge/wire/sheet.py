@@ -50,9 +50,19 @@ class SheetGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class SheetBasis:
+    """What a limit judges where that is not its point's value: `of` is `contract.Of`, `step` of its thresholds."""
+
+    of: int
+    window_s: int
+    unit: str
+    step: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class SheetLimit:
-    """A limit of the site: `levels` are pairs (`contract.Level`, threshold); steps of the point, or seconds for
-    STALE.
+    """A limit of the site: `levels` are pairs (`contract.Level`, threshold); steps of the point, or of `basis`, or
+    seconds for STALE and SUSPECT.
     """
 
     id: str
@@ -60,6 +70,7 @@ class SheetLimit:
     rule: int
     levels: tuple[tuple[int, int], ...]
     name: str = ""
+    basis: SheetBasis | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +140,14 @@ def _to_items(sheet: Sheet) -> list[Any]:
         [g.every_ms, [[p.id, p.unit, str(p.step), _number(p.minimum), _number(p.maximum), p.prior] for p in g.points]]
         for g in sheet.groups
     ]
-    limits = [[m.id, m.point, m.rule, [list(pair) for pair in m.levels], m.name] for m in sheet.limits]
+    limits = [
+        [m.id, m.point, m.rule, [list(p) for p in m.levels], m.name, *_basis_items(m.basis)] for m in sheet.limits
+    ]
     return [SHEET_VERSION, sheet.gateway, sheet.epoch, sheet.seq0, sheet.t0_ms, groups, limits]
+
+
+def _basis_items(basis: SheetBasis | None) -> list[Any]:
+    return [] if basis is None else [[basis.of, basis.window_s, basis.unit, str(basis.step)]]
 
 
 def _number(value: Decimal | None) -> str | None:
@@ -172,9 +189,15 @@ def _point(items: Any) -> SheetPoint:
 
 
 def _limit(items: Any) -> SheetLimit:
-    name, point, rule, levels, title = _fields(items, str, str, int, list, str)
+    basis = _basis(items[5]) if isinstance(items, list) and len(items) == 6 else None
+    name, point, rule, levels, title = _fields(items[:5] if basis else items, str, str, int, list, str)
     pairs = (_fields(pair, int, int) for pair in levels)
-    return SheetLimit(name, point, rule, tuple((level, threshold) for level, threshold in pairs), title)
+    return SheetLimit(name, point, rule, tuple((level, threshold) for level, threshold in pairs), title, basis)
+
+
+def _basis(items: Any) -> SheetBasis:
+    of, window_s, unit, step = _fields(items, int, int, str, str)
+    return SheetBasis(of, window_s, unit, _decimal(step))
 
 
 def _fields(items: Any, *types: type | tuple[type, ...]) -> Iterable[Any]:
