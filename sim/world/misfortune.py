@@ -134,7 +134,8 @@ class _Fate:
     def _beyond(self, kind: str, chance: random.Random) -> Iterator[Trouble]:
         """A point with a limit goes to or just beyond one of its thresholds; a ramp comes back later."""
         steps = {point.id: float(point.step) for point in self._site.points}
-        limits = [limit for limit in self._site.limits if limit.rule is not Rule.STALE]
+        mine = self._things["point"]
+        limits = [limit for limit in self._site.limits if limit.rule is not Rule.STALE and limit.point in mine]
         free_s: dict[str, float] = {}
         for at_s in self._instants(kind, chance):
             if not limits:
