@@ -72,7 +72,7 @@ def open_store(ask: Ask) -> Opened:
     if ask.left is not None:
         ask.left.leave_name()
     try:
-        doubtful = next((doubt[:2] for doubt in reversed(ask.doubts.values())), None)
+        doubtful = next((doubt[:2] for doubt in reversed([*ask.doubts.values()])), None)
         open_it = partial(Outbox.open, ask.folder, ask.quota_bytes, ask.stamp)
         box, said = open_it(distrust=ask.distrust, doubtful=doubtful)
     except (ValueError, TypeError, KeyError, OverflowError) as error:  # damage that nobody thought of

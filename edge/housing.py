@@ -2,8 +2,8 @@
 
 There is one store in memory for the whole run, with one epoch: the disk fails, memory takes over; the disk is back,
 what memory holds is brought home batch by batch (edge/homecoming.py); it fails again in the middle, and the same memory
-goes on. A file that somebody deletes or replaces while it is open is gone on with until a new one is ready, and emptied into
-that. As long as it can be read nothing of it is given up, but with the power it is gone, and that is said.
+goes on. A file that somebody deletes or replaces while it is open is gone on with until a new one is ready, and emptied
+into that. As long as it can be read nothing of it is given up, but with the power it is gone, and that is said.
 
 May not open a store while a call to the disk hangs, nor two at a time: who wakes up later would move the files of the
 one in use. The part of the keeper (edge/keeper.py) that this is holds its lock for one bounded call at a time.

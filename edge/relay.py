@@ -399,6 +399,9 @@ class Relay:
     def _committed(self, entries: Sequence[tuple[int, NewEntry]], done: Commit) -> None:
         self.transit.taken(entries)
         self.transit.freed(done.freed)
+        if done.came:  # of another store: old ones
+            self.transit.found(done.things, self._keeper.outbox.good_seq)
+            self._rounds_came()
         if any(entry.kind is Kind.ROUNDS for _, entry in entries):
             self._rounds_came()
         self._wake()
