@@ -26,11 +26,11 @@ from edge.errors import Unpackable
 from edge.outbox import Outbox
 from edge.packing import row_of, summaries_of
 from edge.ranges import RangeSet
+from edge.retell import same_points
 from edge.wire.basics import WireError
 from edge.wire.packet import Window, pack_summaries, summarise
 from edge.wire.seal import MAX_BODY_BYTES
 from edge.wire.sheet import MAX_TIME_MS, Sheet
-from edge.wire.summary import unpack_summaries
 
 FOLD_AT = 0.85  # of the quota; between it and the reserve for alarms, a commit always finds room
 MINUTE_S, TEN_S, HOUR_S = 60, 600, 3600
@@ -134,7 +134,7 @@ class Folder:
         sheet, target = self._sheet(outbox, row), row
         if sheet is not None and sheet.epoch != outbox.epoch:
             present, target = self._sheet(outbox, self._sheet_row), self._sheet_row
-            sheet = present if present is not None and _same_points(sheet, present) else None
+            sheet = present if present is not None and same_points(sheet, present) else None
         return target, sheet if sheet is not None and 0 <= group < len(sheet.groups) else None
 
     def _sheet(self, outbox: Outbox, row: int) -> Sheet | None:
@@ -178,8 +178,8 @@ class Folder:
             for number, inside in rounds.items():
                 parts[number] = [summarise(number * window_ms, width, [row_of(held, width) for held in inside])]
         else:
-            told_under = self._sheet(outbox, run.held[0].sheet) or run.sheet
             for held in run.held:
+                told_under = self._sheet(outbox, held.body_sheet or held.sheet) or run.sheet
                 for window in summaries_of(held, told_under).windows:
                     parts.setdefault(window.start_ms // window_ms, []).append(window)
         empty = (None,) * width
@@ -189,19 +189,6 @@ class Folder:
             else Window(number * window_ms, empty, empty, empty, (0,) * width)
             for number in range(min(parts), max(parts) + 1)
         ]
-
-
-def retold(body: bytes, sheet_body: bytes, present_body: bytes) -> bytes:
-    """The body of a summary under another sheet of the same points, its seq unchanged; b"" when that can not be."""
-    try:
-        sheet, present = Sheet.decode(sheet_body), Sheet.decode(present_body)
-        told = unpack_summaries(sheet, body)
-        if not _same_points(sheet, present):
-            return b""
-        anew, taken = pack_summaries(present, told.group, told.window_s, told.windows, MAX_BODY_BYTES, seq=told.seq)
-    except (WireError, TypeError):
-        return b""
-    return anew if taken == len(told.windows) else b""
 
 
 def merged(start_ms: int, windows: Sequence[Window]) -> Window:
@@ -269,12 +256,3 @@ def _whole(
             break
         held.append(entry)
     return [entry for entry in held if entry.at_ms < end_ms]
-
-
-def _same_points(one: Sheet, other: Sheet) -> bool:
-    """Whether two sheets describe the same points, whatever their epoch and what coding assumes of them."""
-
-    def points(sheet: Sheet) -> list[list[tuple[str, str, object]]]:
-        return [[(point.id, point.unit, point.step) for point in group.points] for group in sheet.groups]
-
-    return points(one) == points(other)

@@ -22,7 +22,6 @@ from edge import doubt as doubts
 from edge.contract import ClockQuality, Kind
 from edge.entries import NewEntry, SheetNow, Standing
 from edge.errors import StoreBroken
-from edge.fold import retold
 from edge.outbox import Outbox
 from edge.outbox_home import BATCH_ENTRIES, BULK_KINDS, Doubt
 from edge.salvage import Saved
@@ -80,7 +79,7 @@ def open_store(ask: Ask) -> Opened:
     try:
         standings, newest_ms = box.stands(), box.newest_ms()
         if _is_older(box, ask):
-            said.append(OLDER.format(box.renew(ask.make_sheet, retold)))
+            said.append(OLDER.format(box.renew(ask.make_sheet)))
         else:
             said += _take_back(box, ask)
         sheet = prepare(box, ask.make_sheet, ask.boot)

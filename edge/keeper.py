@@ -21,7 +21,6 @@ from typing import Concatenate, ParamSpec, TypeVar
 from edge.contract import Kind
 from edge.entries import Account, NewEntry, Standing
 from edge.errors import StoreBroken
-from edge.fold import retold
 from edge.homecoming import OLDER, MakeSheet, Opened, prepare
 from edge.housing import Housing
 from edge.outbox import FILE_NAME, Outbox
@@ -115,6 +114,7 @@ class Keeper(Housing):
             if loop.time() >= self._retry_at_s:
                 await self._look_at_disk()
             more = await self._bring()
+            more = await self._salvage() or more
 
     def _due_s(self) -> float:
         """When the next commit is due."""
@@ -177,7 +177,7 @@ class Keeper(Housing):
             if old.epoch != epoch or not old.durable:
                 return
             try:
-                kept = await self._disk.do(lambda: old.renew(self._make_sheet, retold), old)
+                kept = await self._disk.do(lambda: old.renew(self._make_sheet), old)
                 sheet = await self._disk.do(lambda: prepare(old, self._make_sheet, self._boot), old)
             except StoreBroken as error:
                 await self._fall_back(error)
@@ -270,6 +270,26 @@ class Keeper(Housing):
                 return
             async with self._lock:
                 await self._fold_once(self.outbox, self.on_way())
+
+    async def _salvage(self) -> bool:
+        """Takes over a little of what a broken store held. Whether there is more to do at once."""
+        async with self._lock:
+            box = self.outbox
+            if not box.salvaging:
+                return False
+            squeeze = asyncio.get_running_loop().time() < self._fold_at_s  # nothing could be folded
+            try:
+                step = await self._disk.do(lambda: box.salvage_step(doubtful=self._doubtful, squeeze=squeeze), box)
+            except StoreBroken as error:
+                await self._fall_back(error)
+                return False
+            if step.commit is not None:
+                self._note(step.commit, box)
+                self.committed([], step.commit)
+            self._full = self._full or step.short
+            if step.done:
+                self._say("store", step.done)
+            return box.salvaging and (step.commit is not None or bool(step.done))
 
     def _put_back(
         self, entries: list[NewEntry], receipts: list[tuple[int, int, int]], standings: list[Standing]

@@ -16,16 +16,19 @@ from hypothesis import strategies as st
 
 from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Quality, Round, Rule
 from edge.entries import Commit, Held, NewEntry
-from edge.fold import FOLD_AT, Folder, half_even, merged, retold
+from edge.fold import FOLD_AT, Folder, half_even, merged
 from edge.ledger import ROW_BYTES, Books, Why
 from edge.outbox import Outbox
 from edge.packing import Packer, alarm_entry, round_entry, row_of, summaries_of
 from edge.ranges import RangeSet
+from edge.retell import retold
 from edge.wire.packet import RoundRow, Window, summarise
 from edge.wire.seal import LONG_OVERHEAD_BYTES
 from edge.wire.sheet import Sheet, SheetGroup, SheetPoint
+from edge.wire.summary import unpack_summaries
 from sim.series import load
 from tests.bench.workload import REAL10, SERIES
+from tests.test_outbox import saved_whole
 from tests.test_relay import Gateway, Network, alarms, drained, world
 
 T0_MS = 1_800_000_000_000 // 86_400_000 * 86_400_000
@@ -127,12 +130,14 @@ def balanced(box: Outbox) -> bool:
     """The account against the rows; the ledger against the rows, group by group and day by day; bytes by level."""
     held: dict[tuple[int, int, int], int] = {}
     levels: dict[int, int] = {}
-    for entry in box.scan():
-        level = entry.window_s if entry.kind in (Kind.ROUNDS, Kind.SUMMARY) else -1
-        levels[level] = levels.get(level, 0) + len(entry.body) + ROW_BYTES
-        if entry.kind is Kind.ROUNDS:
-            day = 0 if entry.clock is ClockQuality.UNKNOWN else entry.at_ms // 86_400_000
-            held[day, entry.sheet, entry.group] = held.get((day, entry.sheet, entry.group), 0) + 1
+    for kind, clock, at_ms, sheet, group, size_bytes, window_s in box._db.execute(
+        "SELECT kind, clock, at_ms, sheet, grp, length(body), window_s FROM entry"
+    ):
+        level = window_s if kind in (Kind.ROUNDS, Kind.SUMMARY) else -1
+        levels[level] = levels.get(level, 0) + size_bytes + ROW_BYTES
+        if kind == Kind.ROUNDS:
+            day = 0 if clock == ClockQuality.UNKNOWN else at_ms // 86_400_000
+            held[day, sheet, group] = held.get((day, sheet, group), 0) + 1
     ledger = {tuple(key): tally.held for key, tally in box.ledger().items() if tally.held}
     counted = {level: size for level, size in box.levels().items() if size}
     return box.account(count_rows=True).balanced and ledger == held and counted == levels
@@ -258,6 +263,7 @@ def test_rounds_saved_from_another_store_are_folded_under_the_present_sheet(tmp_
     (tmp_path / "new").mkdir()
     old.file.rename(tmp_path / "new" / "outbox.salvage.db")
     site = Site(tmp_path / "new", 1_000_000)
+    saved_whole(site.box)
     assert len([entry for entry in site.box.scan() if entry.origin_seq is not None]) > 800
     site.truth = old.truth
     site.live(T0_MS + 2 * HOUR_MS, T0_MS + 3 * HOUR_MS)
@@ -418,13 +424,29 @@ def test_a_restored_card_tells_its_young_summaries_under_the_new_epoch(tmp_path:
         sheet = replace(site_sheet(epoch), seq0=next_seq, t0_ms=T0_MS + 5 * HOUR_MS)
         return sheet.digest, sheet.encode()
 
-    box.renew(later, retold)
-    told = [held for held in box.scan() if held.kind is Kind.SUMMARY]
-    assert len(told) > 3
-    for held in told:
-        epoch, sheet = box.sheet(held.sheet)
-        assert epoch == box.epoch
-        assert summaries_of(held, Sheet.decode(sheet)).seq == held.wire_seq
-    site.sheet = Sheet.decode(box.sheet(told[0].sheet)[1])
+    opened_seq = box.opened_seq
+    box.renew(later)
+    packer, skip, found = Packer(), RangeSet(), 0
+    while (packed := packer.rounds(box, skip, opened_seq + 1, box.last_seq(), 1000)) is not None:
+        for low, high in packed.ranges:
+            skip.add(low, high)
+        assert packed.sheet is not None
+        assert packed.sheet.epoch == box.epoch
+        if packed.kind is Kind.SUMMARY:
+            found += 1
+            assert unpack_summaries(packed.sheet, packed.body).seq == packed.ranges[0][0]
+    assert found > 3
+    told = next(held for held in box.scan() if held.kind is Kind.SUMMARY)
+    body = retold(told.body, box.sheet(told.body_sheet)[1], box.sheet(told.sheet)[1])
+    assert unpack_summaries(Sheet.decode(box.sheet(told.sheet)[1]), body).seq == told.wire_seq
+    site.sheet = Sheet.decode(box.sheet(told.body_sheet)[1])
     assert hours(site) == expected(site.truth)
     assert balanced(box)
+    # And they are folded on as if nothing had been.
+    present = next(row for row, digest in box.sheets() if box.sheet(row)[0] == box.epoch)
+    on = Folder(present)
+    while on.step(box, NOTHING) is not None:
+        pass
+    assert balanced(box)
+    box.commit([], [(box.epoch, opened_seq + 1, box.last_seq())])
+    assert all(held.seq <= opened_seq for held in box.scan()), "a receipt of the new epoch settles what is of it"
