@@ -83,6 +83,7 @@ class Daemon:
         self._raised: list[Alarm] = []
         self._alarm_waits = asyncio.Event()
         self._background: set[asyncio.Future[None]] = set()
+        self._dating: asyncio.Future[None] | None = None
         self.keeper = Keeper(
             site.store.folder,
             site.store.quota_bytes,
@@ -203,20 +204,20 @@ class Daemon:
             await asyncio.sleep(SOCKET_AGAIN_S)
 
     async def _tick(self) -> None:
-        """What only time brings: stale limits, the wall clock, the watchdog."""
+        """What only time brings: stale limits, the wall clock, the watchdog. Waits for no disk."""
         loop = asyncio.get_running_loop()
         watchdog_s = undated_s = 0.0
         while True:
             await asyncio.sleep(TICK_S)
             self._raise(self.limits.tick(loop.time()))
+            if loop.time() >= watchdog_s:
+                notify("WATCHDOG=1")
+                watchdog_s = loop.time() + WATCHDOG_S
             store = self.keeper.outbox
             self.wear.take(Sample(loop.time(), store.commits, store.last_commit_s, store.durable))
             if self.clock.update() is not None or loop.time() >= undated_s:
                 undated_s = loop.time() + UNDATED_S
-                await self._date()
-            if loop.time() >= watchdog_s:
-                notify("WATCHDOG=1")
-                watchdog_s = loop.time() + WATCHDOG_S
+                self._date()
 
     async def _report(self) -> None:
         """Status at the start and now and then, the account each hour: entries like any other."""
@@ -295,25 +296,32 @@ class Daemon:
 
     def _learn(self, utc_ms: float, uncertainty_ms: float) -> None:
         if self.clock.learn(utc_ms, uncertainty_ms, "the province") is not None:
-            self._start(self._date())
+            self._date()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _date(self) -> None:
-        """What was taken before the time was known gets it, whichever store holds it by then."""
+    def _date(self) -> None:
+        """What was taken before the time was known gets it, unless that is being done."""
+        if self._dating is None or self._dating.done():
+            self._dating = asyncio.ensure_future(self._date_all())
+
+    async def _date_all(self) -> None:
+        """Step by step, whichever store holds it by then: who has an alarm waits for one step at most."""
         offset_ms, quality = self.clock.offset_ms, self.clock.quality
         if offset_ms is None:
             return
         with contextlib.suppress(StoreBroken):
-            if not await self.keeper.call(Outbox.undated):
-                return
-            dated = await self.keeper.call(Outbox.backdate, self.clock.boot, offset_ms, quality)
-            self.say("clock", f"the time is known now, from {self.clock.source}; {dated} earlier entries were dated")
-            if self.relay is not None:
-                self.relay.dated()
+            before = await self.keeper.call(Outbox.undated)
+            while before and await self.keeper.call(Outbox.backdate_step, self.clock.boot, offset_ms, quality):
+                pass
+            dated = before and before - await self.keeper.call(Outbox.undated)
+            if dated > 0:
+                self.say("clock", f"the time is known now, from {self.clock.source}; {dated} earlier entries were dated")
+                if self.relay is not None:
+                    self.relay.dated()
 
     # -- the sheet -----------------------------------------------------------------------------------------------
 
