@@ -304,12 +304,12 @@ class Daemon:
         task.add_done_callback(self._background.discard)
 
     def _date(self) -> None:
-        """What was taken before the time was known gets it, unless that is being done."""
+        """What was taken before the time was known gets it now."""
         if self._dating is None or self._dating.done():
             self._dating = asyncio.ensure_future(self._date_all())
 
     async def _date_all(self) -> None:
-        """Step by step, whichever store holds it by then: who has an alarm waits for one step at most."""
+        """Step by step, whichever store holds it by then; an alarm waits for one step at most."""
         offset_ms, quality = self.clock.offset_ms, self.clock.quality
         if offset_ms is None:
             return
@@ -319,7 +319,8 @@ class Daemon:
                 pass
             dated = before and before - await self.keeper.call(Outbox.undated)
             if dated > 0:
-                self.say("clock", f"the time is known now, from {self.clock.source}; {dated} earlier entries were dated")
+                words = f"the time is known now, from {self.clock.source}"
+                self.say("clock", f"{words}; {dated} earlier entries were dated")
                 if self.relay is not None:
                     self.relay.dated()
 
