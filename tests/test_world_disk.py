@@ -168,7 +168,7 @@ def _until_cut(promises: Promises) -> None:
             promises.open()
         while True:
             promises.step()
-    except StoreBroken:
+    except (StoreBroken, PowerOff):
         assert not promises.disk.is_on
 
 
