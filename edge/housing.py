@@ -23,7 +23,7 @@ from edge.entries import Commit, NewEntry, SheetNow
 from edge.errors import StoreBroken
 from edge.filling import Filling
 from edge.fold import FOLD_AT, Folder
-from edge.homecoming import Ask, Given, Leaving, MakeSheet, Opened, open_store, prepare
+from edge.homecoming import Alarms, Ask, Given, Leaving, MakeSheet, Opened, open_store, prepare
 from edge.outbox import Outbox
 from edge.outbox_home import Doubt
 from edge.ranges import RangeSet
@@ -64,6 +64,7 @@ class Housing:
         self._memory: Outbox | None = None  # in use, or on its way home, or empty and at hand
         self._leaving: list[Leaving] = []
         self._opening: asyncio.Future[Opened] | None = None
+        self._alarms = Alarms()
         self._given: dict[int, Given] = {}
         self._doubts: dict[int, Doubt] = {}
         self._doubted: tuple[Doubt, int, int] | None = None  # with the seqs that its entries got in memory
@@ -219,6 +220,9 @@ class Housing:
         memory = self._memory = self._memory or Outbox.in_memory()
         self._leaving = [leaving for leaving in self._leaving if leaving.box is not memory]
         sheet = await self._disk.do(lambda: prepare(memory, self._make_sheet, self._boot), memory)
+        if old is not None and old.durable:
+            along = self._alarms.all()
+            await self._disk.do(lambda: memory.take_over(along), memory)
         memory.opened_seq = memory.last_seq()  # what is older may have been sent from the disk: nobody's copy
         self._switch(memory, sheet)
         self.switched()
@@ -278,6 +282,8 @@ class Housing:
                 self._doubts[box.epoch] = Doubt(box.epoch, box.good_seq, box.good_seq + len(saved))
             raise
         leaving.taken(count)
+        if box.durable:
+            self._alarms.moved(saved)
         if not leaving.box.durable:
             await self._disk.do(lambda: leaving.box.give(saved), leaving.box)
         self._note(done, box)

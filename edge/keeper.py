@@ -36,6 +36,7 @@ PEEK_PATIENCE_S = 2.0
 STOP_PATIENCE_S = 5.0  # for bringing home what memory still holds; who is stopped is killed some time after
 RIDE_WAIT_S = 5.0  # a receipt lost with the power costs one repeat, which is dropped; a commit wears the card
 FOLD_STEPS = 8  # after one commit: 160 000 readings, more than a second brings; an alarm waits for one at most
+MISSED_MOST = 1000  # receipts; what is forgotten is sent once more, and dropped
 PENDING_MOST = 20_000  # rounds waiting for a commit while the disk is slow or gone; beyond it the oldest are dropped
 
 
@@ -60,6 +61,7 @@ class Keeper(Housing):
         self._pending: list[NewEntry] = []
         self._receipts: list[tuple[int, int, int]] = []
         self._standings: list[Standing] = []
+        self._missed: list[tuple[int, int, int]] = []  # receipts for what lies on the disk, heard while it is away
         self._last_flush_s = -inf
         self._riding: list[NewEntry] = []
         self._riding_since_s = inf
@@ -109,8 +111,10 @@ class Keeper(Housing):
             if loop.time() >= self._due_s():
                 await self._flush()
             await self._fold()
-            if self._opening is not None and self._opening.done():
-                await self._arrive()
+            if self._opening is not None and self._opening.done() and await self._arrive() is None:
+                missed, self._missed = self._missed, []
+                for receipt in missed:
+                    self.settle(*receipt)
             if loop.time() >= self._retry_at_s:
                 await self._look_at_disk()
             more = await self._bring()
@@ -164,6 +168,7 @@ class Keeper(Housing):
 
     def settle(self, epoch: int, low: int, high: int) -> None:
         """The province has stored `low`..`high` of `epoch`: they leave with the next commit, or after RIDE_WAIT_S."""
+        self._alarms.settled(epoch, low, high)
         self._receipts.append((epoch, low, high))
         self._ride()
 
@@ -184,6 +189,7 @@ class Keeper(Housing):
                 return
             self._switch(old, sheet)
             self._receipts.clear()
+            self._alarms.settled(epoch, 1, old.good_seq)  # those that are young have another name now
             self._say("store", OLDER.format(kept))
             self.switched()
 
@@ -251,6 +257,10 @@ class Keeper(Housing):
             self._say("store", "is full: the oldest readings make room (fengsui outbox counts them)")
         self._evicting = bool(done.evicted)
         self._note(done, outbox)
+        if outbox.durable:
+            self._alarms.taken(outbox.epoch, self.sheet, self._boot, zip(done.seqs, entries, strict=True))
+        else:
+            self._missed = [*self._missed, *(one for one in receipts if one[0] != outbox.epoch)][-MISSED_MOST:]
         self.committed(list(zip(done.seqs, entries, strict=True)), done)
         self._note_doubt()
         if receipts:

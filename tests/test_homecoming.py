@@ -513,6 +513,37 @@ def test_an_alarm_waits_ten_seconds_at_most_for_a_disk_that_hangs(tmp_path: Path
     world(tmp_path, story)
 
 
+def test_an_alarm_that_was_committed_and_not_sent_when_the_disk_fails_goes_out_from_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = Card(monkeypatch)
+
+    async def story(network: Network, gateway: Gateway) -> None:
+        await rounds(gateway, 3)
+        network.up = False
+        await asyncio.sleep(2)
+        await gateway.alarm()
+        for turn in range(2):
+            card.broken = True
+            await rounds(gateway, 5)
+            assert not gateway.keeper.outbox.durable
+            if turn:
+                network.up = True
+                await rounds(gateway, 12)
+                assert len(alarms(network)) == 1
+                assert held(gateway, Kind.ALARM) == 0
+            card.broken = False
+            await asyncio.sleep(60)
+            assert gateway.keeper.outbox.durable
+        sent = len(network.sent)
+        await drained(gateway, 60)
+        assert len(network.sent) - sent <= 1, "its receipt was heard while the disk was away"
+        assert len(alarms(network)) == 1
+        assert values(network) == list(range(1, gateway.taken + 1))
+
+    world(tmp_path, story)
+
+
 def test_an_alarm_is_next_whoever_waits(tmp_path: Path) -> None:
     async def story(network: Network, gateway: Gateway) -> None:
         loop = asyncio.get_running_loop()
