@@ -103,7 +103,9 @@ class Disk:
         self._renew(lambda _: None)
 
     def cut(self) -> None:
-        """The power goes: what was not synced survives in part. May follow a kill."""
+        """The power goes: what was not synced survives in part. May follow a kill; another cut changes nothing more."""
+        if not self.is_on and not self._files:
+            return
         self.blocking.die()
         self._wake()
         vfs.front().deaden(self)
@@ -304,7 +306,7 @@ class Disk:
 
 class Blocking:
     """What a daemon gets as `run_blocking` (edge.daemon.OneThread is the real one), good for one life of it: work is
-    done on the loop's own thread, a piece at a time, in the loop's next turn. A dead one's work ends in PowerOff.
+    done on the loop's own thread, at once, a piece at a time. A dead one's work ends in PowerOff.
 
     Work that meets a card that hangs fails on the way, unheard, and is done again from its beginning when the card
     hangs no more: nothing of it has reached the card. Work on a store in memory never meets it.
@@ -323,10 +325,18 @@ class Blocking:
         self._turn = asyncio.Lock()
 
     def __call__(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        waits = self._disk.hang or self._disk.slow_s > 0 or self._turn.locked()
-        doing = asyncio.ensure_future(self._do(work, self._turn))
-        # As on a thread: what has begun goes on when nobody waits for it any more.
-        return asyncio.shield(doing) if waits else doing
+        """Finished already, unless the card is slow or hangs."""
+        if self._disk.hang or self._disk.slow_s > 0 or self._turn.locked():
+            # As on a thread: what has begun goes on when nobody waits for it any more.
+            return asyncio.shield(asyncio.ensure_future(self._do(work, self._turn)))
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        try:
+            done.set_result(self._try(work))
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 (an executor: what work raises is for who waits for it)
+            done.set_exception(error)
+        return done
 
     async def _do(self, work: Callable[[], T], turn: asyncio.Lock) -> T:
         disk = self._disk
@@ -340,14 +350,15 @@ class Blocking:
             return done
 
     async def _to_its_end(self, work: Callable[[], T]) -> T:
-        while self.alive:
+        while True:
             try:
                 return self._try(work)
             except Hangs:
                 await self._disk.hung()
-        raise PowerOff
 
     def _try(self, work: Callable[[], T]) -> T:
+        if not self.alive:
+            raise PowerOff
         self._disk.met_hang = False
         try:
             return work()
