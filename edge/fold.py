@@ -6,7 +6,8 @@ the count of the good values of each point. Rounds keep half of the room, minute
 what has more than its share is folded first, the finest first. When all have their share, the coarsest go on, so that
 recent detail lives longest.
 
-Folded are rounds whose time is known, in windows that are over, and that are not on their way to the province. Those
+Folded are rounds whose time is known, in windows that are over, and that are not on their way to the province. A window
+far ahead of now is over: a clock that was wrong gave it. Those
 adopted from another store are folded too, where the present sheet describes their points alike. Not folded: rounds
 without a time, and of a site that looked otherwise.
 
@@ -37,6 +38,8 @@ MINUTE_S, TEN_S, HOUR_S = 60, 600, 3600
 COARSER = {MINUTE_S: TEN_S, TEN_S: HOUR_S}
 STRETCH_S = {MINUTE_S: 600, TEN_S: 3600, HOUR_S: 21_600}  # of one entry: its head costs some 35 bytes, a window 80
 SHARES = {0: 1 / 2, MINUTE_S: 1 / 4, TEN_S: 1 / 8}  # of what rounds and summaries take
+AHEAD_MS = 2 * HOUR_S * 1000  # longer than any window: such a time was given by a wrong clock that is right again
+PASSED_OVER = 2000  # entries of an earlier time after what is ahead: some milliseconds
 FOLD_READINGS = 20_000  # in one step: 20 to 50 ms on two cores of a server, three times that on a Pi
 FOLD_CELLS = 1500  # points times windows that are decoded in one step: about as long
 FOLD_BODY_BYTES = 900  # fits a packet of any wide link, and a page of the store
@@ -81,6 +84,7 @@ class Folder:
         """What may be folded, what is to go first in front."""
         span = outbox.span()
         newest_ms = span[3] if span and isinstance(span[3], int) else 0
+        newest_ms = newest_ms if outbox.now_ms is None else outbox.now_ms
         for level in _order(outbox.levels()):
             yield from self._summaries(outbox, level, on_way) if level else self._rounds(outbox, on_way, newest_ms)
 
@@ -94,7 +98,9 @@ class Folder:
             every_ms = max(1, sheet.groups[group].every_ms)
             window_s = _first_window_s(every_ms)
             window_ms = window_s * 1000
-            end_ms = min(_end_ms(at_ms, STRETCH_S[window_s]), newest_ms // window_ms * window_ms)
+            end_ms = _end_ms(at_ms, STRETCH_S[window_s])
+            if not _ahead(outbox, at_ms):
+                end_ms = min(end_ms, newest_ms // window_ms * window_ms)
             most = FOLD_READINGS // max(1, len(sheet.groups[group].points))
             held = _whole(outbox.run_of(0, row, group, seq, end_ms), on_way, at_ms, end_ms, window_ms, most)
             if held:
@@ -108,7 +114,9 @@ class Folder:
             if sheet is None:
                 continue
             finer_ms = self._finer_ms(outbox, level, group)
-            end_ms = min(_end_ms(at_ms, STRETCH_S[COARSER[level]]), finer_ms // window_ms * window_ms)
+            end_ms = _end_ms(at_ms, STRETCH_S[COARSER[level]])
+            if not _ahead(outbox, at_ms, finer_ms):
+                end_ms = min(end_ms, finer_ms // window_ms * window_ms)
             cells = max(1, len(sheet.groups[group].points)) * (STRETCH_S[level] // level)
             most = max(1, FOLD_CELLS // cells)
             held = _whole(outbox.run_of(level, row, group, seq, end_ms), on_way, at_ms, end_ms, window_ms, most)
@@ -236,6 +244,11 @@ def _first_window_s(every_ms: int) -> int:
     return TEN_S if every_ms < TEN_S * 1000 else HOUR_S
 
 
+def _ahead(outbox: Outbox, at_ms: int, *others_ms: int) -> bool:
+    """Whether a time lies so far ahead of now (and of others) that a wrong clock gave it: its window is over."""
+    return outbox.now_ms is not None and at_ms > max(outbox.now_ms, *others_ms, 0) + AHEAD_MS
+
+
 def _end_ms(at_ms: int, stretch_s: int) -> int:
     return (at_ms // (stretch_s * 1000) + 1) * stretch_s * 1000
 
@@ -247,9 +260,13 @@ def _whole(
     in a window in which something is on its way."""
     held: list[Held] = []
     first = first_ms // window_ms
+    passed_over = 0
     for entry in found:
         window = entry.at_ms // window_ms
         if window < first:
+            passed_over += 1
+            if passed_over > PASSED_OVER:
+                break
             continue  # the clock was set back: it has its turn
         if (len(held) >= most and window > first) or entry.seq in on_way:
             end_ms = min(end_ms, window * window_ms)

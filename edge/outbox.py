@@ -52,6 +52,7 @@ from edge.salvage_steps import WAITING_MOST, Salvaging, next_name, waiting
 
 FILE_NAME = "outbox.db"
 WAL_AUTOCHECKPOINT_PAGES = 400  # a WAL that wraps early inside its old size spares ext4's journal (facts, storage 2.1)
+WAL_MOST_BYTES = 1_000_000  # a commit of many thousands leaves a longer one: cut when it wraps, at the cost of one call
 CACHE_KIB = 2048
 MEMORY_QUOTA_BYTES = 32_000_000
 MOST_MAPS = 300  # status and account entries held: where only a narrow link is left, they wait; the oldest say least
@@ -66,6 +67,7 @@ class Outbox(Salvaging):
         self.durable = path != ":memory:"
         self.commits = 0
         self.last_commit_s = 0.0
+        self.now_ms: int | None = None  # the time of the last round taken in this run
         if not isinstance(self.opened_seq, int):
             raise Unreadable(f"its last seq is {self.opened_seq!r}")
 
@@ -172,6 +174,7 @@ class Outbox(Salvaging):
             if mode != "wal":
                 raise StoreBroken(str(path), f"SQLite can not use a write-ahead log there (journal mode {mode})")
             connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES}")
+            connection.execute(f"PRAGMA journal_size_limit = {WAL_MOST_BYTES}")
             quick_check(connection)
             # The file may be open for reading and still refuse writing (read-only mount, no rights): find out now.
             connection.execute("BEGIN IMMEDIATE")
@@ -220,6 +223,9 @@ class Outbox(Salvaging):
             if any(entry.kind in MAPS for entry in entries):
                 self._forget_maps(books, done.freed)
             done.used_bytes = self._used_bytes()
+        for entry in entries:
+            if entry.kind is Kind.ROUNDS and entry.clock is not ClockQuality.UNKNOWN:
+                self.now_ms = entry.at_ms
         self.commits += 1
         self.last_commit_s = time.perf_counter() - began
         return done

@@ -173,6 +173,7 @@ class Relay:
             if not way.slots and self._must_wait(step.what, loop.time()):
                 return loop.time() + SWEEP_S
             transit = self.transit
+            transit.packing()
             try:
                 packed = await self._keeper.call(way.work(step.what, loop.time()))
                 if packed is None:
@@ -187,7 +188,7 @@ class Relay:
             except DoesNotFit as unfit:
                 self._unfit(way, step.what, unfit)
                 return None
-            if transit is not self.transit:
+            if transit is not self.transit or not transit.still_there(packed.ranges):
                 return None
             long = way.long
             try:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -383,6 +384,78 @@ def test_after_a_blackout_the_store_drains_completely_and_returns_to_raw(tmp_pat
         assert len(db.execute("SELECT 1 FROM readings WHERE point = 'p0'").fetchall()) == len(raw) + 100
 
     world(tmp_path, story)
+
+
+def test_what_is_folded_while_it_is_packed_arrives_once(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        await drained(gateway, 60)  # the sheet
+        gateway.keeper.on_way = lambda: gateway.relay.transit.skip()
+        network.up = False
+        for _ in range(900):
+            gateway.round()
+            await asyncio.sleep(1)
+        sealing, box = gateway.relay._sealing, gateway.keeper.outbox
+        number = sealing.number
+        folds: list[int] = []
+
+        async def slow() -> Any:
+            """While the counters of a packet of rounds are reserved, the keeper has its turn."""
+            quota_bytes, box.quota_bytes = box.quota_bytes, 1000
+            async with gateway.keeper._lock:
+                folds.append(await gateway.keeper._fold_once(box, gateway.keeper.on_way()))
+            box.quota_bytes = quota_bytes
+            return await number()
+
+        sealing.number = slow  # type: ignore[method-assign]
+        network.up = True
+        await asyncio.sleep(60)
+        sealing.number = number  # type: ignore[method-assign]
+        await drained(gateway, 600)
+        db = network.province._store._db
+        raw = db.execute("SELECT steps FROM readings WHERE point = 'p0'").fetchall()
+        (count,) = db.execute("SELECT SUM(count) FROM summaries WHERE point = 'p0'").fetchone()
+        assert sum(folds) > 2
+        assert len(raw) + count == gateway.taken
+
+    world(tmp_path, story)
+
+
+def stamped_ahead(site: Site, ahead_ms: int) -> None:
+    """An hour under a clock that is ahead, then two under the right one."""
+    site.live(T0_MS + ahead_ms, T0_MS + ahead_ms + HOUR_MS)
+    site.live(T0_MS, T0_MS + 2 * HOUR_MS)
+
+
+@pytest.mark.parametrize("ahead_h", [24, 24 * 365])
+def test_rounds_stamped_ahead_by_a_wrong_clock_are_folded_too(tmp_path: Path, ahead_h: int) -> None:
+    site = Site(tmp_path, 1_000_000)
+    stamped_ahead(site, ahead_h * HOUR_MS)
+    site.box.quota_bytes = 1000
+    while site.folder.step(site.box, NOTHING) is not None:
+        pass
+    left = [held for held in site.box.scan() if held.kind is Kind.ROUNDS and held.group < 2]
+    assert max(held.at_ms for held in left) < T0_MS + 3 * HOUR_MS, "what is ahead is folded"
+    assert max(held.at_ms for held in left) >= T0_MS + 2 * HOUR_MS - 10_000, "the window that runs is not"
+    ahead = [held for held in site.box.scan() if held.window_s and held.at_ms >= T0_MS + ahead_h * HOUR_MS]
+    assert {held.window_s for held in ahead} == {3600}, "to the last"
+    assert hours(site) == expected(site.truth)
+    assert balanced(site.box)
+
+
+def test_what_comes_from_an_old_store_does_not_make_the_present_look_ahead(tmp_path: Path) -> None:
+    old = Site(tmp_path / "old", 1_000_000)
+    old.live(T0_MS - 24 * HOUR_MS, T0_MS - 22 * HOUR_MS)
+    old.box.close()
+    (tmp_path / "new").mkdir()
+    old.file.rename(tmp_path / "new" / "outbox.salvage.db")
+    site = Site(tmp_path / "new", 1_000_000)
+    site.live(T0_MS, T0_MS + HOUR_MS + 30_000)
+    saved_whole(site.box)
+    site.box.quota_bytes = 1000
+    while site.folder.step(site.box, NOTHING) is not None:
+        pass
+    newest_ms = max(held.at_ms for held in site.box.scan() if held.kind is Kind.ROUNDS and held.group == 0)
+    assert newest_ms == T0_MS + HOUR_MS + 20_000, "its minute is not over"
 
 
 def test_a_summary_that_fits_no_packet_of_a_link_stands_in_nobodys_way(tmp_path: Path) -> None:

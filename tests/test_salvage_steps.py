@@ -337,3 +337,13 @@ def test_work_in_hand_is_bounded_however_much_is_held(tmp_path: Path) -> None:
         pages.append(log)
         assert len(list(box.rounds(RangeSet(), 1, 10, 5, 99))) == 5
     assert pages[1] < pages[0] * 1.5
+
+
+def test_the_log_does_not_stay_as_long_as_its_longest_commit(tmp_path: Path) -> None:
+    box = ready(tmp_path)
+    log = tmp_path / "outbox.db-wal"
+    box.commit([round_()._replace(body=bytes(200))] * 20_000, sheet=1)
+    assert log.stat().st_size > 3_000_000
+    for _ in range(3):
+        box.commit([round_()], sheet=1)
+    assert log.stat().st_size <= 1_000_000
