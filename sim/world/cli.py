@@ -128,7 +128,7 @@ def play(file: str, real: bool, trace: bool, keep: Path | None) -> None:
     click.echo(_line(played.outcome))
     if trace or played.outcome.broken:
         _tell(played, f"fengsui-sim play {file}{' --real' if real else ' --trace'}", trace or real)
-    sys.exit(1 if played.outcome.broken else 0)
+    sys.exit(0 if played.is_kept else 1)
 
 
 def _path(file: str) -> Path:

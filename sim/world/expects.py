@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge.contract import Kind, Level
-from sim.world.nouns import START_MS, Broken, Expect
+from sim.world.nouns import START_MS, Expect
 
-PROMISE = "expected"
 MQTT = "mqtt"  # what a province names all MQTT links that it hears at one broker
 
 # The packet with the smallest id of those stored with an alarm brought it.
@@ -59,11 +58,6 @@ def verdicts(expects: Sequence[Expect], seen: Sequence[Arrival], now_s: float) -
     """One for each of `expects` whose time is over at `now_s`."""
     done = [expect for expect in expects if expect.by_s <= now_s]
     return [_verdict(expect, _is_first(expect, expects), seen) for expect in done]
-
-
-def broken(expects: Sequence[Expect], seen: Sequence[Arrival], now_s: float) -> list[Broken]:
-    """Those that were not kept."""
-    return [Broken(PROMISE, it.expect.by_s, it.broken) for it in verdicts(expects, seen, now_s) if it.broken]
 
 
 def clock(at_s: float) -> str:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from edge.config import Site
 from edge.config import load as load_site
 from sim.world import expects
-from sim.world.expects import PROMISE, Arrival, Verdict
-from sim.world.nouns import Broken, Outcome, Story
+from sim.world.expects import Arrival, Verdict
+from sim.world.nouns import Outcome, Story
 
 MEMORY = Path("/dev/shm")  # the disk's model is in the world; a real disk below it only takes time
 BOOKS = "province*.db"
@@ -28,6 +28,11 @@ class Played:
     outcome: Outcome
     seen: tuple[Arrival, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether every promise was kept and all that was expected was seen."""
+        return not self.outcome.broken and not any(it.broken for it in self.verdicts)
 
 
 def standard() -> tuple[str, Site]:
@@ -63,10 +68,8 @@ def play_in_memory(
 
 
 def judged(outcome: Outcome, seen: list[Arrival], story: Story) -> Played:
-    """With what was expected: a part of the outcome like any promise."""
-    verdicts = expects.verdicts(story.expects, seen, story.lasts_s)
-    unseen = [Broken(PROMISE, it.expect.by_s, it.broken) for it in verdicts if it.broken]
-    return Played(replace(outcome, broken=(*outcome.broken, *unseen)), tuple(seen), tuple(verdicts))
+    """With what was expected, one by one, for a person to read."""
+    return Played(outcome, tuple(seen), tuple(expects.verdicts(story.expects, seen, story.lasts_s)))
 
 
 def _folder() -> tempfile.TemporaryDirectory[str]:
