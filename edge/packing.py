@@ -57,6 +57,7 @@ class Packed:
     group: int = 0
     rows: int = 0
     windows: tuple[Window, ...] = ()
+    sheet_row: int = 0  # of rounds: where the store has their sheet
 
 
 def round_entry(round_: Round) -> NewEntry:
