@@ -24,7 +24,7 @@ from sim.world.disk import Disk, PowerOff
 QUOTA_BYTES = 50_000_000
 STAMP = "20261122T000000Z"
 HOME_S = 60.0  # a keeper looks for its disk more often
-COST_COMMITS = 300
+COST_COMMITS = 100  # the plain ones wait for the real disk
 COST_US = 250.0  # measured 30 on a quiet machine; a busy one must not fail for that
 
 
