@@ -2,8 +2,8 @@
 
 An oracle without a state of its own. For each level of each limit, what the instrument surely showed says at many
 instants that the level must stand, or must not: all of it beyond for `hold`, all of it back for `clear_hold`. In
-between both are right. The other way round, each alarm that came must be explained by what was shown just then. Nothing is
-taken from edge.limits: it is what is judged here.
+between both are right. The other way round, each alarm that came must be explained by what was shown just then.
+Nothing is taken from edge.limits: it is what is judged here.
 """
 
 from __future__ import annotations

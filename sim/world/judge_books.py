@@ -39,12 +39,14 @@ ALARMS = (
 )
 ACCOUNTS = (
     "SELECT a.epoch, a.seq, a.at_ms, a.body, a.received_at_ms FROM entries e "
-    "JOIN accounts a USING (gateway, epoch, seq) WHERE e.gateway = ? AND e.received_at_ms >= ? AND e.received_at_ms < ? AND e.kind = 4"
+    "JOIN accounts a USING (gateway, epoch, seq) "
+    "WHERE e.gateway = ? AND e.received_at_ms >= ? AND e.received_at_ms < ? AND e.kind = 4"
 )
 PACKETS = "SELECT id, kind, link, received_at_ms FROM packets WHERE gateway = ? AND id > ? ORDER BY id"
 TWICE = (
     "SELECT new.epoch, new.counter, new.received_at_ms FROM packets new "
-    "JOIN packets old USING (gateway, epoch, counter) WHERE new.gateway = ? AND new.id > ? AND old.id < new.id AND (new.bytes <> old.bytes OR new.kind <> old.kind)"
+    "JOIN packets old USING (gateway, epoch, counter) "
+    "WHERE new.gateway = ? AND new.id > ? AND old.id < new.id AND (new.bytes <> old.bytes OR new.kind <> old.kind)"
 )
 SUMMARIES = (
     "SELECT point, window_s, start_ms, minimum, mean, maximum, count, received_at_ms FROM summaries WHERE gateway = ?"
