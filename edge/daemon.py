@@ -15,7 +15,6 @@ import signal
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import IO, Any
 
@@ -24,6 +23,7 @@ from edge.clock import Clock
 from edge.config.site import Site
 from edge.contract import Alarm, ClockQuality, Kind, Link, OpenPort, PolledSensor, Quality, Round, Sensor
 from edge.control import Server
+from edge.diskwork import OneThread
 from edge.entries import Standing
 from edge.errors import StoreBroken
 from edge.intake import Intake
@@ -177,6 +177,13 @@ class Daemon:
         self.answers.since_ms.update({standing.id: standing.at_ms for standing in standings})
         if self.clock.quality is ClockQuality.UNKNOWN:
             self.say("clock", "the time is not known (before the newest we recorded): readings are dated when it is")
+        self.keeper.learnt = self._restore_late
+
+    def _restore_late(self) -> None:
+        """The disk took its time: what no limit has said since holds, so that an alarm of before still has its end."""
+        late = [standing for standing in self.keeper.standings if standing.id not in self.answers.since_ms]
+        self.limits.restore({standing.id: (standing.level, standing.value) for standing in late})
+        self.answers.since_ms.update({standing.id: standing.at_ms for standing in late})
 
     async def _relay(self) -> None:
         while True:
@@ -381,19 +388,6 @@ def _limit(limit: Any) -> Limit:
         limit.hold_s,
         limit.clear_hold_s,
     )
-
-
-class OneThread:
-    """Runs disk work on a thread of its own, a call at a time; `abandon` leaves a hanging one behind."""
-
-    def __init__(self) -> None:
-        self.abandon()
-
-    def abandon(self) -> None:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="store")
-
-    def __call__(self, work: Callable[[], Any]) -> Awaitable[Any]:
-        return asyncio.get_running_loop().run_in_executor(self._executor, work)
 
 
 def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

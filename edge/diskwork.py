@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from edge.errors import StoreBroken
@@ -115,3 +116,16 @@ class DiskWork:
 
         self._tasks.add(task)
         task.add_done_callback(forget)
+
+
+class OneThread:
+    """Runs disk work on a thread of its own, a call at a time; `abandon` leaves a hanging one behind."""
+
+    def __init__(self) -> None:
+        self.abandon()
+
+    def abandon(self) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="store")
+
+    def __call__(self, work: Callable[[], Any]) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._executor, work)

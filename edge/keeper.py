@@ -68,6 +68,7 @@ class Keeper(Housing):
         self._evicting = False
         self.standings: list[Standing] = []  # where the limits stood when the store was opened
         self.newest_ms = 0  # the newest time it knew then
+        self.learnt: Callable[[], None] = lambda: None  # told when both are known after all, the disk being slow
         self.renewed_s = -inf
         self.dropped = 0  # rounds that could not even wait for a commit
 
@@ -89,10 +90,12 @@ class Keeper(Housing):
                     path = self._folder / FILE_NAME
                     look = self._disk.do(lambda: peek(path), patience_s=PEEK_PATIENCE_S)
                     self.standings, self.newest_ms = await look
-        self.opened = lambda _opened: None
 
     def _restore(self, opened: Opened) -> None:
+        """The store was opened for the first time in this run."""
+        self.opened = lambda _opened: None
         self.standings, self.newest_ms = opened.standings, opened.newest_ms
+        self.learnt()
 
     async def run(self) -> None:
         """Commits what waits; tries the disk again while it is broken. Runs until cancelled.

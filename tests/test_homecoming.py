@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from edge.contract import ClockQuality, Kind
+from edge.diskwork import OneThread
 from edge.doubt import NAME as DOUBT_NAME
 from edge.entries import NewEntry
 from edge.errors import StoreBroken
@@ -590,8 +591,6 @@ def test_turns_come_in_order_and_who_gives_up_holds_nobody_up() -> None:
 
 
 def test_the_store_is_opened_on_a_thread_of_its_own(tmp_path: Path) -> None:
-    from edge.daemon import OneThread
-
     gate = threading.Event()
 
     async def story() -> None:
