@@ -20,6 +20,7 @@ from sim.modbus_slave import encode_words
 KEPT = 4096  # values a point remembers: instruments show the same few thousand again and again
 TIE = 1e-6  # steps: a value so near to half a step would be rounded one way or the other by chance
 TRIED_STEPS = (0, 1, -1, 2, -2)  # beside the value that is meant: marks for "no value" and ties are walked round
+ROUNDING = 2**-50  # of a value in steps: how far the gateway's own arithmetic in doubles may be off
 LARGEST = 10**300  # beyond, a value is no number to anybody
 BITS_OF = {"u16": 16, "i16": 16, "bool": 16, "bcd16": 16, "u32": 32, "i32": 32, "f32": 32, "bcd32": 32}
 FLOATS = {"f32": ("f", 3.4028234e38), "f64": ("d", 1.7976931348623157e308)}
@@ -47,12 +48,31 @@ class Register:
             self.mask = 1 << (self.bit ^ 8 if self.order in ("BADC", "DCBA") else self.bit)
         self.leads = True  # False: another point's registers are the same, it only tells what they say
         self._marks = tuple(settings.invalid)
-        self._scale, self._offset = Fraction(repr(settings.scale)), Fraction(repr(settings.offset))
-        self._step = Fraction(point.step)
+        scale, offset, step = (Fraction(it) for it in (repr(settings.scale), repr(settings.offset), point.step))
         self._per_step = float(1 / point.step)
-        self._per_raw = self._step / self._scale
-        self._first_raw = -self._offset / self._scale
+        # All in whole numbers: raw = (steps * up + add) / down; value = (raw * scale_up + offset_up) / under
+        first, each = -offset / scale, step / scale
+        self._down = math.lcm(first.denominator, each.denominator)
+        self._up, self._add = int(each * self._down), int(first * self._down)
+        self._under = math.lcm(scale.denominator, offset.denominator)
+        self._scale_up, self._offset_up = int(scale * self._under), int(offset * self._under)
+        self._step = step
         self._kept: dict[int, Carried] = {}
+        self.cells: dict[int, int] = {}  # the device's table
+        self._is_word = self.count == 1 and self.mask == 0xFFFF
+
+    def write(self, words: tuple[int, ...]) -> None:
+        """Puts words where they belong; of a word whose bits are several points', its own."""
+        if self._is_word:
+            self.cells[self.address] = words[0]
+        elif self.mask != 0xFFFF:
+            self.cells[self.address] = self.cells[self.address] & ~self.mask | words[0]
+        else:
+            self.cells.update(enumerate(words, self.address))
+
+    def words(self) -> list[int]:
+        """What stands there now."""
+        return [self.cells[self.address + i] for i in range(self.count)]
 
     def carry(self, value: float) -> Carried:
         """The words for a value, and the value they show."""
@@ -74,26 +94,29 @@ class Register:
             exact = self._exact(words)
             if exact is None:
                 continue
-            found = (words, float(exact))
-            if not self._is_tie(exact):
+            found = (words, exact[0] / exact[1])
+            if not self._is_tie(*exact):
                 return found
         return found if found[0] is not None else self._nothing()
 
-    def _is_tie(self, exact: Fraction) -> bool:
-        steps = exact / self._step
-        return abs(abs(steps - round(steps)) - Fraction(1, 2)) < max(TIE, abs(steps) * 2**-50)
+    def _is_tie(self, over: int, under: int) -> bool:
+        """Whether over / under is half a step beside a whole one."""
+        over, under = over * self._step.denominator, under * self._step.numerator
+        return abs(2 * (over % under) / under - 1) < 2 * max(TIE, abs(over / under) * ROUNDING)
 
     def _words(self, steps: int) -> tuple[int, ...]:
-        raw = steps * self._per_raw + self._first_raw
+        over, under = steps * self._up + self._add, self._down
         if self.is_bit or self.bit is not None or self.kind == "bool":
-            is_on = raw * 2 > 1
+            is_on = over * 2 > under
             return (self.mask if is_on and self.bit is not None else int(is_on),)
         if self.kind in FLOATS:
-            most = Fraction(FLOATS[self.kind][1])
-            return tuple(encode_words(float(min(most, max(-most, raw))), self.kind, self.order))
+            most = int(FLOATS[self.kind][1])
+            within = min(most * under, max(-most * under, over))
+            return tuple(encode_words(within / under, self.kind, self.order))
+        raw = (2 * over + under) // (2 * under)
         if self.kind.startswith("bcd"):
-            raw = Fraction(min(round(raw), 10 ** (self.bits // 4) - 1))
-        return tuple(encode_words(round(raw), self.kind, self.order))
+            raw = min(raw, 10 ** (self.bits // 4) - 1)
+        return tuple(encode_words(raw, self.kind, self.order))
 
     def _nothing(self) -> Carried:
         """How the device says that it has no value: by its mark, or by what is no number; None: it cannot."""
@@ -112,16 +135,18 @@ class Register:
     def shows(self, words: Sequence[int]) -> float | None:
         """What words say, whoever has written them."""
         exact = self._exact(words)
-        return None if exact is None else float(exact)
+        return None if exact is None else exact[0] / exact[1]
 
-    def _exact(self, words: Sequence[int]) -> Fraction | None:
+    def _exact(self, words: Sequence[int]) -> tuple[int, int] | None:
+        """What words say, as a fraction."""
         raw = self._raw(words)
         if raw is None or raw in self._marks:
             return None
         if self.kind[0] == "i" and raw < 0 and raw + (1 << self.bits) in self._marks:
             return None
-        exact = Fraction(raw) * self._scale + self._offset
-        return exact if abs(exact) < LARGEST else None
+        over, under = raw.as_integer_ratio()
+        over, under = over * self._scale_up + self._offset_up * under, under * self._under
+        return (over, under) if abs(over) < LARGEST * under else None
 
     def _raw(self, words: Sequence[int]) -> int | float | None:
         if self.is_bit:

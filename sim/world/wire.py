@@ -36,6 +36,7 @@ class Wire:
     is_unplugged: bool = False
     chances: dict[Damage, float] = field(default_factory=dict)
     timer: asyncio.TimerHandle | None = None
+    on_way: int = 0  # replies; one comes in pieces only when it is alone, as two would be mixed
 
 
 class MemoryPort:
@@ -153,13 +154,15 @@ class Wires:
     # -- bytes -----------------------------------------------------------------------------------------------------
 
     def hear(self, wire: Wire, port: MemoryPort, data: bytes) -> None:
-        """The box sends something."""
+        """The box sends something. A damaged question has no answer; what it asked for has failed."""
         loop = asyncio.get_running_loop()
-        sent = self._impaired(wire, data)
-        if sent is not data:
-            wire.model.doubt(loop.time())
-        for said in wire.model.hear(sent, loop.time()):
-            self._carry(loop, wire, port, said)
+        is_whole = self._impaired(wire, data) is data
+        for said in wire.model.hear(data, loop.time()):
+            if is_whole:
+                self._carry(loop, wire, port, said)
+            else:
+                wire.model.doubt(loop.time())
+                self._carry(loop, wire, port, _lost(said, b""))
 
     def closed(self, wire: Wire, port: MemoryPort) -> None:
         """`port` is not open any more."""
@@ -183,13 +186,13 @@ class Wires:
             self._listen(wire)
 
     def _carry(self, loop: asyncio.AbstractEventLoop, wire: Wire, port: MemoryPort, said: Said) -> None:
-        data = self._impaired(wire, said.data) if said.is_one else said.data
+        data = self._impaired(wire, said.data) if said.is_one and said.clean else said.data  # twice could undo it
         if data is not said.data:
             wire.model.doubt(loop.time())
-            failed = [*said.failed, *(point for point, _ in said.values if point not in said.failed)]
-            said = said._replace(data=data, failed=failed, clean=False)
+            said = _lost(said, data)
         at_s = loop.time() + said.after_s
-        if said.is_one and len(data) > 1 and self._random.random() < self.split:
+        wire.on_way += 1
+        if wire.on_way == 1 and said.is_one and len(data) > 1 and self._random.random() < self.split:
             place = self._cut(wire, data)
             early_s = (
                 len(data) - place
@@ -207,6 +210,7 @@ class Wires:
 
     def _arrive(self, loop: asyncio.AbstractEventLoop, wire: Wire, port: MemoryPort, said: Said) -> None:
         """The last byte is there: what the reply gave is known."""
+        wire.on_way -= 1
         if not self._deliver(loop, wire, port, said.data):
             return
         at_s, record = loop.time(), self._record
@@ -229,3 +233,9 @@ class Wires:
             if data and chance and self._random.random() < chance:
                 data = wire.model.damaged(data, how, self._random)
         return data
+
+
+def _lost(said: Said, data: bytes) -> Said:
+    """The same when only `data` of it is left."""
+    failed = [*said.failed, *(point for point, _ in said.values if point not in said.failed)]
+    return said._replace(data=data, values=said.values if data else (), failed=failed, clean=False)
