@@ -24,6 +24,7 @@ from sim.model_text import FORMS, Form, PatternLine
 from sim.pty import character_s
 
 MOST_DECIMALS = 9
+KEPT = 4096  # texts a number remembers
 BACKLOG_S = 1.0  # of lines that wait for a slow wire; more are not printed
 NUMBER_CHARACTERS = set("0123456789+-.eE")
 TALKER = "WI"  # weather instruments
@@ -45,6 +46,7 @@ class Number:
         self._per_printed = Fraction(point.step) / self._scale
         self._decimals = _decimals(self._per_printed, self._offset / self._scale)
         self.form: Form = FORMS[0]
+        self._kept: dict[int, tuple[str, float] | None] = {}
         self.leader: Number | None = None  # another point of the same field, whose text is ours too
 
     def texts(self, now_s: float, fits: Callable[[str], bool]) -> tuple[str, float] | None:
@@ -53,6 +55,13 @@ class Number:
             steps = round(self.source(now_s) * self._per_step)
         except (ValueError, OverflowError):
             return None
+        if steps not in self._kept:
+            if len(self._kept) >= KEPT:
+                self._kept.clear()
+            self._kept[steps] = self._text_near(steps, fits)
+        return self._kept[steps]
+
+    def _text_near(self, steps: int, fits: Callable[[str], bool]) -> tuple[str, float] | None:
         for form in (self.form, *FORMS):
             for away in TRIED_STEPS:
                 printed = (steps + away) * self._per_printed - self._offset / self._scale
