@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import termios
 import time
+import tty
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,14 +22,13 @@ from edge.config import Site
 from edge.config.site import Port as PortSettings
 from edge.contract import Port
 from edge.errors import PortLost
-from sim.pty import Pty
 from sim.world.nouns import START_MS
 from sim.world.wire import Wires
 
 T = TypeVar("T")
 HOST = "127.0.0.1"
 CHUNK_BYTES = 4096
-AGAIN_S = 0.02  # a wire that is in use by a connection about to end
+LOOK_S = 0.02  # how often it is looked whether a port has been opened
 
 
 class RealLoop(asyncio.SelectorEventLoop):
@@ -76,82 +77,83 @@ class Bench:
         self.wires.plug(port)
         await self._ends[port].plug()
 
-    async def silence(self, port: str | None = None) -> None:
-        """What is on the wires reaches nobody: the gateway is dead."""
-        for end in [self._ends[port]] if port else self._ends.values():
-            await end.hush()
-
     async def close(self) -> None:
         for end in self._ends.values():
             await end.unplug()
 
 
 class _SerialEnd:
-    """A serial port: a pseudo-terminal, open for the gateway whenever it likes."""
+    """A serial port: a pseudo-terminal. While nobody has it open nothing is said there, as on a UART that is closed."""
 
     def __init__(self, settings: PortSettings, wires: Wires, link: Path) -> None:
         self._settings = settings
         self._wires = wires
         self._link = link
-        self._pty: Pty | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._fd = -1
+        self._watching: asyncio.Task[None] | None = None
         self.address = f"serial:{link}"
 
     async def plug(self) -> None:
-        if self._pty is not None:
+        if self._watching is not None:
             return
-        self._pty = Pty(self._link)
-        await self._begin()
+        self._fd, far = os.openpty()
+        tty.setraw(far)
+        os.set_blocking(self._fd, False)
+        self._link.unlink(missing_ok=True)
+        self._link.symlink_to(os.ttyname(far))
+        os.close(far)
+        self._watching = asyncio.ensure_future(self._watch())
 
     async def unplug(self) -> None:
-        await self._end()
-        if self._pty is not None:
-            self._pty.close()
-            self._pty = None
+        if self._watching is not None:
+            await _ended([self._watching])
+            self._watching = None
+            os.close(self._fd)
+            self._link.unlink(missing_ok=True)
 
-    async def hush(self) -> None:
-        if self._pty is not None:
-            await self._end()
-            self._pty.read()
-            _forget_input(self._link)
-            await self._begin()
+    async def _watch(self) -> None:
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        while True:
+            while any(events & select.POLLHUP for _, events in poll.poll(0)):  # noqa: ASYNC110 no event tells it
+                await asyncio.sleep(LOOK_S)
+            wire = await self._wires.open_port(self._settings)
+            saying = asyncio.ensure_future(_until_lost(self._say(wire)))
+            try:
+                await self._hear(wire)
+            finally:
+                await _ended([saying])
+                wire.close()
+                _forget_input(self._link)
 
-    async def _begin(self) -> None:
-        assert self._pty is not None
-        pty, wire = self._pty, await self._wires.open_port(self._settings)
-        readable = asyncio.Event()
-        asyncio.get_running_loop().add_reader(pty.fd, readable.set)
+    async def _hear(self, wire: Port) -> None:
+        """Until the gateway closes the port."""
+        loop, readable = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._fd, readable.set)
+        try:
+            with contextlib.suppress(PortLost, OSError):  # EIO: closed
+                while True:
+                    await readable.wait()
+                    readable.clear()
+                    await wire.write(os.read(self._fd, CHUNK_BYTES))
+        finally:
+            loop.remove_reader(self._fd)
 
-        async def hear() -> None:
-            while True:
-                await readable.wait()
-                readable.clear()
-                if data := pty.read():
-                    await wire.write(data)
-
-        async def say() -> None:
-            while True:
-                pty.write(await wire.read())
-
-        self._tasks = [asyncio.ensure_future(_until_lost(part())) for part in (hear, say)]
-        self._wire = wire
-
-    async def _end(self) -> None:
-        if self._pty is not None:
-            asyncio.get_running_loop().remove_reader(self._pty.fd)
-        await _ended(self._tasks)
-        if self._tasks:
-            self._wire.close()
-        self._tasks = []
+    async def _say(self, wire: Port) -> None:
+        while True:
+            data = await wire.read()
+            with contextlib.suppress(OSError):  # closed, or full: lost, as on any line
+                os.write(self._fd, data)
 
 
 def _forget_input(path: Path) -> None:
-    """A UART that nobody has open keeps nothing; a pseudo-terminal would."""
-    far = os.open(path, os.O_RDWR | os.O_NOCTTY)
-    try:
-        termios.tcflush(far, termios.TCIFLUSH)
-    finally:
-        os.close(far)
+    """What was on its way is not read by whoever opens the port next."""
+    with contextlib.suppress(OSError):
+        far = os.open(path, os.O_RDWR | os.O_NOCTTY)
+        try:
+            termios.tcflush(far, termios.TCIFLUSH)
+        finally:
+            os.close(far)
 
 
 class _TcpEnd:
@@ -175,15 +177,15 @@ class _TcpEnd:
         if self._server is not None:
             self._server.close()
             self._server = None
-        await self.hush()
+        await self._hush()
 
-    async def hush(self) -> None:
+    async def _hush(self) -> None:
         if self._now is not None:
             await _ended([self._now])
             self._now = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self.hush()
+        await self._hush()
         self._now = asyncio.current_task()
         try:
             with contextlib.suppress(PortLost, OSError, asyncio.CancelledError):

@@ -9,7 +9,9 @@ before anything starts; a power cut is a kill -9 here, so what was not synced is
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
@@ -68,7 +70,6 @@ class Real:
         self._loop = loop
         self.record: Record = rigged.record
         self._hands: Hands = rigged.hands
-        self._bench = rigged.bench
         self._roads: dict[str, CountedRoad] = {}
         self._lasting: list[Trouble] = []
         self._power = asyncio.Lock()
@@ -133,7 +134,6 @@ class Real:
         else:
             self._rig.kill("gateway")
         span.to_s, span.why = self._loop.time(), why
-        await self._bench.silence()
 
     async def _without(self, trouble: Trouble) -> None:
         async with self._power:
@@ -190,6 +190,10 @@ def play_real(scenario: Scenario, keep: Path | None, say: Callable[[str], None])
     refused = sorted({it.kind for it in scenario.story.troubles if it.kind not in CAN and not _by_hand(it)})
     if refused:
         raise click.UsageError(f"--real can not do {', '.join(refused)}: without --real it can")
+    if len([link for link in scenario.links if link != BEIDOU]) > 1:
+        raise click.UsageError(
+            "--real: at one broker the province can not tell two MQTT links apart; name one in links"
+        )
     if scenario.story.lasts_s > LONGEST_S:
         raise click.UsageError(f"--real takes as long as the story, and it lasts {scenario.story.lasts_s / 3600:g} h")
     if keep is not None:
@@ -218,6 +222,8 @@ async def _play(scenario: Scenario, folder: Path, say: Callable[[str], None]) ->
             await asyncio.sleep(moved.lasts_s - story.lasts_s - loop.time())
             await real.live(moved, say)
             now_s = loop.time()
+            rig.kill("province")
+            _name_link(rig.database, scenario)
             broken = _judge(real.record, site, rig.database, moved, now_s)
         finally:
             real.close()
@@ -242,6 +248,13 @@ async def _set_up(scenario: Scenario, rig: Rig, real: Real, rigged: Rigged) -> S
     rig.site_file.write_text(scenario.real_site(ends, opens), "utf-8")
     await asyncio.to_thread(until, "the province has its database", lambda: rig.database.exists())
     return load_site(rig.site_file)
+
+
+def _name_link(database: Path, scenario: Scenario) -> None:
+    """The province knows the one MQTT link as "mqtt", the judges by its name."""
+    roads = [link for link in scenario.links if link != BEIDOU]
+    with contextlib.closing(sqlite3.connect(database)) as db, db:
+        db.execute("UPDATE packets SET link = ? WHERE link = 'mqtt'", (roads[0] if roads else BEIDOU,))
 
 
 def _judge(record: Record, site: Site, database: Path, story: Story, now_s: float) -> list[Broken]:

@@ -36,7 +36,7 @@ OPTIONAL = {"seed": int, "batch": str, "quota": str}
 TROUBLE_KEYS = {"at": str, "for": str, "kind": str, "on": str, "value": float}
 EXPECT_KEYS = {"limit": str, "level": str, "from": str, "by": str, "link": str, "never": bool}
 START = "point.ramp"  # it stays
-START_S = 1e-6  # of hardly any length: it is over after it has begun, and before anything is asked
+START_S = 1e-6  # so long is what has no length: it is over after it has begun, and before anything is asked
 
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|h|d)\b")
 _HEADER = re.compile(r"\[\[?\s*([a-z_]+)(?:\s*\.\s*[a-z_]+)*\s*\]\]?\s*(?:#.*)?")
@@ -200,7 +200,7 @@ class _Reader:
     def _troubles(self) -> list[Trouble]:
         found = []
         for where, table in self._tables("trouble", TROUBLE_KEYS, needed=("at", "kind")):
-            at_s, for_s = self._seconds(where, table, "at"), self._seconds(where, table, "for")
+            at_s, for_s = self._seconds(where, table, "at"), self._seconds(where, table, "for") or START_S
             found.append(Trouble(table["kind"], at_s, for_s, table.get("on", ""), float(table.get("value", 0.0))))
         return sorted(found, key=lambda trouble: trouble.at_s)
 
