@@ -66,6 +66,7 @@ class Keeper(Housing):
         self._riding: list[NewEntry] = []
         self._riding_since_s = inf
         self._evicting = False
+        self._short = False  # room, for what is salvaged
         self.standings: list[Standing] = []  # where the limits stood when the store was opened
         self.newest_ms = 0  # the newest time it knew then
         self.learnt: Callable[[], None] = lambda: None  # told when both are known after all, the disk being slow
@@ -290,7 +291,10 @@ class Keeper(Housing):
             box = self.outbox
             if not box.salvaging:
                 return False
-            squeeze = asyncio.get_running_loop().time() < self._fold_at_s  # nothing could be folded
+            if self._short and await self._fold_once(box, self.on_way()):
+                self._short = self._full
+                return True
+            squeeze = self._short  # nothing can be folded
             try:
                 step = await self._disk.do(lambda: box.salvage_step(doubtful=self._doubtful, squeeze=squeeze), box)
             except StoreBroken as error:
@@ -299,7 +303,7 @@ class Keeper(Housing):
             if step.commit is not None:
                 self._note(step.commit, box)
                 self.committed([], step.commit)
-            self._full = self._full or step.short
+            self._short = step.short
             if step.done:
                 self._say("store", step.done)
             return box.salvaging and (step.commit is not None or bool(step.done))

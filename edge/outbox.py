@@ -6,12 +6,12 @@ the quota is reached and nothing can be folded. The account of all that (edge/le
 The key of an entry at the province is (gateway, epoch, seq): `epoch` is random for each new store, `seq` is
 AUTOINCREMENT within it.
 
-A file that can not be read is put aside under a dated name, its readable rows are adopted by a new store (keeping their
-old epoch and seq, so that nothing arrives twice), and work goes on. Where no disk can be written at all, `in_memory`
-gives the same store without durability; `adopt` brings its rows home later.
+A file that can not be read is put aside, its alarms are adopted by a new store at once and its other rows step by step
+(edge/salvage_steps.py), with their old epoch and seq, so that nothing arrives twice. Where no disk can be written at
+all, `in_memory` gives the same store without durability; `take_over` brings its rows home later.
 
-May not: use a second connection, VACUUM, truncate the WAL, or retry on a handle that has failed. All calls block; the
-daemon makes them on one thread of its own. sqlite3 errors leave here only as `errors.StoreBroken`.
+May not: use a second connection, VACUUM, checkpoint with TRUNCATE, or retry on a handle that has failed. All calls
+block; the daemon makes them on one thread of its own. sqlite3 errors leave here only as `errors.StoreBroken`.
 """
 
 from __future__ import annotations

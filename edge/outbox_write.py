@@ -105,33 +105,27 @@ class OutboxWriter(OutboxReader):
         named = {keep, *eras, *sorted(named)[-LEDGER_SHEETS:], *(key.sheet for key in running_of(self._db).tallies)}
         return [row[0] for row in self._db.execute("SELECT id FROM sheet ORDER BY id") if row[0] not in named]
 
-    def backdate(self, boot: int, offset_ms: int, quality: ClockQuality) -> int:
-        """Dates what was taken before the time was known, step by step to its end; returns how many entries."""
-        before = self.undated()
-        while self.backdate_step(boot, offset_ms, quality):
-            pass
-        return before - self.undated()
-
     def backdate_step(self, boot: int, offset_ms: int, quality: ClockQuality, most: int = DATE_MOST) -> int:
         """Dates entries that were taken before the time was known, `most` of them; returns how many are left to date.
 
         Entries of this boot get their exact time. Those of earlier boots are known only in their order: each such boot
-        is laid to end where the next one begins, and its entries stay marked UNKNOWN no longer than as FREE. What a
-        boot gets is settled at the first step and kept with it: a cut in between, and what comes later (salvaged, or
-        from memory), changes nothing of it. While something is left to salvage, earlier boots wait: their end may come.
+        is laid to end where the next one begins, and its entries stay marked UNKNOWN no longer than as FREE. What an
+        earlier boot gets is settled at the first step and noted with it: a cut in between, and what comes later
+        (salvaged, or from memory), changes nothing of it. While something is left to salvage, earlier boots wait:
+        their end may come.
         """
         with self._transaction() as books:
             plan = Dating.decode(self._noted(DATING))
-            missing = [found for found in self._undated_boots() if found not in plan.boots]
-            if boot in missing:
+            before, boots = dict(plan.boots), self._undated_boots()
+            if boot in boots:
                 plan.boots[boot] = (offset_ms, int(quality))
             if not self.salvaging:
-                self._lay(plan, [found for found in missing if found != boot], offset_ms)
-            done, planned = 0, [found for found in self._undated_boots() if found in plan.boots]
+                self._lay(plan, [found for found in boots if found not in plan.boots], offset_ms)
+            done, planned = 0, [found for found in boots if found in plan.boots]
             for found in planned:
                 if done < most:
                     done += self._date(books, found, *plan.boots[found], most - done)
-            if missing:
+            if plan.boots != before:
                 self._note(DATING, plan.encode())
             left = "SELECT COUNT(*) FROM entry WHERE clock = 2 AND boot = ?"
             return sum(int(self._db.execute(left, (found,)).fetchone()[0]) for found in planned)

@@ -177,11 +177,12 @@ class Salvaging(OutboxRoom):
             source.close()
         doubts = (doubtful, progress.doubtful)
         wanted = [one for one in swept.saved if not progress.has(one) and not any(_doubted(one, it) for it in doubts)]
-        done, fit = Commit(came=True), self._fitting(wanted, squeeze)
+        done, fit = Commit(came=True), self._fitting(wanted)
+        short = bool(wanted) and not fit
         with self._transaction() as books:
             before = progress.saved
-            self._take_fitting(books, wanted, fit, squeeze, progress, done)
-            if fit < len(wanted) and not squeeze:
+            self._take_fitting(books, wanted, fit, short and squeeze, progress, done)
+            if fit < len(wanted) and not (short and squeeze):
                 swept = swept._replace(next_seq=wanted[fit].entry.seq)
             progress.next_seq = swept.next_seq
             progress.unreadable += swept.unreadable
@@ -190,13 +191,13 @@ class Salvaging(OutboxRoom):
         taken = progress.saved - before
         left = max(0, progress.high + 1 - progress.next_seq)
         if left:
-            return Salvaged(taken, left, "", fit < len(wanted) and not squeeze, done)
+            return Salvaged(taken, left, "", short and not squeeze, done)
         if held is not None:  # seqs that could not be read need not have been held any more
             progress.unreadable = min(progress.unreadable, max(0, held - progress.saved - progress.evicted))
         return self._through(there[0], progress)._replace(taken=taken, commit=done)
 
-    def _fitting(self, wanted: Sequence[Saved], squeeze: bool) -> int:
-        """How many of these, from the first on, have room."""
+    def _fitting(self, wanted: Sequence[Saved]) -> int:
+        """How many of these, from the first on, surely have room."""
         room_bytes = int(SALVAGE_UP_TO * self.quota_bytes) - self._used_bytes()
         for place, one in enumerate(wanted):
             room_bytes -= (len(one.entry.body) + ROW_BYTES + INDEX_BYTES) * 5 // 4
@@ -205,13 +206,13 @@ class Salvaging(OutboxRoom):
         return len(wanted)
 
     def _take_fitting(
-        self, books: Books, wanted: Sequence[Saved], fit: int, squeeze: bool, progress: Progress, done: Commit
+        self, books: Books, wanted: Sequence[Saved], fit: int, give_up: bool, progress: Progress, done: Commit
     ) -> None:
         few = [one.entry for one in wanted[:fit] if one.entry.kind not in (Kind.ROUNDS, Kind.SUMMARY)]
         if few:
             self._make_room(books, few, done)
         taken = self._take_over(books, wanted[:fit])
-        if squeeze and fit < len(wanted):
+        if give_up:
             more = [one for one in wanted[fit:] if one.entry.kind not in (Kind.ROUNDS, Kind.SUMMARY)]
             self._make_room(books, [one.entry for one in more], done)
             taken += self._take_over(books, more)

@@ -51,6 +51,14 @@ def saved_whole(box: Outbox) -> list[str]:
     return said
 
 
+def dated(box: Outbox, boot: int, offset_ms: int, quality: ClockQuality = ClockQuality.TRUSTED) -> int:
+    """Dates what has no time yet; how many entries."""
+    before = box.undated()
+    while box.backdate_step(boot, offset_ms, quality):
+        pass
+    return before - box.undated()
+
+
 def seqs(box: Outbox) -> list[int]:
     return [entry.seq for entry in box.scan()]
 
@@ -134,7 +142,7 @@ def test_rounds_without_a_time_wait_and_get_it_later(tmp_path: Path) -> None:
     box.set_boot(2)
     box.commit([round_(3_000, clock=unknown)], sheet=1)
     assert box.rounds(RangeSet(), 1, 9, 9, 99) == []
-    assert box.backdate(2, 1_000_000, ClockQuality.TRUSTED) == 3
+    assert dated(box, 2, 1_000_000) == 3
     # This boot exactly; the one before is laid to end where this one began, and marked as not so sure.
     assert [(e.at_ms, e.clock) for e in box.scan()] == [
         (990_000, ClockQuality.FREE),

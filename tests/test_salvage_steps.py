@@ -3,6 +3,7 @@ waits for it. A time learnt and a new epoch cost a bounded step each, however mu
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from pathlib import Path
@@ -18,7 +19,8 @@ from edge.ranges import RangeSet
 from edge.salvage import peek
 from edge.salvage_steps import Salvaged
 from tests.test_fold import balanced
-from tests.test_outbox import EVERYTHING, QUOTA, alarm, opened, ready, round_, saved_whole, seqs
+from tests.test_outbox import EVERYTHING, QUOTA, alarm, dated, opened, ready, round_, saved_whole, seqs
+from tests.test_relay import Gateway, Network, alarms, drained, world
 
 STAMP = "20260101T000000Z"
 BIG = 4000  # rounds: several steps
@@ -245,9 +247,9 @@ def test_what_of_a_boot_comes_later_gets_the_same_time(tmp_path: Path) -> None:
     box = ready(tmp_path)
     undated(box, 1, 3)
     undated(box, 2, 3)
-    assert box.backdate(2, 1_000_000_000, ClockQuality.TRUSTED) == 6
+    assert dated(box, 2, 1_000_000_000) == 6
     undated(box, 1, 3)  # as salvaged
-    assert box.backdate(2, 1_000_000_000, ClockQuality.TRUSTED) == 3
+    assert dated(box, 2, 1_000_000_000) == 3
     times = [entry.at_ms for entry in box.scan()]
     assert times[:3] == times[6:]
 
@@ -347,3 +349,42 @@ def test_the_log_does_not_stay_as_long_as_its_longest_commit(tmp_path: Path) -> 
     for _ in range(3):
         box.commit([round_()], sheet=1)
     assert log.stat().st_size <= 1_000_000
+
+
+def test_what_is_salvaged_into_a_small_store_is_folded_and_arrives_once(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        await drained(gateway, 60)  # the sheet
+        network.up = False
+        gateway.keeper.outbox._db.execute("PRAGMA synchronous = OFF")
+        for _ in range(6000):
+            gateway.round()
+            await asyncio.sleep(1)
+        await gateway.alarm()
+        await gateway.die()
+        (tmp_path / "store" / "outbox.db").rename(tmp_path / "store" / "outbox.salvage.db")
+        again = Gateway(tmp_path / "store", network)
+        network.links[:] = network.links[-1:]
+        again.keeper._quota_bytes = 250_000
+        again.taken = gateway.taken
+        await again.start()
+        again.keeper.outbox._db.execute("PRAGMA synchronous = OFF")
+        for _ in range(300):
+            again.round()
+            await asyncio.sleep(1)
+        assert any("entries were saved" in text for text in again.said)
+        account = again.keeper.outbox.account(count_rows=True)
+        assert account.evicted_entries == 0
+        assert account.folded_entries > 3000
+        assert account.balanced
+        network.up = True
+        await drained(again, 600)
+        db = network.province._store._db
+        raw = db.execute("SELECT steps FROM readings WHERE point = 'p0'").fetchall()
+        (count,) = db.execute("SELECT SUM(count) FROM summaries WHERE point = 'p0'").fetchone()
+        assert len(raw) == len(set(raw))
+        assert len(raw) + count == again.taken
+        assert len(alarms(network)) == 1
+        await again.die()
+        await gateway.start()
+
+    world(tmp_path, story)

@@ -241,7 +241,7 @@ def restored(folder: Path) -> None:
         old.renew(lambda _epoch, _seq, _bodies: (DIGESTS[1], b"sheet of the new epoch"))
         story.present = next(row for row, digest in old.sheets() if digest == DIGESTS[1])
 
-    story.step("renew", renew, "many", not_again=young)
+    story.step("renew", renew, not_again=young)
     story.counters()
     story.commit([story.entry()])
 
