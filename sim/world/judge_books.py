@@ -73,6 +73,13 @@ class Readings(NamedTuple):
     value: Floats
 
 
+def joined(parts: Sequence[Readings]) -> Readings:
+    """Rows of several looks as those of one."""
+    if len(parts) == 1:
+        return parts[0]
+    return Readings(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
 class AlarmRow(NamedTuple):
     epoch: int
     seq: int
@@ -205,4 +212,3 @@ class Books:
 
 
 ROUNDS = int(Kind.ROUNDS)
-ALARM = int(Kind.ALARM)

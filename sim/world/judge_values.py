@@ -44,8 +44,11 @@ class Values:
         yield from self._once(rows, sure)
         yield from self._times(rows, sure)
         wrong = np.zeros(len(rows.at_s), np.int8)  # 1: was not shown, 2: came late
+        order = np.argsort(rows.place, kind="stable")
+        edges = np.searchsorted(rows.place[order], np.arange(len(self._names) + 1))
         for place in range(len(self._names)):
-            mine = np.flatnonzero((rows.place == place) & sure)
+            mine = order[edges[place] : edges[place + 1]]
+            mine = mine[sure[mine]]
             if len(mine):
                 yield from self._marks(place, rows, mine)
                 wrong[mine] = self._matches(place, rows, mine)
@@ -101,7 +104,8 @@ class Values:
             if bound is not None:
                 beyond |= sign * steps > sign * round(bound / point.step)
         lost = missing.copy()
-        lost[missing] = self._was_given(self._seen[place], rows.at_s[mine[missing]])
+        if missing.any():
+            lost[missing] = self._was_given(self._seen[place], rows.at_s[mine[missing]])
         value = rows.value[mine]
         other = ~missing & (np.abs(value - steps * float(point.step)) > float(point.step) / 100 + np.abs(value) * 1e-9)
         for promise, bad, why in (
