@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from math import inf
 from pathlib import Path
 
@@ -315,11 +314,13 @@ class Housing:
     async def _settle_left(self, receipts: list[tuple[int, int, int]]) -> None:
         """The province has these: they need not be brought any more."""
         for leaving in self._leaving:
-            settle = partial(leaving.box.commit, [], receipts)
-            try:
-                await self._disk.do(settle, leaving.box)
-            except StoreBroken as error:
-                self._give_up(leaving, error)
+            await self._settle_one(leaving, receipts)
+
+    async def _settle_one(self, leaving: Leaving, receipts: list[tuple[int, int, int]]) -> None:
+        try:
+            await self._disk.do(lambda: leaving.box.commit([], receipts), leaving.box)
+        except StoreBroken as error:
+            self._give_up(leaving, error)
 
     # -- folding, doubt ------------------------------------------------------------------------------------------
 
