@@ -135,9 +135,17 @@ class _SerialEnd:
                 while True:
                     await readable.wait()
                     readable.clear()
-                    await wire.write(os.read(self._fd, CHUNK_BYTES))
+                    if data := self._heard():
+                        await wire.write(data)
         finally:
             loop.remove_reader(self._fd)
+
+    def _heard(self) -> bytes:
+        """b"" when there is nothing. Raises OSError when the port is closed."""
+        try:
+            return os.read(self._fd, CHUNK_BYTES)
+        except BlockingIOError:
+            return b""
 
     async def _say(self, wire: Port) -> None:
         while True:

@@ -20,12 +20,14 @@ import click
 
 from edge.config import Site
 from edge.config import load as load_site
+from edge.contract import Point
 from edge.errors import SiteFileError
 from sim.beidou import cli as beidou
+from sim.instrument import Source
 from sim.models import models_of
 from sim.world.bench import Bench, run
 from sim.world.hands import Hands
-from sim.world.nouns import Record
+from sim.world.nouns import Record, Trouble
 from sim.world.scenario_site import with_key, with_ports
 from sim.world.weather import Weather
 from sim.world.wire import Wires
@@ -60,9 +62,24 @@ def command(site_file: Path, real: tuple[str, ...], seed: int, folder: Path | No
         click.echo("")
 
 
+class WeatherNow:
+    """A weather whose first day is today: it would else have to make up the months since the world began."""
+
+    def __init__(self, weather: Weather, first_s: float) -> None:
+        self._weather = weather
+        self._first_s = first_s
+
+    def source_of(self, point: Point) -> Source:
+        source, first_s = self._weather.source_of(point), self._first_s
+        return lambda at_s: source(at_s - first_s)
+
+    def bend(self, point: str, now: list[Trouble], at_s: float) -> None:
+        self._weather.bend(point, now, at_s - self._first_s)
+
+
 def on_bench(site: Site, seed: int, knobs: Mapping[str, float], real: tuple[str, ...], folder: Path) -> Rigged:
-    """All instruments but those on the ports `real`."""
-    weather = Weather(seed, knobs, site.limits)
+    """All instruments but those on the ports `real`. With a running RealLoop."""
+    weather = WeatherNow(Weather(seed, knobs, site.limits), asyncio.get_running_loop().time())
     models = {port: model for port, model in models_of(site, weather.source_of, seed).items() if port not in real}
     record = Record()
     wires = Wires(models, random.Random(f"{seed}/wires"), record)
