@@ -19,11 +19,12 @@ from edge.contract import Kind, Level
 from edge.entries import Held, Standing
 from edge.errors import Unpackable
 from edge.outbox_eras import Era, load, told_under
-from edge.outbox_file import readable_text
+from edge.outbox_file import PAGE_BYTES, fill_new, readable_text
 from edge.outbox_read import ENTRY_COLUMNS, FEW, held_of
 
 PEEK_S = 2.0  # an alarm waits for nothing else
 READ_ROWS = 256
+HEAD = b"SQLite format 3\0" + PAGE_BYTES.to_bytes(2, "big")
 LEAP_AFTER = 2000  # seqs in a row: far more than one page holds
 LAST_SEQ = 2**48  # beyond it a seq is damage
 ROW = f"SELECT {ENTRY_COLUMNS}, boot FROM entry WHERE seq"
@@ -225,6 +226,31 @@ class Source:
             if all(isinstance(number, int) for number in numbers) and isinstance(entry.body, bytes):
                 return Saved(entry, epoch, body, digest, row[-1])
         return None
+
+
+def mend_head(path: Path) -> None:
+    """Puts the first page of a new store into a file whose own is gone: all else hangs on it, and it says nothing but
+    where the tables begin, which is the same in every store of this version. Best effort."""
+    with contextlib.suppress(OSError), path.open("rb+") as file:
+        pages = path.stat().st_size // PAGE_BYTES
+        if file.read(len(HEAD)) == HEAD or pages < 2:
+            return
+        file.seek(0)
+        file.write(_first_page(pages))
+
+
+def _first_page(pages: int) -> bytes:
+    """As the file format of SQLite has it, section 1.3 (the database header)."""
+    new = sqlite3.connect(":memory:", isolation_level=None)
+    new.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    fill_new(new)
+    page = bytearray(new.serialize()[:PAGE_BYTES])
+    new.close()
+    page[18:20] = b"\2\2"  # it has a write-ahead log
+    page[28:32] = pages.to_bytes(4, "big")
+    page[32:40] = bytes(8)  # no free pages
+    page[92:96] = page[24:28]  # the number of pages is to be believed
+    return bytes(page)
 
 
 def peek(path: Path) -> tuple[list[Standing], int]:

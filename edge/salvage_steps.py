@@ -27,7 +27,7 @@ from edge.ledger import DAMAGED, ROW_BYTES, Books, Why
 from edge.outbox_file import disk, forget_old, put_aside
 from edge.outbox_room import OutboxRoom
 from edge.outbox_write import piece_of
-from edge.salvage import FIRST_KINDS, LAST_SEQ, Locked, Saved, Source
+from edge.salvage import FIRST_KINDS, LAST_SEQ, Locked, Saved, Source, mend_head
 
 WAITING_MOST = 3  # broken files that wait; each is as large as the quota at most
 WAITING = ("outbox.salvage.db", *(f"outbox.salvage-{number}.db" for number in range(2, WAITING_MOST + 1)))
@@ -129,6 +129,7 @@ class Salvaging(OutboxRoom):
         return 0
 
     def _take_few(self, file: Path, until_s: float, doubtful: tuple[int, int] | None) -> int:
+        mend_head(file)
         source = Source(file)
         try:
             low, high = source.span()

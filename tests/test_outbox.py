@@ -192,7 +192,7 @@ def test_a_broken_file_is_put_aside_what_can_be_read_is_saved_and_work_goes_on(t
     again.sheet_id(b"e" * 16, again.epoch, b"new")
     again.commit([round_()], sheet=again.sheet_id(b"e" * 16, again.epoch, b"new")[0])
     saved = [entry for entry in again.scan() if entry.origin_seq is not None]
-    if damage == "bytes in the middle":
+    if damage in ("bytes in the middle", "zeros at the front"):
         assert len(saved) > 250
         assert Kind.ALARM in {entry.kind for entry in saved}
         assert again.sheet(saved[0].sheet)[0] == epoch
