@@ -127,7 +127,7 @@ class Values:
         given = np.searchsorted(clean, high, "right") > np.searchsorted(clean, low)
         before_s = 15.0 + 2 * seen.every_s
         given &= ~truth.restless([seen.port], at, before_s, seen.every_s)
-        starts = [(low, low + START_S + seen.every_s) for low, _, _ in truth.lives]
+        starts = [(low - LIFE_S, low + START_S + seen.every_s) for low, _, _ in truth.lives]
         ends = [(high - truth.uncommitted_s(), high + LIFE_S) for _, high, why in truth.lives if why]
         given &= ~held(sorted(starts), at) & ~held(sorted(ends), at)
         if truth.is_clock_troubled():
