@@ -23,7 +23,7 @@ from edge.clock import Clock
 from edge.config.site import Site
 from edge.contract import Alarm, ClockQuality, Kind, Link, OpenPort, PolledSensor, Quality, Round, Sensor
 from edge.control import Server
-from edge.diskwork import OneThread
+from edge.diskwork import OneThread, aside
 from edge.entries import Standing
 from edge.errors import StoreBroken
 from edge.intake import Intake
@@ -294,7 +294,7 @@ class Daemon:
     async def _preflight(self) -> None:
         """What is wrong with the disk under the store, said once; it has been opened, so this holds nothing up."""
         store = self.site.store
-        found = await self._run_blocking(lambda: look(store.folder, store.quota_bytes))
+        found = await aside(self._run_blocking)(lambda: look(store.folder, store.quota_bytes))
         self._device = found.device
         for finding in found.findings:
             self.say("disk", finding.text)
@@ -370,7 +370,7 @@ def build(
         if wire.driver.sensors is not None:
             sensors.update(wire.driver.sensors(wire.port, open_port, wire.devices))
     clock, run_blocking = clock or Clock(), run_blocking or OneThread()
-    links = open_links(site, open_port, clock, run_blocking)
+    links = open_links(site, open_port, clock, aside(run_blocking))
     for watched in site.links:
         link = links[watched.id][0] if watched.id in links else None
         if watched.points and isinstance(link, PolledSensor):

@@ -118,6 +118,19 @@ class DiskWork:
         task.add_done_callback(forget)
 
 
+def aside(run_blocking: Callable[[Callable[[], T]], Awaitable[T]]) -> Callable[[Callable[[], T]], Awaitable[T]]:
+    """Makes each call on a thread of its own: what may hang and is not the store's must not hold up the store."""
+    abandon = getattr(run_blocking, "abandon", lambda: None)
+
+    def run(work: Callable[[], T]) -> Awaitable[T]:
+        abandon()
+        task = run_blocking(work)
+        abandon()
+        return task
+
+    return run
+
+
 class OneThread:
     """Runs disk work on a thread of its own, a call at a time; `abandon` leaves a hanging one behind."""
 

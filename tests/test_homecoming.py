@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from edge.contract import ClockQuality, Kind
-from edge.diskwork import OneThread
+from edge.diskwork import OneThread, aside
 from edge.doubt import NAME as DOUBT_NAME
 from edge.entries import NewEntry
 from edge.errors import StoreBroken
@@ -602,14 +602,16 @@ def test_the_store_is_opened_on_a_thread_of_its_own(tmp_path: Path) -> None:
         said: list[str] = []
         keeper = keeper_of(tmp_path, threads, said)
         keeper._disk._abandon = threads.abandon
-        stuck = keeper._disk.aside(gate.wait)
+        stuck = [keeper._disk.aside(gate.wait), asyncio.ensure_future(aside(threads)(gate.wait))]
         began_s = asyncio.get_running_loop().time()
         await keeper.start()
         await keeper.take_now([NewEntry(Kind.ROUNDS, 0, START_MS, ClockQuality.TRUSTED, 1, b"body")])
         assert asyncio.get_running_loop().time() - began_s < 5
-        assert not stuck.done()
+        stuck.append(asyncio.ensure_future(aside(threads)(gate.wait)))
+        await keeper.take_now([NewEntry(Kind.ROUNDS, 0, START_MS, ClockQuality.TRUSTED, 1, b"body")])
+        assert not any(task.done() for task in stuck)
         gate.set()
-        await stuck
+        await asyncio.gather(*stuck)
         await keeper.stop()
 
     asyncio.run(story())
