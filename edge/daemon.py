@@ -15,7 +15,6 @@ import signal
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import IO, Any
 
@@ -24,6 +23,7 @@ from edge.clock import Clock
 from edge.config.site import Site
 from edge.contract import Alarm, ClockQuality, Kind, Link, OpenPort, PolledSensor, Quality, Round, Sensor
 from edge.control import Server
+from edge.diskwork import OneThread, aside
 from edge.entries import Standing
 from edge.errors import StoreBroken
 from edge.intake import Intake
@@ -83,6 +83,7 @@ class Daemon:
         self._raised: list[Alarm] = []
         self._alarm_waits = asyncio.Event()
         self._background: set[asyncio.Future[None]] = set()
+        self._dating: asyncio.Future[None] | None = None
         self.keeper = Keeper(
             site.store.folder,
             site.store.quota_bytes,
@@ -176,6 +177,13 @@ class Daemon:
         self.answers.since_ms.update({standing.id: standing.at_ms for standing in standings})
         if self.clock.quality is ClockQuality.UNKNOWN:
             self.say("clock", "the time is not known (before the newest we recorded): readings are dated when it is")
+        self.keeper.learnt = self._restore_late
+
+    def _restore_late(self) -> None:
+        """The disk took its time: what no limit has said since holds, so that an alarm of before still has its end."""
+        late = [standing for standing in self.keeper.standings if standing.id not in self.answers.since_ms]
+        self.limits.restore({standing.id: (standing.level, standing.value) for standing in late})
+        self.answers.since_ms.update({standing.id: standing.at_ms for standing in late})
 
     async def _relay(self) -> None:
         while True:
@@ -203,20 +211,20 @@ class Daemon:
             await asyncio.sleep(SOCKET_AGAIN_S)
 
     async def _tick(self) -> None:
-        """What only time brings: stale limits, the wall clock, the watchdog."""
+        """What only time brings: stale limits, the wall clock, the watchdog. Waits for no disk."""
         loop = asyncio.get_running_loop()
         watchdog_s = undated_s = 0.0
         while True:
             await asyncio.sleep(TICK_S)
             self._raise(self.limits.tick(loop.time()))
+            if loop.time() >= watchdog_s:
+                notify("WATCHDOG=1")
+                watchdog_s = loop.time() + WATCHDOG_S
             store = self.keeper.outbox
             self.wear.take(Sample(loop.time(), store.commits, store.last_commit_s, store.durable))
             if self.clock.update() is not None or loop.time() >= undated_s:
                 undated_s = loop.time() + UNDATED_S
-                await self._date()
-            if loop.time() >= watchdog_s:
-                notify("WATCHDOG=1")
-                watchdog_s = loop.time() + WATCHDOG_S
+                self._date()
 
     async def _report(self) -> None:
         """Status at the start and now and then, the account each hour: entries like any other."""
@@ -286,7 +294,7 @@ class Daemon:
     async def _preflight(self) -> None:
         """What is wrong with the disk under the store, said once; it has been opened, so this holds nothing up."""
         store = self.site.store
-        found = await self._run_blocking(lambda: look(store.folder, store.quota_bytes))
+        found = await aside(self._run_blocking)(lambda: look(store.folder, store.quota_bytes))
         self._device = found.device
         for finding in found.findings:
             self.say("disk", finding.text)
@@ -295,25 +303,33 @@ class Daemon:
 
     def _learn(self, utc_ms: float, uncertainty_ms: float) -> None:
         if self.clock.learn(utc_ms, uncertainty_ms, "the province") is not None:
-            self._start(self._date())
+            self._date()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _date(self) -> None:
-        """What was taken before the time was known gets it, whichever store holds it by then."""
+    def _date(self) -> None:
+        """What was taken before the time was known gets it now."""
+        if self._dating is None or self._dating.done():
+            self._dating = asyncio.ensure_future(self._date_all())
+
+    async def _date_all(self) -> None:
+        """Step by step, whichever store holds it by then; an alarm waits for one step at most."""
         offset_ms, quality = self.clock.offset_ms, self.clock.quality
         if offset_ms is None:
             return
         with contextlib.suppress(StoreBroken):
-            if not await self.keeper.call(Outbox.undated):
-                return
-            dated = await self.keeper.call(Outbox.backdate, self.clock.boot, offset_ms, quality)
-            self.say("clock", f"the time is known now, from {self.clock.source}; {dated} earlier entries were dated")
-            if self.relay is not None:
-                self.relay.dated()
+            before = await self.keeper.call(Outbox.undated)
+            while before and await self.keeper.call(Outbox.backdate_step, self.clock.boot, offset_ms, quality):
+                pass
+            dated = before and before - await self.keeper.call(Outbox.undated)
+            if dated > 0:
+                words = f"the time is known now, from {self.clock.source}"
+                self.say("clock", f"{words}; {dated} earlier entries were dated")
+                if self.relay is not None:
+                    self.relay.dated()
 
     # -- the sheet -----------------------------------------------------------------------------------------------
 
@@ -354,7 +370,7 @@ def build(
         if wire.driver.sensors is not None:
             sensors.update(wire.driver.sensors(wire.port, open_port, wire.devices))
     clock, run_blocking = clock or Clock(), run_blocking or OneThread()
-    links = open_links(site, open_port, clock, run_blocking)
+    links = open_links(site, open_port, clock, aside(run_blocking))
     for watched in site.links:
         link = links[watched.id][0] if watched.id in links else None
         if watched.points and isinstance(link, PolledSensor):
@@ -362,6 +378,7 @@ def build(
     return Daemon(site, sensors, links, clock, run_blocking, version)
 
 
+<<<<<<< HEAD
 class OneThread:
     """Runs disk work on a thread of its own, a call at a time; `abandon` leaves a hanging one behind."""
 
@@ -373,6 +390,18 @@ class OneThread:
 
     def __call__(self, work: Callable[[], Any]) -> Awaitable[Any]:
         return asyncio.get_running_loop().run_in_executor(self._executor, work)
+=======
+def _limit(limit: Any) -> Limit:
+    return Limit(
+        limit.id,
+        limit.point,
+        limit.rule,
+        limit.thresholds,
+        limit.hysteresis_steps,
+        limit.hold_s,
+        limit.clear_hold_s,
+    )
+>>>>>>> main
 
 
 def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

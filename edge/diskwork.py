@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from edge.errors import StoreBroken
@@ -115,3 +116,29 @@ class DiskWork:
 
         self._tasks.add(task)
         task.add_done_callback(forget)
+
+
+def aside(run_blocking: Callable[[Callable[[], T]], Awaitable[T]]) -> Callable[[Callable[[], T]], Awaitable[T]]:
+    """Makes each call on a thread of its own: what may hang and is not the store's must not hold up the store."""
+    abandon = getattr(run_blocking, "abandon", lambda: None)
+
+    def run(work: Callable[[], T]) -> Awaitable[T]:
+        abandon()
+        task = run_blocking(work)
+        abandon()
+        return task
+
+    return run
+
+
+class OneThread:
+    """Runs disk work on a thread of its own, a call at a time; `abandon` leaves a hanging one behind."""
+
+    def __init__(self) -> None:
+        self.abandon()
+
+    def abandon(self) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="store")
+
+    def __call__(self, work: Callable[[], Any]) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._executor, work)

@@ -25,7 +25,8 @@ class NewEntry(NamedTuple):
 
 
 class Held(NamedTuple):
-    """An entry as the store holds it. `wire_seq` is what the province knows it by (in the epoch of its sheet)."""
+    """An entry as the store holds it. `wire_seq` is what the province knows it by (in the epoch of its sheet).
+    `body_sheet`: of a summary, the row of the sheet its body is coded under where that is another one, else 0."""
 
     seq: int
     kind: Kind
@@ -37,6 +38,7 @@ class Held(NamedTuple):
     body: bytes
     origin_seq: int | None
     window_s: int = 0
+    body_sheet: int = 0
 
     @property
     def wire_seq(self) -> int:
@@ -76,13 +78,17 @@ class Account:
 @dataclass(slots=True)
 class Commit:
     """What one commit did: the seq given to each new entry (in order), the seqs that are gone, what was evicted for
-    want of room, and the bytes then used. `made`: summaries that were taken, with their seq."""
+    want of room, and the bytes then used. `made`: summaries that were taken, with their seq. `came`: whether entries of
+    another store were taken, up to seq `last_seq` here; `things`: those that are neither rounds nor summaries."""
 
     seqs: list[int] = field(default_factory=list)
     freed: list[Range] = field(default_factory=list)
     evicted: int = 0
     used_bytes: int = 0
     made: list[tuple[int, NewEntry]] = field(default_factory=list)
+    came: bool = False
+    last_seq: int = 0
+    things: list[tuple[int, Kind]] = field(default_factory=list)
 
 
 @dataclass(slots=True)

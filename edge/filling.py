@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from edge.fold import FOLD_AT
-from edge.outbox import ALARM_RESERVE
+from edge.outbox_room import ALARM_RESERVE
 
 SAMPLE_EVERY_S = 300.0
 SAMPLES = 13  # an hour of them

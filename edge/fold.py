@@ -6,7 +6,8 @@ the count of the good values of each point. Rounds keep half of the room, minute
 what has more than its share is folded first, the finest first. When all have their share, the coarsest go on, so that
 recent detail lives longest.
 
-Folded are rounds whose time is known, in windows that are over, and that are not on their way to the province. Those
+Folded are rounds whose time is known, in windows that are over, and that are not on their way to the province. A window
+far ahead of now is over: a clock that was wrong gave it. Those
 adopted from another store are folded too, where the present sheet describes their points alike. Not folded: rounds
 without a time, and of a site that looked otherwise.
 
@@ -26,17 +27,19 @@ from edge.errors import Unpackable
 from edge.outbox import Outbox
 from edge.packing import row_of, summaries_of
 from edge.ranges import RangeSet
+from edge.retell import same_points
 from edge.wire.basics import WireError
 from edge.wire.packet import Window, pack_summaries, summarise
 from edge.wire.seal import MAX_BODY_BYTES
 from edge.wire.sheet import MAX_TIME_MS, Sheet
-from edge.wire.summary import unpack_summaries
 
 FOLD_AT = 0.85  # of the quota; between it and the reserve for alarms, a commit always finds room
 MINUTE_S, TEN_S, HOUR_S = 60, 600, 3600
 COARSER = {MINUTE_S: TEN_S, TEN_S: HOUR_S}
 STRETCH_S = {MINUTE_S: 600, TEN_S: 3600, HOUR_S: 21_600}  # of one entry: its head costs some 35 bytes, a window 80
 SHARES = {0: 1 / 2, MINUTE_S: 1 / 4, TEN_S: 1 / 8}  # of what rounds and summaries take
+AHEAD_MS = 2 * HOUR_S * 1000  # longer than any window: such a time was given by a wrong clock that is right again
+PASSED_OVER = 2000  # entries of an earlier time after what is ahead: some milliseconds
 FOLD_READINGS = 20_000  # in one step: 20 to 50 ms on two cores of a server, three times that on a Pi
 FOLD_CELLS = 1500  # points times windows that are decoded in one step: about as long
 FOLD_BODY_BYTES = 900  # fits a packet of any wide link, and a page of the store
@@ -81,6 +84,7 @@ class Folder:
         """What may be folded, what is to go first in front."""
         span = outbox.span()
         newest_ms = span[3] if span and isinstance(span[3], int) else 0
+        newest_ms = newest_ms if outbox.now_ms is None else outbox.now_ms
         for level in _order(outbox.levels()):
             yield from self._summaries(outbox, level, on_way) if level else self._rounds(outbox, on_way, newest_ms)
 
@@ -94,7 +98,9 @@ class Folder:
             every_ms = max(1, sheet.groups[group].every_ms)
             window_s = _first_window_s(every_ms)
             window_ms = window_s * 1000
-            end_ms = min(_end_ms(at_ms, STRETCH_S[window_s]), newest_ms // window_ms * window_ms)
+            end_ms = _end_ms(at_ms, STRETCH_S[window_s])
+            if not _ahead(outbox, at_ms):
+                end_ms = min(end_ms, newest_ms // window_ms * window_ms)
             most = FOLD_READINGS // max(1, len(sheet.groups[group].points))
             held = _whole(outbox.run_of(0, row, group, seq, end_ms), on_way, at_ms, end_ms, window_ms, most)
             if held:
@@ -108,7 +114,9 @@ class Folder:
             if sheet is None:
                 continue
             finer_ms = self._finer_ms(outbox, level, group)
-            end_ms = min(_end_ms(at_ms, STRETCH_S[COARSER[level]]), finer_ms // window_ms * window_ms)
+            end_ms = _end_ms(at_ms, STRETCH_S[COARSER[level]])
+            if not _ahead(outbox, at_ms, finer_ms):
+                end_ms = min(end_ms, finer_ms // window_ms * window_ms)
             cells = max(1, len(sheet.groups[group].points)) * (STRETCH_S[level] // level)
             most = max(1, FOLD_CELLS // cells)
             held = _whole(outbox.run_of(level, row, group, seq, end_ms), on_way, at_ms, end_ms, window_ms, most)
@@ -134,7 +142,7 @@ class Folder:
         sheet, target = self._sheet(outbox, row), row
         if sheet is not None and sheet.epoch != outbox.epoch:
             present, target = self._sheet(outbox, self._sheet_row), self._sheet_row
-            sheet = present if present is not None and _same_points(sheet, present) else None
+            sheet = present if present is not None and same_points(sheet, present) else None
         return target, sheet if sheet is not None and 0 <= group < len(sheet.groups) else None
 
     def _sheet(self, outbox: Outbox, row: int) -> Sheet | None:
@@ -178,8 +186,8 @@ class Folder:
             for number, inside in rounds.items():
                 parts[number] = [summarise(number * window_ms, width, [row_of(held, width) for held in inside])]
         else:
-            told_under = self._sheet(outbox, run.held[0].sheet) or run.sheet
             for held in run.held:
+                told_under = self._sheet(outbox, held.body_sheet or held.sheet) or run.sheet
                 for window in summaries_of(held, told_under).windows:
                     parts.setdefault(window.start_ms // window_ms, []).append(window)
         empty = (None,) * width
@@ -189,19 +197,6 @@ class Folder:
             else Window(number * window_ms, empty, empty, empty, (0,) * width)
             for number in range(min(parts), max(parts) + 1)
         ]
-
-
-def retold(body: bytes, sheet_body: bytes, present_body: bytes) -> bytes:
-    """The body of a summary under another sheet of the same points, its seq unchanged; b"" when that can not be."""
-    try:
-        sheet, present = Sheet.decode(sheet_body), Sheet.decode(present_body)
-        told = unpack_summaries(sheet, body)
-        if not _same_points(sheet, present):
-            return b""
-        anew, taken = pack_summaries(present, told.group, told.window_s, told.windows, MAX_BODY_BYTES, seq=told.seq)
-    except (WireError, TypeError):
-        return b""
-    return anew if taken == len(told.windows) else b""
 
 
 def merged(start_ms: int, windows: Sequence[Window]) -> Window:
@@ -249,6 +244,11 @@ def _first_window_s(every_ms: int) -> int:
     return TEN_S if every_ms < TEN_S * 1000 else HOUR_S
 
 
+def _ahead(outbox: Outbox, at_ms: int, *others_ms: int) -> bool:
+    """Whether a time lies so far ahead of now (and of others) that a wrong clock gave it: its window is over."""
+    return outbox.now_ms is not None and at_ms > max(outbox.now_ms, *others_ms, 0) + AHEAD_MS
+
+
 def _end_ms(at_ms: int, stretch_s: int) -> int:
     return (at_ms // (stretch_s * 1000) + 1) * stretch_s * 1000
 
@@ -260,21 +260,16 @@ def _whole(
     in a window in which something is on its way."""
     held: list[Held] = []
     first = first_ms // window_ms
+    passed_over = 0
     for entry in found:
         window = entry.at_ms // window_ms
         if window < first:
+            passed_over += 1
+            if passed_over > PASSED_OVER:
+                break
             continue  # the clock was set back: it has its turn
         if (len(held) >= most and window > first) or entry.seq in on_way:
             end_ms = min(end_ms, window * window_ms)
             break
         held.append(entry)
     return [entry for entry in held if entry.at_ms < end_ms]
-
-
-def _same_points(one: Sheet, other: Sheet) -> bool:
-    """Whether two sheets describe the same points, whatever their epoch and what coding assumes of them."""
-
-    def points(sheet: Sheet) -> list[list[tuple[str, str, object]]]:
-        return [[(point.id, point.unit, point.step) for point in group.points] for group in sheet.groups]
-
-    return points(one) == points(other)

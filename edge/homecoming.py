@@ -12,7 +12,8 @@ taken twice. Receipts go to both. May not hold a lock, nor wait.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,16 +21,18 @@ from typing import NamedTuple
 
 from edge import doubt as doubts
 from edge.contract import ClockQuality, Kind
-from edge.entries import NewEntry, SheetNow, Standing
+from edge.entries import Held, NewEntry, SheetNow, Standing
 from edge.errors import StoreBroken
-from edge.fold import retold
 from edge.outbox import Outbox
 from edge.outbox_home import BATCH_ENTRIES, BULK_KINDS, Doubt
 from edge.salvage import Saved
+from edge.wire.basics import WireError
+from edge.wire.sheet import Sheet
 
 MakeSheet = Callable[[int, int, list[bytes]], tuple[bytes, bytes]]
 """(epoch, next seq, bodies of sheets the store has) -> (digest, body): an old one when it still says the same."""
 
+ALARMS_MOST = 200  # without a receipt, that memory takes along; the others are sent when the disk is back
 OLDER = "is an older copy of itself (a restored or cloned card?): a new epoch begins, {} entries are kept"
 
 
@@ -72,7 +75,7 @@ def open_store(ask: Ask) -> Opened:
     if ask.left is not None:
         ask.left.leave_name()
     try:
-        doubtful = next((doubt[:2] for doubt in reversed(ask.doubts.values())), None)
+        doubtful = next((doubt[:2] for doubt in reversed([*ask.doubts.values()])), None)
         open_it = partial(Outbox.open, ask.folder, ask.quota_bytes, ask.stamp)
         box, said = open_it(distrust=ask.distrust, doubtful=doubtful)
     except (ValueError, TypeError, KeyError, OverflowError) as error:  # damage that nobody thought of
@@ -80,7 +83,7 @@ def open_store(ask: Ask) -> Opened:
     try:
         standings, newest_ms = box.stands(), box.newest_ms()
         if _is_older(box, ask):
-            said.append(OLDER.format(box.renew(ask.make_sheet, retold)))
+            said.append(OLDER.format(box.renew(ask.make_sheet)))
         else:
             said += _take_back(box, ask)
         sheet = prepare(box, ask.make_sheet, ask.boot)
@@ -121,6 +124,43 @@ def prepare(box: Outbox, make_sheet: MakeSheet, boot: int) -> SheetNow:
         box.commit([NewEntry(Kind.SHEET, 0, 0, ClockQuality.FREE, 0, b"", sheet_id)])
     box.forget_sheets(sheet_id)
     return SheetNow(sheet_id, box.epoch, body)
+
+
+class Alarms:
+    """The alarms of a store on the disk that have no receipt yet, by epoch and seq: should the disk fail before they
+    are out, memory takes them along, under the same names."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[int, int], Saved] = {}
+
+    def taken(self, epoch: int, sheet: SheetNow, boot: int, entries: Iterable[tuple[int, NewEntry]]) -> None:
+        """Entries just committed."""
+        for seq, entry in entries:
+            if entry.kind is Kind.ALARM:
+                held = Held(seq, entry.kind, sheet.id, *entry[1:6], None)
+                self.moved([Saved(held, epoch, sheet.body, b"", boot)])
+
+    def moved(self, saved: Iterable[Saved]) -> None:
+        """Entries just brought."""
+        for one in saved:
+            if one.entry.kind is Kind.ALARM:
+                self._held[one.epoch, one.entry.wire_seq] = one
+        for name in list(self._held)[:-ALARMS_MOST]:
+            del self._held[name]
+
+    def settled(self, epoch: int, low: int, high: int) -> None:
+        """The province has these."""
+        for name in [name for name in self._held if name[0] == epoch and low <= name[1] <= high]:
+            del self._held[name]
+
+    def all(self) -> list[Saved]:
+        """As another store takes them."""
+        with contextlib.suppress(WireError, TypeError):  # a damaged sheet: they stay on the disk
+            return [
+                one if one.sheet_digest else one._replace(sheet_digest=Sheet.decode(one.sheet_body).digest)
+                for one in self._held.values()
+            ]
+        return []
 
 
 class Leaving:

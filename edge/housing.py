@@ -2,8 +2,8 @@
 
 There is one store in memory for the whole run, with one epoch: the disk fails, memory takes over; the disk is back,
 what memory holds is brought home batch by batch (edge/homecoming.py); it fails again in the middle, and the same memory
-goes on. A file that somebody deletes or replaces while it is open is gone on with until a new one is ready, and emptied into
-that. As long as it can be read nothing of it is given up, but with the power it is gone, and that is said.
+goes on. A file that somebody deletes or replaces while it is open is gone on with until a new one is ready, and emptied
+into that. As long as it can be read nothing of it is given up, but with the power it is gone, and that is said.
 
 May not open a store while a call to the disk hangs, nor two at a time: who wakes up later would move the files of the
 one in use. The part of the keeper (edge/keeper.py) that this is holds its lock for one bounded call at a time.
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from math import inf
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from edge.entries import Commit, NewEntry, SheetNow
 from edge.errors import StoreBroken
 from edge.filling import Filling
 from edge.fold import FOLD_AT, Folder
-from edge.homecoming import Ask, Given, Leaving, MakeSheet, Opened, open_store, prepare
+from edge.homecoming import Alarms, Ask, Given, Leaving, MakeSheet, Opened, open_store, prepare
 from edge.outbox import Outbox
 from edge.outbox_home import Doubt
 from edge.ranges import RangeSet
@@ -64,6 +63,7 @@ class Housing:
         self._memory: Outbox | None = None  # in use, or on its way home, or empty and at hand
         self._leaving: list[Leaving] = []
         self._opening: asyncio.Future[Opened] | None = None
+        self._alarms = Alarms()
         self._given: dict[int, Given] = {}
         self._doubts: dict[int, Doubt] = {}
         self._doubted: tuple[Doubt, int, int] | None = None  # with the seqs that its entries got in memory
@@ -219,6 +219,9 @@ class Housing:
         memory = self._memory = self._memory or Outbox.in_memory()
         self._leaving = [leaving for leaving in self._leaving if leaving.box is not memory]
         sheet = await self._disk.do(lambda: prepare(memory, self._make_sheet, self._boot), memory)
+        if old is not None and old.durable:
+            along = self._alarms.all()
+            await self._disk.do(lambda: memory.take_over(along), memory)
         memory.opened_seq = memory.last_seq()  # what is older may have been sent from the disk: nobody's copy
         self._switch(memory, sheet)
         self.switched()
@@ -278,6 +281,8 @@ class Housing:
                 self._doubts[box.epoch] = Doubt(box.epoch, box.good_seq, box.good_seq + len(saved))
             raise
         leaving.taken(count)
+        if box.durable:
+            self._alarms.moved(saved)
         if not leaving.box.durable:
             await self._disk.do(lambda: leaving.box.give(saved), leaving.box)
         self._note(done, box)
@@ -309,11 +314,13 @@ class Housing:
     async def _settle_left(self, receipts: list[tuple[int, int, int]]) -> None:
         """The province has these: they need not be brought any more."""
         for leaving in self._leaving:
-            settle = partial(leaving.box.commit, [], receipts)
-            try:
-                await self._disk.do(settle, leaving.box)
-            except StoreBroken as error:
-                self._give_up(leaving, error)
+            await self._settle_one(leaving, receipts)
+
+    async def _settle_one(self, leaving: Leaving, receipts: list[tuple[int, int, int]]) -> None:
+        try:
+            await self._disk.do(lambda: leaving.box.commit([], receipts), leaving.box)
+        except StoreBroken as error:
+            self._give_up(leaving, error)
 
     # -- folding, doubt ------------------------------------------------------------------------------------------
 

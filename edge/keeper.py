@@ -21,7 +21,6 @@ from typing import Concatenate, ParamSpec, TypeVar
 from edge.contract import Kind
 from edge.entries import Account, NewEntry, Standing
 from edge.errors import StoreBroken
-from edge.fold import retold
 from edge.homecoming import OLDER, MakeSheet, Opened, prepare
 from edge.housing import Housing
 from edge.outbox import FILE_NAME, Outbox
@@ -37,6 +36,7 @@ PEEK_PATIENCE_S = 2.0
 STOP_PATIENCE_S = 5.0  # for bringing home what memory still holds; who is stopped is killed some time after
 RIDE_WAIT_S = 5.0  # a receipt lost with the power costs one repeat, which is dropped; a commit wears the card
 FOLD_STEPS = 8  # after one commit: 160 000 readings, more than a second brings; an alarm waits for one at most
+MISSED_MOST = 1000  # receipts; what is forgotten is sent once more, and dropped
 PENDING_MOST = 20_000  # rounds waiting for a commit while the disk is slow or gone; beyond it the oldest are dropped
 
 
@@ -61,12 +61,15 @@ class Keeper(Housing):
         self._pending: list[NewEntry] = []
         self._receipts: list[tuple[int, int, int]] = []
         self._standings: list[Standing] = []
+        self._missed: list[tuple[int, int, int]] = []  # receipts for what lies on the disk, heard while it is away
         self._last_flush_s = -inf
         self._riding: list[NewEntry] = []
         self._riding_since_s = inf
         self._evicting = False
+        self._short = False  # room, for what is salvaged
         self.standings: list[Standing] = []  # where the limits stood when the store was opened
         self.newest_ms = 0  # the newest time it knew then
+        self.learnt: Callable[[], None] = lambda: None  # told when both are known after all, the disk being slow
         self.renewed_s = -inf
         self.dropped = 0  # rounds that could not even wait for a commit
 
@@ -88,10 +91,12 @@ class Keeper(Housing):
                     path = self._folder / FILE_NAME
                     look = self._disk.do(lambda: peek(path), patience_s=PEEK_PATIENCE_S)
                     self.standings, self.newest_ms = await look
-        self.opened = lambda _opened: None
 
     def _restore(self, opened: Opened) -> None:
+        """The store was opened for the first time in this run."""
+        self.opened = lambda _opened: None
         self.standings, self.newest_ms = opened.standings, opened.newest_ms
+        self.learnt()
 
     async def run(self) -> None:
         """Commits what waits; tries the disk again while it is broken. Runs until cancelled.
@@ -110,11 +115,14 @@ class Keeper(Housing):
             if loop.time() >= self._due_s():
                 await self._flush()
             await self._fold()
-            if self._opening is not None and self._opening.done():
-                await self._arrive()
+            if self._opening is not None and self._opening.done() and await self._arrive() is None:
+                missed, self._missed = self._missed, []
+                for receipt in missed:
+                    self.settle(*receipt)
             if loop.time() >= self._retry_at_s:
                 await self._look_at_disk()
             more = await self._bring()
+            more = await self._salvage() or more
 
     def _due_s(self) -> float:
         """When the next commit is due."""
@@ -164,6 +172,7 @@ class Keeper(Housing):
 
     def settle(self, epoch: int, low: int, high: int) -> None:
         """The province has stored `low`..`high` of `epoch`: they leave with the next commit, or after RIDE_WAIT_S."""
+        self._alarms.settled(epoch, low, high)
         self._receipts.append((epoch, low, high))
         self._ride()
 
@@ -177,13 +186,14 @@ class Keeper(Housing):
             if old.epoch != epoch or not old.durable:
                 return
             try:
-                kept = await self._disk.do(lambda: old.renew(self._make_sheet, retold), old)
+                kept = await self._disk.do(lambda: old.renew(self._make_sheet), old)
                 sheet = await self._disk.do(lambda: prepare(old, self._make_sheet, self._boot), old)
             except StoreBroken as error:
                 await self._fall_back(error)
                 return
             self._switch(old, sheet)
             self._receipts.clear()
+            self._alarms.settled(epoch, 1, old.good_seq)  # those that are young have another name now
             self._say("store", OLDER.format(kept))
             self.switched()
 
@@ -251,6 +261,10 @@ class Keeper(Housing):
             self._say("store", "is full: the oldest readings make room (fengsui outbox counts them)")
         self._evicting = bool(done.evicted)
         self._note(done, outbox)
+        if outbox.durable:
+            self._alarms.taken(outbox.epoch, self.sheet, self._boot, zip(done.seqs, entries, strict=True))
+        else:
+            self._missed = [*self._missed, *(one for one in receipts if one[0] != outbox.epoch)][-MISSED_MOST:]
         self.committed(list(zip(done.seqs, entries, strict=True)), done)
         self._note_doubt()
         if receipts:
@@ -270,6 +284,29 @@ class Keeper(Housing):
                 return
             async with self._lock:
                 await self._fold_once(self.outbox, self.on_way())
+
+    async def _salvage(self) -> bool:
+        """Takes over a little of what a broken store held. Whether there is more to do at once."""
+        async with self._lock:
+            box = self.outbox
+            if not box.salvaging:
+                return False
+            if self._short and await self._fold_once(box, self.on_way()):
+                self._short = self._full
+                return True
+            squeeze = self._short  # nothing can be folded
+            try:
+                step = await self._disk.do(lambda: box.salvage_step(doubtful=self._doubtful, squeeze=squeeze), box)
+            except StoreBroken as error:
+                await self._fall_back(error)
+                return False
+            if step.commit is not None:
+                self._note(step.commit, box)
+                self.committed([], step.commit)
+            self._short = step.short
+            if step.done:
+                self._say("store", step.done)
+            return box.salvaging and (step.commit is not None or bool(step.done))
 
     def _put_back(
         self, entries: list[NewEntry], receipts: list[tuple[int, int, int]], standings: list[Standing]

@@ -15,6 +15,7 @@ from edge.errors import StoreBroken
 
 # Read at import: when the store must move into memory, the card it lies on may be dead.
 SCHEMA = Path(__file__).with_name("outbox_v1.sql").read_text()
+UNDER_WAY = SCHEMA[SCHEMA.index("CREATE TABLE IF NOT EXISTS under_way") :]
 VERSION = 1
 # Measured on ext4 with 100 readings in a commit each second (tests/bench): a commit touches three or four pages, and
 # small pages let them share the disk's own: 1024 writes half of what 4096 does.

@@ -11,6 +11,7 @@ from edge.contract import ClockQuality, Kind, Level
 from edge.entries import Account, Held
 from edge.errors import StoreBroken, Unpackable
 from edge.ledger import Key, Tally, Why, running_of, whole_ledger
+from edge.outbox_eras import Era, load, told_under
 from edge.outbox_file import PAGE_BYTES, Unreadable, advice, is_damage
 from edge.ranges import RangeSet
 
@@ -41,6 +42,7 @@ class OutboxReader:
         if row is None or not isinstance(row[0], int) or not 0 <= row[0] <= MAX_EPOCH:
             raise Unreadable(f"its identity row is {row!r}")
         self.epoch: int = row[0]
+        self._eras: list[Era] = load(connection, self.epoch)
 
     def held(self, seqs: Sequence[int]) -> list[Held]:
         """The entries of these seqs that are still held, in seq order."""
@@ -49,7 +51,7 @@ class OutboxReader:
             for seq in sorted(seqs):
                 row = self._db.execute(f"SELECT {ENTRY_COLUMNS} FROM entry WHERE seq = ?", (seq,)).fetchone()
                 if row:
-                    found.append(held_of(row))
+                    found.append(self._held(row))
         return found
 
     def first_things(self) -> list[tuple[int, Kind]]:
@@ -87,7 +89,7 @@ class OutboxReader:
         with self._guard():
             for gap_low, gap_high in reversed(list(skip.gaps(low, high))):
                 rows = self._db.execute(query, (gap_low, gap_high, most_rows - len(found))).fetchall()
-                found += [held_of(row) for row in rows]
+                found += [self._held(row) for row in rows]
                 if len(found) >= most_rows:
                     break
         return found
@@ -114,7 +116,7 @@ class OutboxReader:
         found: list[Held] = []
         with self._guard():
             for row in self._db.execute(query, (low, high, group, most_rows)):
-                held = held_of(row)
+                held = self._held(row)
                 if start_ms <= held.at_ms < end_ms:
                     found.append(held)
         return found
@@ -179,7 +181,7 @@ class OutboxReader:
         query = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE {where} ORDER BY seq"
         with self._guard():
             for row in self._db.execute(query, (sheet, group, low, low + RUN_SEQS)):
-                held = held_of(row)
+                held = self._held(row)
                 if held.at_ms >= end_ms:
                     return
                 yield held
@@ -193,7 +195,7 @@ class OutboxReader:
         """Every held entry, oldest first."""
         with self._guard():
             for row in self._db.execute(f"SELECT {ENTRY_COLUMNS} FROM entry ORDER BY seq"):
-                yield held_of(row)
+                yield self._held(row)
 
     def sheet(self, sheet_id: int) -> tuple[int, bytes]:
         """(epoch, body) of a sheet."""
@@ -290,9 +292,19 @@ class OutboxReader:
                 query = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE {BULK} AND seq BETWEEN ? AND ? ORDER BY seq"
                 for row in self._db.execute(query, (gap_low, gap_high)):
                     seen += 1
-                    yield held_of(row)
+                    yield self._held(row)
                     if seen >= SCAN_ROWS:
                         return
+
+    def _held(self, row: Sequence[Any]) -> Held:
+        """The entry of a row of ENTRY_COLUMNS, as the province is told it. Raises Unpackable."""
+        held = held_of(row)
+        if len(self._eras) == 1 or held.origin_seq is not None or held.kind is Kind.SHEET:
+            return held
+        sheet = told_under(self._eras, held.seq)
+        if not sheet:
+            return held
+        return held._replace(sheet=sheet, body_sheet=held.sheet if held.kind is Kind.SUMMARY else 0)
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
@@ -305,7 +317,7 @@ class OutboxReader:
 
 def held_of(row: Sequence[Any]) -> Held:
     """The entry of a row of ENTRY_COLUMNS. Raises Unpackable when the row makes no sense."""
-    held = Held._make(row)
+    held = Held(*row)
     if not isinstance(held.at_ms, int):
         raise Unpackable(held.seq, "its time is none")
     try:

@@ -61,3 +61,9 @@ CREATE TABLE limit_now (
     value INTEGER,
     at_ms INTEGER NOT NULL
 );
+
+-- What is done in steps, and how far it is (CBOR): edge/outbox_eras.py, outbox_write.py (dating), salvage_steps.py.
+CREATE TABLE IF NOT EXISTS under_way (
+    name TEXT PRIMARY KEY,
+    body BLOB NOT NULL
+) WITHOUT ROWID;

@@ -6,12 +6,17 @@ Every transaction keeps the account: what it changes goes through its `Books` (e
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
-from edge.contract import ClockQuality
+import cbor2
+
+from edge.contract import ClockQuality, Kind
 from edge.entries import Held, NewEntry, Standing
 from edge.ledger import (
+    DAMAGED,
     DAY_MS,
     LEDGER_SHEETS,
     NOTHING_FAILED,
@@ -27,7 +32,30 @@ from edge.ledger import (
 from edge.outbox_read import OutboxReader
 
 PIECE_COLUMNS = "kind, sheet, grp, at_ms, clock, readings, window_s, length(body)"
+DATE_MOST = 5000  # in one step: some 30 ms on two cores of a server
+DATING = "dating"  # the name of that work in the table under_way
+BOOTS_KEPT = 1000  # whose offset is remembered, the latest; 15 bytes each, 1000 starts without ever a time between
 FORGET_MOST_ENTRIES = 20_000  # looking for sheets that no entry needs reads all of them: not while there are many
+
+
+@dataclass(slots=True)
+class Dating:
+    """boot -> what its undated entries get: (offset in ms, clock quality)."""
+
+    boots: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        return cbor2.dumps(list(self.boots.items())[-BOOTS_KEPT:])
+
+    @classmethod
+    def decode(cls, data: bytes) -> Dating:
+        """An empty one for what makes no sense."""
+        if not data:
+            return cls()
+        try:
+            return cls({boot: (int(offset_ms), int(quality)) for boot, (offset_ms, quality) in cbor2.loads(data)})
+        except DAMAGED:
+            return cls()
 
 
 class OutboxWriter(OutboxReader):
@@ -36,6 +64,7 @@ class OutboxWriter(OutboxReader):
     def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         super().__init__(connection, path)
         self._boot = 0
+        self.salvaging = False  # whether entries of a broken store wait to be taken: `Outbox.salvage_step`
         self.good_seq = self.last_seq()  # the last one given by a transaction that is known to be on the disk
 
     def set_boot(self, boot: int) -> None:
@@ -72,44 +101,89 @@ class OutboxWriter(OutboxReader):
         if self.account().held_entries > FORGET_MOST_ENTRIES:
             return []
         named = {row[0] for row in self._db.execute("SELECT DISTINCT sheet FROM ledger")}
-        named = {keep, *sorted(named)[-LEDGER_SHEETS:], *(key.sheet for key in running_of(self._db).tallies)}
+        eras = (era.sheet for era in self._eras)
+        named = {keep, *eras, *sorted(named)[-LEDGER_SHEETS:], *(key.sheet for key in running_of(self._db).tallies)}
         return [row[0] for row in self._db.execute("SELECT id FROM sheet ORDER BY id") if row[0] not in named]
 
-    def backdate(self, boot: int, offset_ms: int, quality: ClockQuality) -> int:
-        """Dates what was taken before the time was known; returns how many entries.
+    def backdate_step(self, boot: int, offset_ms: int, quality: ClockQuality, most: int = DATE_MOST) -> int:
+        """Dates entries that were taken before the time was known, `most` of them; returns how many are left to date.
 
         Entries of this boot get their exact time. Those of earlier boots are known only in their order: each such boot
-        is laid to end where the next one begins, and its entries stay marked UNKNOWN no longer than as FREE.
+        is laid to end where the next one begins, and its entries stay marked UNKNOWN no longer than as FREE. What an
+        earlier boot gets is settled at the first step and noted with it: a cut in between, and what comes later
+        (salvaged, or from memory), changes nothing of it. While something is left to salvage, earlier boots wait:
+        their end may come.
         """
         with self._transaction() as books:
-            changed = self._date(books, boot, offset_ms, quality)
-            end_ms = offset_ms
-            boots = self._db.execute(
-                "SELECT boot, MIN(at_ms), MAX(at_ms) FROM entry WHERE clock = 2 GROUP BY boot ORDER BY MIN(seq) DESC"
-            ).fetchall()
-            for earlier, first_ms, last_ms in boots:
-                changed += self._date(books, earlier, end_ms - last_ms, ClockQuality.FREE)
-                end_ms -= last_ms - first_ms
-        return changed
+            plan = Dating.decode(self._noted(DATING))
+            before, boots = dict(plan.boots), self._undated_boots()
+            if boot in boots:
+                plan.boots[boot] = (offset_ms, int(quality))
+            if not self.salvaging:
+                self._lay(plan, [found for found in boots if found not in plan.boots], offset_ms)
+            done, planned = 0, [found for found in boots if found in plan.boots]
+            for found in planned:
+                if done < most:
+                    done += self._date(books, found, *plan.boots[found], most - done)
+            if plan.boots != before:
+                self._note(DATING, plan.encode())
+            left = "SELECT COUNT(*) FROM entry WHERE clock = 2 AND boot = ?"
+            return sum(int(self._db.execute(left, (found,)).fetchone()[0]) for found in planned)
 
-    def _date(self, books: Books, boot: int | None, offset_ms: int, quality: ClockQuality) -> int:
-        """Adds `offset_ms` to the entries of a boot; moves its rounds in the ledger."""
-        rounds = "FROM entry WHERE clock = 2 AND boot IS ? AND kind = 0"
-        what = f"sheet, grp, (at_ms + ?) / {DAY_MS}"
-        counted = self._db.execute(f"SELECT {what}, COUNT(*) {rounds} GROUP BY 1, 2, 3", (offset_ms, boot)).fetchall()
+    def _undated_boots(self) -> list[int]:
+        """The boots that undated entries are of, by leaps through their index."""
+        found: list[int] = []
+        query = "SELECT boot FROM entry WHERE clock = 2 AND boot > ? ORDER BY boot LIMIT 1"
+        while row := self._db.execute(query, (found[-1] if found else -1,)).fetchone():
+            found.append(row[0])
+        return found
+
+    def _lay(self, plan: Dating, boots: Sequence[int], end_ms: int) -> None:
+        """Lays boots before what is dated, the last one first. An index gives the ends of each without a walk."""
+        ends = []
+        for boot in boots:
+            query = "SELECT seq, at_ms FROM entry WHERE clock = 2 AND boot = ? ORDER BY seq {} LIMIT 1"
+            first, last = (self._db.execute(query.format(way), (boot,)).fetchone() for way in ("ASC", "DESC"))
+            ends.append((first[0], boot, min(first[1], last[1]), max(first[1], last[1])))
+        for _, boot, first_ms, last_ms in sorted(ends, reverse=True):
+            plan.boots[boot] = (end_ms - last_ms, int(ClockQuality.FREE))
+            end_ms -= last_ms - first_ms
+
+    def _date(self, books: Books, boot: int, offset_ms: int, quality: int, most: int) -> int:
+        """Adds `offset_ms` to entries of a boot; moves its rounds in the ledger."""
+        query = (
+            "SELECT seq, kind, sheet, grp, at_ms, CASE WHEN kind = 0 AND substr(body, -1) <> ? THEN body END"
+            " FROM entry WHERE clock = 2 AND boot = ? ORDER BY seq LIMIT ?"
+        )
+        rows = self._db.execute(query, (NOTHING_FAILED, boot, most)).fetchall()
+        counted: Counter[tuple[int, int, int]] = Counter()
         failed: dict[tuple[int, int, int], list[bytes]] = {}
-        query = f"SELECT {what}, body {rounds} AND substr(body, -1) <> ?"
-        for sheet, group, day, body in self._db.execute(query, (offset_ms, boot, NOTHING_FAILED)):
-            failed.setdefault((sheet, group, day), []).append(failing(body))
-        for sheet, group, day, count in counted:
+        for _, kind, sheet, group, at_ms, body in rows:
+            if kind == Kind.ROUNDS:
+                key = (sheet, group, (at_ms + offset_ms) // DAY_MS)
+                counted[key] += 1
+                if body is not None:
+                    failed.setdefault(key, []).append(failing(body))
+        for (sheet, group, day), count in counted.items():
             to = Key(day_of(day * DAY_MS, ClockQuality.FREE), sheet, group)
             books.move(to._replace(day=UNDATED), to, count, failed.get((sheet, group, day), ()))
-        return self._db.execute(
-            "UPDATE entry SET at_ms = at_ms + ?, clock = ?, boot = NULL WHERE clock = 2 AND boot IS ?",
-            (offset_ms, quality, boot),
-        ).rowcount
+        anew = "UPDATE entry SET at_ms = at_ms + ?, clock = ?, boot = NULL WHERE seq = ?"
+        self._db.executemany(anew, [(offset_ms, quality, row[0]) for row in rows])
+        return len(rows)
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _noted(self, name: str) -> bytes:
+        """What was noted of work that is under way; b"" for nothing."""
+        row = self._db.execute("SELECT body FROM under_way WHERE name = ?", (name,)).fetchone()
+        return row[0] if row and isinstance(row[0], bytes) else b""
+
+    def _note(self, name: str, body: bytes) -> None:
+        """Notes how far work is; b"": it is done."""
+        if body:
+            self._db.execute("INSERT OR REPLACE INTO under_way VALUES (?, ?)", (name, body))
+        else:
+            self._db.execute("DELETE FROM under_way WHERE name = ?", (name,))
 
     def _insert(self, books: Books, entry: NewEntry, sheet: int) -> int:
         boot = self._boot if entry.clock is ClockQuality.UNKNOWN else None

@@ -18,6 +18,7 @@ from edge.entries import Held, NewEntry
 from edge.errors import DoesNotFit, Unpackable
 from edge.outbox import Outbox
 from edge.ranges import Range, RangeSet, to_ranges
+from edge.retell import retold
 from edge.wire.packet import RoundRow, encode_alarms, encode_map, encode_sheet, pack_rounds
 from edge.wire.sheet import MAX_TIME_MS, Sheet
 from edge.wire.summary import Summaries, unpack_summaries
@@ -57,6 +58,7 @@ class Packed:
     group: int = 0
     rows: int = 0
     windows: tuple[Window, ...] = ()
+    sheet_row: int = 0  # of rounds: where the store has their sheet
 
 
 def round_entry(round_: Round) -> NewEntry:
@@ -85,6 +87,14 @@ def _basis_items(basis: Basis) -> list[Any]:
 def _basis(items: Any) -> Basis:
     of, window_s, unit, step, inputs = items
     return Basis(Of(of), int(window_s), str(unit), Decimal(step), tuple(Input(str(n), v) for n, v in inputs))
+
+
+def _epoch(outbox: Outbox, held: Held) -> int | None:
+    """That of an entry's sheet; None where it is missing."""
+    try:
+        return outbox.sheet(held.sheet)[0]
+    except KeyError:
+        return None
 
 
 def _plain(field: object) -> object:
@@ -183,9 +193,10 @@ class Packer:
         if not held:
             return None
         held = sorted(held, key=lambda entry: _urgency(entry, tries.get(entry.seq, 0)))[:MOST_ALARMS]
-        own = held[0].origin_seq is None
-        held = [entry for entry in held if entry.sheet == held[0].sheet and (entry.origin_seq is None) == own]
-        # What was adopted from another store speaks for itself always: nobody may know that one's sheet.
+        own = held[0].origin_seq is None and _epoch(outbox, held[0]) == outbox.epoch
+        adopted = held[0].origin_seq is not None
+        held = [it for it in held if it.sheet == held[0].sheet and (it.origin_seq is not None) == adopted]
+        # What is of another store, or an older epoch, speaks for itself always: nobody may know that one's sheet.
         sheet = None if alone or not own else self.sheet_of(outbox, held[0])
         epoch = None if own else self.sheet_of(outbox, held[0]).epoch
         while held:
@@ -218,8 +229,12 @@ class Packer:
         return None
 
     def _summary(self, outbox: Outbox, entry: Held, room_bytes: int) -> Packed:
-        """It lies in the store as packets have it."""
+        """It lies in the store as packets have it, unless a new epoch has begun since."""
         sheet = self.sheet_of(outbox, entry)
+        if entry.body_sheet:
+            with _sense(entry):
+                bodies = [outbox.sheet(row)[1] for row in (entry.body_sheet, entry.sheet)]
+            entry = entry._replace(body=retold(entry.body, *bodies))
         if summaries_of(entry, sheet).seq != entry.wire_seq:
             raise Unpackable(entry.seq, "a summary of another seq")
         if len(entry.body) > room_bytes:

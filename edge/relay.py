@@ -173,6 +173,7 @@ class Relay:
             if not way.slots and self._must_wait(step.what, loop.time()):
                 return loop.time() + SWEEP_S
             transit = self.transit
+            transit.packing()
             try:
                 packed = await self._keeper.call(way.work(step.what, loop.time()))
                 if packed is None:
@@ -187,7 +188,7 @@ class Relay:
             except DoesNotFit as unfit:
                 self._unfit(way, step.what, unfit)
                 return None
-            if transit is not self.transit:
+            if transit is not self.transit or not transit.still_there(packed.ranges):
                 return None
             long = way.long
             try:
@@ -299,12 +300,15 @@ class Relay:
 
     def _look_for_signature(self) -> None:
         """Says, once, that a link takes packets and nobody signs for them."""
-        for way in self.ways.values():
-            if way.up and self._sealing.unanswered_s(way.id) > way.unsigned_s:
-                self.unsigned = True
-                why = f"has signed for nothing in {way.unsigned_s:.0f} s (link {way.id})"
-                self._say("province", f"{why}: is it up, does it have our key?")
-                return
+        for way in self._unsigned_ways():
+            self.unsigned = True
+            why = f"has signed for nothing in {way.unsigned_s:.0f} s (link {way.id})"
+            self._say("province", f"{why}: is it up, does it have our key?")
+            return
+
+    def _unsigned_ways(self) -> list[Way]:
+        ways = self.ways.values()
+        return [way for way in ways if way.up and self._sealing.unanswered_s(way.id) > way.unsigned_s]
 
     def _rounds_came(self) -> None:
         for way in self.ways.values():
@@ -326,10 +330,10 @@ class Relay:
 
     def _receipt(self, receipt: Receipt, epoch: int) -> None:
         self.receipts += 1
-        if self.unsigned:
-            self._say("province", "signs again")
-        self.unsigned = False
         self._time(receipt, epoch)
+        if self.unsigned and not self._unsigned_ways():
+            self._say("province", "signs again")
+            self.unsigned = False
         entries_epoch = epoch if receipt.epoch is None else receipt.epoch
         if epoch == self._keeper.sheet.epoch:
             self.shared.known = not receipt.need_sheets  # a province that asks for one has lost what it knew
@@ -399,6 +403,9 @@ class Relay:
     def _committed(self, entries: Sequence[tuple[int, NewEntry]], done: Commit) -> None:
         self.transit.taken(entries)
         self.transit.freed(done.freed)
+        if done.came:  # of another store: old ones
+            self.transit.found(done.things, self._keeper.outbox.good_seq)
+            self._rounds_came()
         if any(entry.kind is Kind.ROUNDS for _, entry in entries):
             self._rounds_came()
         self._wake()

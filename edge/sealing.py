@@ -104,9 +104,10 @@ class Sealing:
         return way, max(asyncio.get_running_loop().time() - sent_s - receipt.held_ms / 1000, 0.0)
 
     def unanswered_s(self, way: str) -> float:
-        """How long the oldest packet without any answer has been out on a link."""
-        now_s = asyncio.get_running_loop().time()
-        return now_s - min((sent_s for sent_s, by in self._sent.values() if by == way), default=now_s)
+        """For how long packets have gone out on a link without any answer: from the oldest of them to the newest, as
+        one that was lost on a link that is at rest says nothing."""
+        sent_s = [sent_s for sent_s, by in self._sent.values() if by == way]
+        return max(sent_s) - min(sent_s) if sent_s else 0.0
 
     def forget(self) -> None:
         """The store has changed: what was sent from the old one is not waited for."""

@@ -32,19 +32,20 @@ class Rows:
     low: int
     high: int
     again: Sequence[int] = ()
-    served_s: Mapping[int, float] = field(default_factory=dict)  # group -> when it went last
+    served_s: Mapping[tuple[int, int], float] = field(default_factory=dict)  # (sheet, group) -> when it went last
     fitted: Mapping[int, int] = field(default_factory=dict)  # group -> rounds that fitted last
     most_bytes: int = 0  # of a parcel
     most_rows: int = MOST_ROWS  # of what is fresh
 
 
 def pack_rows(packer: Packer, outbox: Outbox, rows: Rows, room_bytes: int) -> Packed | None:
-    """The newest rounds that wait, of the group that has waited longest, and in the room that is left those that went
+    """The newest rounds that wait, of the sheet and group that have waited longest (what came home from memory has
+    another sheet, and is not to wait for a pause that never comes), and in the room that is left those that went
     before without a receipt. A body larger than the room is to go in pieces. Raises Unpackable, DoesNotFit."""
     waiting = outbox.rounds_back(rows.skip, rows.low, rows.high, LOOK_ROWS)
     if not waiting:
         return None
-    first = min(waiting, key=lambda held: rows.served_s.get(held.group, -inf))
+    first = min(waiting, key=lambda held: rows.served_s.get((held.sheet, held.group), -inf))
     fresh = [held for held in waiting if _kin(held, first)][: rows.most_rows]
     again = [held for held in outbox.held(rows.again) if held.kind is Kind.ROUNDS and _kin(held, first)]
     again.sort(key=lambda held: -held.seq)
@@ -69,6 +70,7 @@ class _Pack:
 
     def __init__(self, packer: Packer, outbox: Outbox, first: Held) -> None:
         self.group = first.group
+        self.sheet_row = first.sheet
         self.sheet: Sheet = packer.sheet_of(outbox, first)
         self.width = len(self.sheet.groups[first.group].points)
 
@@ -96,6 +98,7 @@ class _Pack:
             fresh=tuple(to_ranges(entry.seq for entry in held if entry.seq in seqs)),
             group=self.group,
             rows=len(held),
+            sheet_row=self.sheet_row,
         )
 
 

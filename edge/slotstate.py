@@ -25,7 +25,7 @@ class SlotState:
     parcels: list[Parcel] = field(default_factory=list)
     summaries: dict[int, Told] = field(default_factory=dict)  # by packet counter
     told: set[Window] = field(default_factory=set)
-    served_s: dict[int, float] = field(default_factory=dict)  # group -> when it went last
+    served_s: dict[tuple[int, int], float] = field(default_factory=dict)  # (sheet, group) -> when it went last
     fitted: dict[int, int] = field(default_factory=dict)  # group -> rounds that fitted last
     rounds_wait: bool = True
     summaries_wait: bool = True

@@ -249,7 +249,7 @@ class SlotWay(Way):
     def _note(self, packed: Packed, what: What, now_s: float) -> None:
         """What is learnt from packing rounds."""
         slot = self.slot
-        slot.served_s[packed.group] = now_s
+        slot.served_s[packed.sheet_row, packed.group] = now_s
         slot.fitted[packed.group] = packed.rows
         slot.summary_turn = True
         if what is What.NEWEST:  # a single round: it says nothing of many

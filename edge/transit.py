@@ -82,6 +82,7 @@ class Transit:
         self.sent = RangeSet() if sent is None else sent
         self._on_way = RangeSet()
         self._settled = RangeSet()  # receipted, not yet deleted from the store
+        self._gone_meanwhile: RangeSet | None = None  # has left the store since `packing`
 
     # -- what waits ----------------------------------------------------------------------------------------------
 
@@ -189,9 +190,20 @@ class Transit:
             self._settled.add(low, high)
             self._gone(low, high)
 
+    def packing(self) -> None:
+        """A packet is being packed: nothing of it is on the way yet, and folding may take it meanwhile."""
+        self._gone_meanwhile = RangeSet()
+
+    def still_there(self, ranges: Iterable[Range]) -> bool:
+        """Whether all that was packed is what it was. What was folded meanwhile goes as its summary, and not twice."""
+        gone, self._gone_meanwhile = self._gone_meanwhile, None
+        return gone is None or all(next(gone.gaps(*span), None) == span for span in ranges)
+
     def freed(self, ranges: Iterable[Range]) -> None:
         """The store has deleted these."""
         for low, high in ranges:
+            if self._gone_meanwhile is not None:
+                self._gone_meanwhile.add(low, high)
             self._settled.discard(low, high)
             self._gone(low, high)
 

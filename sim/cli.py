@@ -8,6 +8,9 @@ import click
 
 VERBS = {
     "demo": ("sim.demo:command", "A tailings pond, guarded through a cut network and a killed daemon"),
+    "play": ("sim.world.cli:play", "A scenario (sim/scenarios) in virtual time, or with --real in real time"),
+    "world": ("sim.world.cli:world", "The real daemon in virtual time, through random misfortune from a seed"),
+    "rig": ("sim.world.rig_cli:command", "The instruments of any site file on real ports, in real time"),
     "modbus": ("sim.modbus:command", "Modbus slaves that play recorded series, on a PTY or TCP, with faults"),
     "lines": ("sim.lines:command", "An instrument that prints lines, on a PTY, with faults"),
     "beidou": ("sim.beidou.cli:command", "Beidou terminals on PTYs and the satellite between them, with faults"),

@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from edge.cli import EXIT_NO_DAEMON, EXIT_REFUSED, fengsui
+from edge.cli import EXIT_NO_DAEMON, EXIT_REFUSED
 from edge.cli.show import LAST_DATE_MS, clock_time, width
+from edge.cli.verbs import fengsui
 from edge.control import ANSWER_S, READ_S, Handler, Server
 from edge.errors import FengsuiError
 

@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.cli import EXIT_FAILED, EXIT_SITE_FILE, fengsui
+from edge.cli import EXIT_FAILED, EXIT_SITE_FILE
+from edge.cli.verbs import fengsui
 from edge.contract import Alarm, Change, Kind, Level, Rule
 from edge.outbox import Outbox
 from edge.wire.packet import encode_alarms, encode_map, encode_receipt, encode_sheet, pack_rounds

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from edge.cli import EXIT_FAILED, fengsui
+from edge.cli import EXIT_FAILED
 from edge.cli.explain import TEXT_MOST_BYTES
+from edge.cli.verbs import fengsui
 from edge.config import plugs
 from edge.contract import ENTRY_POINT_GROUP, Driver
 
@@ -127,7 +128,7 @@ def test_a_packet_is_still_opened_here() -> None:
 
 def test_only_the_driver_that_is_named_is_imported() -> None:
     program = (
-        "import sys\nfrom edge.cli import fengsui\n"
+        "import sys\nfrom edge.cli.verbs import fengsui\n"
         "try: fengsui(['decode', 'beidou', '--help'])\n"
         "finally: print('LOADED', [name for name in sys.modules if name.split('.')[0] in ('cryptography', 'pymodbus',"
         " 'paho', 'asyncio', 'sqlite3') or name in ('drivers.modbus', 'drivers.mqtt', 'edge.wire.seal')])"

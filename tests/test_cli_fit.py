@@ -16,8 +16,9 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.cli import EXIT_FAILED, EXIT_SITE_FILE, fengsui
+from edge.cli import EXIT_FAILED, EXIT_SITE_FILE
 from edge.cli.history import ROWS_MOST
+from edge.cli.verbs import fengsui
 from edge.config import load
 from edge.config.site import Site
 from edge.contract import MAX_STEPS, OpenPort, Port, PortSettings

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from edge.cli import VERBS, fengsui
 from edge.cli.show import table
 from edge.cli.site import fingerprint
+from edge.cli.verbs import VERBS, fengsui
 from edge.preflight import Look
 
 SITE = """
@@ -186,12 +186,12 @@ def test_keygen_leaves_nothing_half_made_behind(tmp_path: Path, monkeypatch: pyt
 
 def test_help_lists_every_verb_without_importing_one() -> None:
     program = (
-        "import sys\nfrom edge.cli import fengsui\n"
+        "import sys\nfrom edge.cli.verbs import fengsui\n"
         "try: fengsui(['--help'])\n"
         "finally: print('LOADED', [name for name in sys.modules if name.startswith(('edge.cli.', 'edge.config'))])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert "LOADED []" in done.stdout
+    assert "LOADED ['edge.cli.verbs']" in done.stdout
     for verb in VERBS:
         assert f"\n  {verb} " in done.stdout
 

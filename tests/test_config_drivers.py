@@ -80,7 +80,9 @@ def test_the_schema_knows_every_key_and_refuses_others() -> None:
     assert device["properties"]["driver"] == {"const": "fake"}
     assert {"id", "driver", "port", "unit"} == set(device["required"])
     point = device["properties"]["point"]["items"]
-    assert set(point["properties"]) == {"id", "name", "unit", "step", "range", "every", "register", "scale", "even"}
+    doubts = {"stuck", "spike", "rate_max", "twin", "twin_differs"}
+    plain = {"id", "name", "unit", "step", "range", "every", "register", "scale", "even"}
+    assert set(point["properties"]) == plain | doubts
     link, radio = made["properties"]["link"]["items"]["anyOf"]
     assert set(radio["properties"]) == {"id", "driver", "batch", "port", "province", "point"}
     assert set(radio["required"]) == {"id", "driver", "port", "province"}

@@ -64,7 +64,7 @@ def test_every_key_of_an_instruments_driver_is_shown(name: str) -> None:
     devices = [device for device in tomllib.loads(all_keys_used())["device"] if device["driver"] == name]
     points = [point for device in devices for point in device["point"]]
     assert shown(devices) == keys_of(tables.DeviceTable, driver.device)
-    assert shown(points) == keys_of(tables.PointTable, driver.point)
+    assert shown(points) == keys_of(tables.DevicePointTable, driver.point)
 
 
 def test_every_key_of_a_links_driver_is_shown() -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,16 +17,19 @@ from hypothesis import strategies as st
 
 from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Quality, Round, Rule
 from edge.entries import Commit, Held, NewEntry
-from edge.fold import FOLD_AT, Folder, half_even, merged, retold
+from edge.fold import FOLD_AT, Folder, half_even, merged
 from edge.ledger import ROW_BYTES, Books, Why
 from edge.outbox import Outbox
 from edge.packing import Packer, alarm_entry, round_entry, row_of, summaries_of
 from edge.ranges import RangeSet
+from edge.retell import retold
 from edge.wire.packet import RoundRow, Window, summarise
 from edge.wire.seal import LONG_OVERHEAD_BYTES
 from edge.wire.sheet import Sheet, SheetGroup, SheetPoint
+from edge.wire.summary import unpack_summaries
 from sim.series import load
 from tests.bench.workload import REAL10, SERIES
+from tests.test_outbox import saved_whole
 from tests.test_relay import Gateway, Network, alarms, drained, world
 
 T0_MS = 1_800_000_000_000 // 86_400_000 * 86_400_000
@@ -127,12 +131,14 @@ def balanced(box: Outbox) -> bool:
     """The account against the rows; the ledger against the rows, group by group and day by day; bytes by level."""
     held: dict[tuple[int, int, int], int] = {}
     levels: dict[int, int] = {}
-    for entry in box.scan():
-        level = entry.window_s if entry.kind in (Kind.ROUNDS, Kind.SUMMARY) else -1
-        levels[level] = levels.get(level, 0) + len(entry.body) + ROW_BYTES
-        if entry.kind is Kind.ROUNDS:
-            day = 0 if entry.clock is ClockQuality.UNKNOWN else entry.at_ms // 86_400_000
-            held[day, entry.sheet, entry.group] = held.get((day, entry.sheet, entry.group), 0) + 1
+    for kind, clock, at_ms, sheet, group, size_bytes, window_s in box._db.execute(
+        "SELECT kind, clock, at_ms, sheet, grp, length(body), window_s FROM entry"
+    ):
+        level = window_s if kind in (Kind.ROUNDS, Kind.SUMMARY) else -1
+        levels[level] = levels.get(level, 0) + size_bytes + ROW_BYTES
+        if kind == Kind.ROUNDS:
+            day = 0 if clock == ClockQuality.UNKNOWN else at_ms // 86_400_000
+            held[day, sheet, group] = held.get((day, sheet, group), 0) + 1
     ledger = {tuple(key): tally.held for key, tally in box.ledger().items() if tally.held}
     counted = {level: size for level, size in box.levels().items() if size}
     return box.account(count_rows=True).balanced and ledger == held and counted == levels
@@ -258,6 +264,7 @@ def test_rounds_saved_from_another_store_are_folded_under_the_present_sheet(tmp_
     (tmp_path / "new").mkdir()
     old.file.rename(tmp_path / "new" / "outbox.salvage.db")
     site = Site(tmp_path / "new", 1_000_000)
+    saved_whole(site.box)
     assert len([entry for entry in site.box.scan() if entry.origin_seq is not None]) > 800
     site.truth = old.truth
     site.live(T0_MS + 2 * HOUR_MS, T0_MS + 3 * HOUR_MS)
@@ -379,6 +386,78 @@ def test_after_a_blackout_the_store_drains_completely_and_returns_to_raw(tmp_pat
     world(tmp_path, story)
 
 
+def test_what_is_folded_while_it_is_packed_arrives_once(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        await drained(gateway, 60)  # the sheet
+        gateway.keeper.on_way = lambda: gateway.relay.transit.skip()
+        network.up = False
+        for _ in range(900):
+            gateway.round()
+            await asyncio.sleep(1)
+        sealing, box = gateway.relay._sealing, gateway.keeper.outbox
+        number = sealing.number
+        folds: list[int] = []
+
+        async def slow() -> Any:
+            """While the counters of a packet of rounds are reserved, the keeper has its turn."""
+            quota_bytes, box.quota_bytes = box.quota_bytes, 1000
+            async with gateway.keeper._lock:
+                folds.append(await gateway.keeper._fold_once(box, gateway.keeper.on_way()))
+            box.quota_bytes = quota_bytes
+            return await number()
+
+        sealing.number = slow  # type: ignore[method-assign]
+        network.up = True
+        await asyncio.sleep(60)
+        sealing.number = number  # type: ignore[method-assign]
+        await drained(gateway, 600)
+        db = network.province._store._db
+        raw = db.execute("SELECT steps FROM readings WHERE point = 'p0'").fetchall()
+        (count,) = db.execute("SELECT SUM(count) FROM summaries WHERE point = 'p0'").fetchone()
+        assert sum(folds) > 2
+        assert len(raw) + count == gateway.taken
+
+    world(tmp_path, story)
+
+
+def stamped_ahead(site: Site, ahead_ms: int) -> None:
+    """An hour under a clock that is ahead, then two under the right one."""
+    site.live(T0_MS + ahead_ms, T0_MS + ahead_ms + HOUR_MS)
+    site.live(T0_MS, T0_MS + 2 * HOUR_MS)
+
+
+@pytest.mark.parametrize("ahead_h", [24, 24 * 365])
+def test_rounds_stamped_ahead_by_a_wrong_clock_are_folded_too(tmp_path: Path, ahead_h: int) -> None:
+    site = Site(tmp_path, 1_000_000)
+    stamped_ahead(site, ahead_h * HOUR_MS)
+    site.box.quota_bytes = 1000
+    while site.folder.step(site.box, NOTHING) is not None:
+        pass
+    left = [held for held in site.box.scan() if held.kind is Kind.ROUNDS and held.group < 2]
+    assert max(held.at_ms for held in left) < T0_MS + 3 * HOUR_MS, "what is ahead is folded"
+    assert max(held.at_ms for held in left) >= T0_MS + 2 * HOUR_MS - 10_000, "the window that runs is not"
+    ahead = [held for held in site.box.scan() if held.window_s and held.at_ms >= T0_MS + ahead_h * HOUR_MS]
+    assert {held.window_s for held in ahead} == {3600}, "to the last"
+    assert hours(site) == expected(site.truth)
+    assert balanced(site.box)
+
+
+def test_what_comes_from_an_old_store_does_not_make_the_present_look_ahead(tmp_path: Path) -> None:
+    old = Site(tmp_path / "old", 1_000_000)
+    old.live(T0_MS - 24 * HOUR_MS, T0_MS - 22 * HOUR_MS)
+    old.box.close()
+    (tmp_path / "new").mkdir()
+    old.file.rename(tmp_path / "new" / "outbox.salvage.db")
+    site = Site(tmp_path / "new", 1_000_000)
+    site.live(T0_MS, T0_MS + HOUR_MS + 30_000)
+    saved_whole(site.box)
+    site.box.quota_bytes = 1000
+    while site.folder.step(site.box, NOTHING) is not None:
+        pass
+    newest_ms = max(held.at_ms for held in site.box.scan() if held.kind is Kind.ROUNDS and held.group == 0)
+    assert newest_ms == T0_MS + HOUR_MS + 20_000, "its minute is not over"
+
+
 def test_a_summary_that_fits_no_packet_of_a_link_stands_in_nobodys_way(tmp_path: Path) -> None:
     async def story(network: Network, gateway: Gateway) -> None:
         await drained(gateway, 60)  # the sheet
@@ -418,13 +497,29 @@ def test_a_restored_card_tells_its_young_summaries_under_the_new_epoch(tmp_path:
         sheet = replace(site_sheet(epoch), seq0=next_seq, t0_ms=T0_MS + 5 * HOUR_MS)
         return sheet.digest, sheet.encode()
 
-    box.renew(later, retold)
-    told = [held for held in box.scan() if held.kind is Kind.SUMMARY]
-    assert len(told) > 3
-    for held in told:
-        epoch, sheet = box.sheet(held.sheet)
-        assert epoch == box.epoch
-        assert summaries_of(held, Sheet.decode(sheet)).seq == held.wire_seq
-    site.sheet = Sheet.decode(box.sheet(told[0].sheet)[1])
+    opened_seq = box.opened_seq
+    box.renew(later)
+    packer, skip, found = Packer(), RangeSet(), 0
+    while (packed := packer.rounds(box, skip, opened_seq + 1, box.last_seq(), 1000)) is not None:
+        for low, high in packed.ranges:
+            skip.add(low, high)
+        assert packed.sheet is not None
+        assert packed.sheet.epoch == box.epoch
+        if packed.kind is Kind.SUMMARY:
+            found += 1
+            assert unpack_summaries(packed.sheet, packed.body).seq == packed.ranges[0][0]
+    assert found > 3
+    told = next(held for held in box.scan() if held.kind is Kind.SUMMARY)
+    body = retold(told.body, box.sheet(told.body_sheet)[1], box.sheet(told.sheet)[1])
+    assert unpack_summaries(Sheet.decode(box.sheet(told.sheet)[1]), body).seq == told.wire_seq
+    site.sheet = Sheet.decode(box.sheet(told.body_sheet)[1])
     assert hours(site) == expected(site.truth)
     assert balanced(box)
+    # And they are folded on as if nothing had been.
+    present = next(row for row, digest in box.sheets() if box.sheet(row)[0] == box.epoch)
+    on = Folder(present)
+    while on.step(box, NOTHING) is not None:
+        pass
+    assert balanced(box)
+    box.commit([], [(box.epoch, opened_seq + 1, box.last_seq())])
+    assert all(held.seq <= opened_seq for held in box.scan()), "a receipt of the new epoch settles what is of it"

@@ -18,6 +18,7 @@ from edge.ledger import DAY_MS, EARLIER, UNDATED, Key, Running, Tally, day_of, f
 from edge.outbox import Outbox
 from edge.packing import map_entry, round_entry
 from tests.test_fold import balanced, site_sheet
+from tests.test_outbox import dated
 
 DAY = 20_833
 DAY0_MS = DAY * DAY_MS
@@ -108,7 +109,7 @@ def test_what_had_no_time_moves_to_its_day_with_its_failures() -> None:
     box.commit([round_(i * HOUR_MS, SILENT if i < 3 else GOOD, clock=UNKNOWN) for i in range(10)], sheet=1)
     assert set(box.ledger()) == {Key(UNDATED, 1, 0)}
     assert [row["day"] for row in by_point(box, 1, DAY0_MS)] == ["no time yet"] * 3
-    box.backdate(1, DAY0_MS - 2 * HOUR_MS, TRUSTED)
+    dated(box, 1, DAY0_MS - 2 * HOUR_MS)
     found = {key.day - DAY: (tally.taken, tally.failed) for key, tally in box.ledger().items() if tally.taken}
     assert found == {-1: (2, {0: {SILENT: 2}}), 0: (8, {0: {SILENT: 1}})}
     assert balanced(box)
@@ -168,7 +169,7 @@ def test_it_balances_whatever_happens(steps: list[tuple[str, int, int]]) -> None
         elif what == "discard":
             box.discard(one)
         elif what == "date":
-            box.backdate(1, DAY0_MS + one * HOUR_MS, TRUSTED)
+            dated(box, 1, DAY0_MS + one * HOUR_MS)
         else:
             box.commit([map_entry(Kind.STATUS, 5, TRUSTED, {"n": one})] * two, sheet=1)
         assert balanced(box)

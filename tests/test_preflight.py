@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge import outbox_file, preflight
-from edge.cli import EXIT_SITE_FILE, fengsui
+from edge.cli import EXIT_SITE_FILE
+from edge.cli.verbs import fengsui
 from edge.outbox_file import forget_old
 from edge.preflight import Mount, Place, judge, look, mount_of, parse_mountinfo, sqlite_note
 from tests.test_cli_site import SITE

@@ -389,3 +389,15 @@ def test_an_alarm_in_pieces_that_nobody_answers_is_one_parcel_and_leaves_slots_t
         assert len(alarm_ages_s(air)) == 1
 
     play(tmp_path, story, REAL)
+
+
+def test_a_link_at_rest_whose_last_packet_was_lost_is_no_reason_to_speak_of_the_province(tmp_path: Path) -> None:
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        await gateway.read_for(600)
+        air.lost = 1.0
+        await gateway.read_for(300)
+        wide.working = True
+        await gateway.read_for(2 * 3600)
+        assert not [text for text in gateway.said if text.startswith("province:")]
+
+    play(tmp_path, story, REAL)

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from edge import wear
-from edge.cli import fengsui
+from edge.cli.verbs import fengsui
 from edge.wear import HOUR_S, Counters, Sample, Wear, parse_block_stat, parse_self_io
 from tests.test_cli_ask import STATUS, daemon, says
 

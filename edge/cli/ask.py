@@ -11,10 +11,11 @@ from typing import Any
 
 import click
 
-from edge.cli import EXIT_NO_DAEMON, EXIT_REFUSED, json_option, stop
+from edge.cli import EXIT_NO_DAEMON, EXIT_REFUSED
 from edge.cli.account import account_lines, room_line, sums
 from edge.cli.show import clock_time, printable, span, table
 from edge.cli.slots import SHOWN, slot_lines
+from edge.cli.verbs import json_option, stop
 from edge.control import ANSWER_S, DEFAULT_SOCKET, ENVIRONMENT, READ_S, NoDaemon, Refused, ask, ask_once
 
 RECENT_SHOWN = 20

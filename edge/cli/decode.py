@@ -20,9 +20,10 @@ from typing import Any, NamedTuple
 
 import click
 
-from edge.cli import EXIT_FAILED, json_option
+from edge.cli import EXIT_FAILED
 from edge.cli.bodies import as_json, lines, points_of
 from edge.cli.show import printable
+from edge.cli.verbs import json_option
 from edge.config.load import load
 from edge.wire.basics import WireError
 from edge.wire.packet import Body, Receipt, SheetPacket

@@ -17,8 +17,9 @@ from typing import Any
 
 import click
 
-from edge.cli import EXIT_FAILED, json_option
+from edge.cli import EXIT_FAILED
 from edge.cli.show import printable, width
+from edge.cli.verbs import json_option
 from edge.config.plugs import Drivers
 from edge.config.words import did_you_mean, listing
 from edge.contract import Driver

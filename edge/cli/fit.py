@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge.cli import EXIT_FAILED, json_option, stop
+from edge.cli import EXIT_FAILED
 from edge.cli.history import BadHistory, read_history
 from edge.cli.show import table
+from edge.cli.verbs import json_option, stop
 from edge.config.load import load
 from edge.config.site import Site
 from edge.config.units import show_ms

@@ -13,9 +13,10 @@ from typing import Any
 
 import click
 
-from edge.cli import EXIT_FAILED, EXIT_NO_DAEMON, EXIT_REFUSED, json_option, stop
+from edge.cli import EXIT_FAILED, EXIT_NO_DAEMON, EXIT_REFUSED
 from edge.cli.ask import socket_option
 from edge.cli.show import printable, span
+from edge.cli.verbs import json_option, stop
 from edge.config.units import duration_ms, show_ms
 from edge.control import TEST_WAIT_LEAST_S, TEST_WAIT_MOST_S, NoDaemon, Refused, ask
 

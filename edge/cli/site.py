@@ -15,8 +15,9 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from edge.cli import EXIT_REFUSED, EXIT_SITE_FILE, json_option, stop
+from edge.cli import EXIT_REFUSED, EXIT_SITE_FILE
 from edge.cli.show import table
+from edge.cli.verbs import json_option, stop
 from edge.config.load import load
 from edge.config.site import Limit, Link, Port, Site
 from edge.config.units import show_bytes, show_ms

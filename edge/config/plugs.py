@@ -12,6 +12,7 @@ from typing import Any
 from edge.config.reader import Reader, Where
 from edge.config.words import did_you_mean, listing
 from edge.contract import ENTRY_POINT_GROUP, Driver
+from edge.installed import entries
 
 # What importing somebody else's module is seen to raise; anything else is a bug of ours.
 BROKEN_IMPORT = (
@@ -73,7 +74,5 @@ class Drivers:
         return driver
 
 
-def _entry_points() -> dict[str, Any]:
-    from importlib.metadata import entry_points  # 10 ms that a test with its own drivers need not wait for
-
-    return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+def _entry_points() -> Mapping[str, Any]:
+    return entries(ENTRY_POINT_GROUP)

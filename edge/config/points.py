@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from edge.config.reader import Reader, Where
-from edge.config.tables import PointTable
+from edge.config.tables import DevicePointTable, PointTable
 from edge.config.units import show_ms
 from edge.contract import MAX_STEPS, Doubt, Point
 
@@ -30,7 +30,7 @@ def read_point(reader: Reader, where: Where, table: PointTable, device: str) -> 
         reader.problem(
             (*where, "every"), f"found “{table.every}”; a day must be a whole number of them: {_near(every_ms)}"
         )
-    doubt = _doubt(reader, where, table, every_ms or DAY_MS)
+    doubt = _doubt(reader, where, table, every_ms or DAY_MS) if isinstance(table, DevicePointTable) else None
     if every_ms is None or len(reader.problems) > before:
         return None
     return Point(
@@ -46,7 +46,7 @@ def read_point(reader: Reader, where: Where, table: PointTable, device: str) -> 
     )
 
 
-def _doubt(reader: Reader, where: Where, table: PointTable, every_ms: int) -> Doubt | None:
+def _doubt(reader: Reader, where: Where, table: DevicePointTable, every_ms: int) -> Doubt | None:
     """What of its readings is not believed; None when all are."""
     stuck_ms = None
     if table.stuck is not None:

@@ -13,6 +13,7 @@ import msgspec
 
 from edge.config.plugs import Drivers
 from edge.config.tables import (
+    DevicePointTable,
     DeviceTable,
     GatewayTable,
     LimitTable,
@@ -78,7 +79,7 @@ def _joined(common: type[Any], others: Sequence[type[Any] | None], name: str | N
 
 def _device(name: str, driver: Driver) -> Schema:
     whole = _joined(DeviceTable, [driver.device], name)
-    whole["properties"]["point"]["items"] = _joined(PointTable, [driver.point], None)
+    whole["properties"]["point"]["items"] = _joined(DevicePointTable, [driver.point], None)
     return whole
 
 

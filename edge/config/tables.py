@@ -98,6 +98,11 @@ class PointTable(Struct, kw_only=True):
         list[Decimal] | None, Meta(description="[lowest, highest] the instrument can measure, in `unit`")
     ] = None
     every: Duration = "10s"
+
+
+class DevicePointTable(PointTable, kw_only=True):
+    """[[device.point]]: and when a reading of it is not to be believed."""
+
     stuck: Annotated[Duration, Meta(description="Doubtful when it has not changed at all for so long")] | None = None
     spike: Annotated[Decimal, Meta(description="The largest believable step between two readings")] | None = None
     rate_max: Annotated[Decimal, Meta(description="The largest believable change in an hour")] | None = None
@@ -105,9 +110,7 @@ class PointTable(Struct, kw_only=True):
     twin_differs: Annotated[Decimal, Meta(description="From its twin by more than this: both doubtful")] | None = None
 
 
-Measured = Literal[
-    "value", "rate", "sum", "mean", "total", "difference", "ratio", "tangent_angle", "time_to_failure"
-]
+Measured = Literal["value", "rate", "sum", "mean", "total", "difference", "ratio", "tangent_angle", "time_to_failure"]
 Members = Annotated[list[str], Meta(min_length=1, max_length=200, description="Ids of other limits")]
 
 

@@ -142,10 +142,10 @@ def _check_bands(reader: Reader, where: Where, rule: Rule, thresholds: Threshold
             reader.problem(where, f"the band of {high.name.lower()} must be {wider} than that of {low.name.lower()}")
     if point.minimum is None or point.maximum is None:
         return
-    for (level, low_steps), (_, high_steps) in pairs:
-        low, high, key = low_steps * point.step, high_steps * point.step, (*where, level.name.lower())
+    for (level, least), (_, most) in pairs:
+        start, end, key = least * point.step, most * point.step, (*where, level.name.lower())
         span = f"{point.id} measures {point.minimum} to {point.maximum} {point.unit}"
-        away, whole = high < point.minimum or low > point.maximum, low <= point.minimum and high >= point.maximum
+        away, whole = end < point.minimum or start > point.maximum, start <= point.minimum and end >= point.maximum
         if whole if rule is Rule.OUTSIDE else away:
             reader.problem(key, f"can never be reached: {span}")
         elif away if rule is Rule.OUTSIDE else whole:

@@ -22,6 +22,7 @@ from edge.config.points import check_distinct, read_point
 from edge.config.reader import Reader, Table, Where, label
 from edge.config.site import Device, Gateway, Limit, Link, Port, Site, Store, Wire
 from edge.config.tables import (
+    DevicePointTable,
     DeviceTable,
     GatewayTable,
     LimitTable,
@@ -228,12 +229,15 @@ class Walk:
                 continue
             where = (*part.where, label("point", index, raw))
             own = getattr(part.driver, POINT_OF[end], None)
+            common: type[PointTable] = DevicePointTable if end == "device" else PointTable
+            table: PointTable | None
+            settings: Any
             if own is not None:
-                table, settings = self._both(where, raw, PointTable, own)
+                table, settings = self._both(where, raw, common, own)
             elif part.driver is not None and end == "device":
-                table, settings = self._table(where, raw, PointTable), ()
+                table, settings = self._table(where, raw, common), ()
             else:  # whose keys nobody knows, or which is not to be here at all
-                table, settings = self.reader.struct(where, raw, PointTable), None
+                table, settings = self.reader.struct(where, raw, common), None
             point = read_point(self.reader, where, table, str(part.raw.get("id"))) if table else None
             measured.append(_Measured(raw.get("id"), where, point, settings))
         return measured

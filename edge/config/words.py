@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -14,6 +13,8 @@ SHOWN_CHOICES = 12
 
 def did_you_mean(word: str, choices: Collection[str]) -> str | None:
     """The one of `choices` that looks most like `word`, or None."""
+    import difflib  # only for a mistake
+
     near = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
     return near[0] if near else None
 

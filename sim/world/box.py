@@ -110,6 +110,7 @@ class Box:
         """The power is gone, and with it what was not synced."""
         self._boot += 1
         if self._main is None:
+            self._disk.cut()  # what a killed daemon had not synced was still on its way
             return
         self._main = None
         self._ended("power.cut")

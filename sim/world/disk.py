@@ -31,6 +31,10 @@ T = TypeVar("T")
 _fsync = os.fsync
 
 
+class Hangs(BaseException):
+    """What is being done would now wait for the card. Caught by Blocking, which does it once more when it can be."""
+
+
 class PowerOff(BaseException):
     """The daemon that asks is dead. Not an Exception: nothing in the daemon may answer it."""
 
@@ -46,7 +50,7 @@ class Disk:
         self.error = 0.0  # chance that a write or a sync fails
         self.read_only = False  # files open for reading only; what is open already can not be written
         self.lies = False  # syncs do nothing: for proving the world
-        self.slow_s = 0.0  # that each piece of work takes
+        self.slow_s = 0.0  # that each piece of work takes which syncs anything
         self.cut_at_write: int | None = None  # the power goes in the n-th write, truncate or sync from now
         self.struck: Callable[[], None] = lambda: None  # told when it has
         self.counts: Counter[str] = Counter()  # writes, syncs, bytes, cuts, torn
@@ -54,6 +58,7 @@ class Disk:
         self._files: dict[tuple[int, int], File] = {}  # by (device, inode)
         self._waiting: list[asyncio.Future[None]] = []
         self._hang = False
+        self.met_hang = False  # since somebody last looked
         self.blocking = Blocking(self)
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -98,7 +103,9 @@ class Disk:
         self._renew(lambda _: None)
 
     def cut(self) -> None:
-        """The power goes: what was not synced survives in part. May follow a kill."""
+        """The power goes: what was not synced survives in part. May follow a kill; another cut changes nothing more."""
+        if not self.is_on and not self._files:
+            return
         self.blocking.die()
         self._wake()
         vfs.front().deaden(self)
@@ -113,7 +120,7 @@ class Disk:
 
     @property
     def hang(self) -> bool:
-        """While it is so, no work begins, nor ends."""
+        """While it is so, nothing that SQLite or a sync wants of the card comes to an end; reading does."""
         return self._hang
 
     @hang.setter
@@ -148,7 +155,7 @@ class Disk:
     # -- what SQLite does (vfs.Card) -----------------------------------------------------------------------------
 
     def allow(self, path: bytes, flags: int) -> int | None:
-        if not self.is_on:
+        if not self.is_on or self._hangs():
             return None
         if not self.read_only or not flags & vfs.OPEN_READWRITE:
             return flags
@@ -169,6 +176,8 @@ class Disk:
         self._tidy()
 
     def refuses(self, file: File, end: int, code: int) -> int:
+        if self._hangs():
+            return code
         if self.full and end > file.size:
             return vfs.FULL
         return code if self.read_only or (self.error and self._random.random() < self.error) else vfs.OK
@@ -185,6 +194,8 @@ class Disk:
         return vfs.IOERR_TRUNCATE if self._strikes() else vfs.OK
 
     def synced(self, file: File) -> int:
+        if self._hangs():
+            return vfs.IOERR_FSYNC
         self.counts["syncs"] += 1
         if self._strikes():
             return vfs.IOERR_FSYNC
@@ -196,7 +207,7 @@ class Disk:
         return vfs.OK
 
     def may_delete(self) -> bool:
-        return self.is_on and not self.read_only
+        return self.is_on and not self._hangs() and not self.read_only
 
     def deleted(self) -> None:
         self._tidy()
@@ -212,9 +223,11 @@ class Disk:
         return (path + b"/").startswith(self.prefix)
 
     def sync_plain(self, handle: int) -> None:
-        """os.fsync of what lies here. Raises PowerOff for a dead daemon, OSError as a dying card does."""
+        """os.fsync of what lies here. Raises OSError as a dying card does, PowerOff, Hangs."""
         if not self.is_on:
             raise PowerOff
+        if self._hangs():
+            raise Hangs
         self.counts["syncs"] += 1
         if self._strikes():
             raise PowerOff
@@ -226,6 +239,10 @@ class Disk:
         if file is not None and not self.lies:
             file.sync()
             self._tidy()
+
+    def _hangs(self) -> bool:
+        self.met_hang = self.met_hang or self._hang
+        return self._hang
 
     def _strikes(self) -> bool:
         """Counts on to the cut that was asked for; whether it has just come."""
@@ -289,7 +306,11 @@ class Disk:
 
 class Blocking:
     """What a daemon gets as `run_blocking` (edge.daemon.OneThread is the real one), good for one life of it: work is
-    done on the loop's own thread, a piece at a time, in the loop's next turn. A dead one's work ends in PowerOff."""
+    done on the loop's own thread, at once, a piece at a time. A dead one's work ends in PowerOff.
+
+    Work that meets a card that hangs fails on the way, unheard, and is done again from its beginning when the card
+    hangs no more: nothing of it has reached the card. Work on a store in memory never meets it.
+    """
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
@@ -304,24 +325,48 @@ class Blocking:
         self._turn = asyncio.Lock()
 
     def __call__(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        waits = self._disk.hang or self._disk.slow_s > 0 or self._turn.locked()
-        doing = asyncio.ensure_future(self._do(work))
-        # As on a thread: what has begun goes on when nobody waits for it any more.
-        return asyncio.shield(doing) if waits else doing
+        """Finished already, unless the card is slow or hangs."""
+        if self._disk.hang or self._disk.slow_s > 0 or self._turn.locked():
+            # As on a thread: what has begun goes on when nobody waits for it any more.
+            return asyncio.shield(asyncio.ensure_future(self._do(work, self._turn)))
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        try:
+            done.set_result(self._try(work))
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 (an executor: what work raises is for who waits for it)
+            done.set_exception(error)
+        return done
 
-    async def _do(self, work: Callable[[], T]) -> T:
-        async with self._turn:
-            if self._disk.slow_s > 0:
-                await asyncio.sleep(self._disk.slow_s)
-            while self._disk.hang and self.alive:
+    async def _do(self, work: Callable[[], T], turn: asyncio.Lock) -> T:
+        disk = self._disk
+        async with turn:
+            syncs = disk.counts["syncs"]
+            done = await self._to_its_end(work)
+            if disk.slow_s > 0 and disk.counts["syncs"] > syncs:
+                await asyncio.sleep(disk.slow_s)
+                if not self.alive:
+                    raise PowerOff  # it is done, and nobody will know
+            return done
+
+    async def _to_its_end(self, work: Callable[[], T]) -> T:
+        while True:
+            try:
+                return self._try(work)
+            except Hangs:
                 await self._disk.hung()
+
+    def _try(self, work: Callable[[], T]) -> T:
+        if not self.alive:
+            raise PowerOff
+        self._disk.met_hang = False
+        try:
+            return work()
+        finally:  # whatever else came of it
             if not self.alive:
                 raise PowerOff
-            try:
-                return work()
-            finally:
-                if not self.alive:
-                    raise PowerOff
+            if self._disk.met_hang:
+                raise Hangs
 
 
 _installed: list[Disk] = []

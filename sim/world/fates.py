@@ -5,6 +5,8 @@ kind that last at the moment want it; two that overlap on one thing do not end e
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 from collections.abc import Callable, Coroutine
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,8 @@ from sim.world.nouns import KINDS, Span, Story, Trouble
 if TYPE_CHECKING:
     from sim.world.world import World
 
+WRITES_MOST = 40  # of a few commits
+STRIKES_WITHIN_S = 20.0  # a daemon that writes nothing for so long is cut where it stands
 STOPPED_S = 1.0  # systemd starts a daemon again after a second
 TERMINAL_FAULTS = ("deaf", "no_feedback", "late", "twice", "reset", "slow", "noise")
 
@@ -26,6 +30,7 @@ class Fates:
         self._world = world
         self._lasting: list[Trouble] = []
         self._power = asyncio.Lock()
+        self._random = random.Random(f"{world.story.seed}/power")
         self._tasks: set[asyncio.Task[None]] = set()
         self.failures: list[str] = []
         check(world.story, world)
@@ -80,6 +85,7 @@ class Fates:
         async with self._power:
             box = self._world.box
             if trouble.kind == "power.cut":
+                await self._until_it_strikes()
                 await box.cut()
                 await asyncio.sleep(trouble.for_s)
                 box.power_on()
@@ -91,6 +97,19 @@ class Fates:
                 await box.stop()
                 await asyncio.sleep(max(STOPPED_S, trouble.for_s))
             box.start()
+
+    async def _until_it_strikes(self) -> None:
+        """Half of all cuts come in the middle of a commit, between two of its writes."""
+        disk, world = self._world.disk, self._world
+        if not world.box.is_running or self._random.random() < 0.5:
+            return
+        struck = asyncio.Event()
+        disk.struck = struck.set
+        disk.cut_at_write = self._random.randint(1, WRITES_MOST)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STRIKES_WITHIN_S):
+                await struck.wait()
+        disk.cut_at_write = None
 
     async def _damage(self, trouble: Trouble) -> None:
         """Somebody's finger on the card: the daemon is killed, its file damaged, and it starts again."""

@@ -73,6 +73,10 @@ class Host:
                 batch = []
                 while self._arrived and self._arrived[0][0] == road:
                     batch.append((self._gateway, self._arrived.popleft()[1]))
+                size = sum(len(packet) for _, packet in batch)
+                self._roads.record.note(
+                    loop.time(), f"the province takes {len(batch)} packets, {size} bytes, by {road}"
+                )
                 for _, answer in self._province.receive_batch(batch, true_ms(loop.time()), road):
                     self._roads.broker.publish(f"fengsui/{self._gateway}/down", answer)
 

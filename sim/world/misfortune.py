@@ -20,6 +20,7 @@ from sim.world.nouns import KINDS, Story, Trouble
 DAY_S = 86_400.0
 LAST_CALM_S = 7_200.0  # twice what a day's backlog takes over the slowest road of a story
 LAST_CALM_SHARE = 6  # of a short story, so much is calm at the end
+MOMENT_S = (0.1, 0.1)  # of what happens at an instant
 FIRST_S = 5.0  # before it nothing runs that could be troubled
 MOODS = (0.3, 1.0, 1.0, 2.0)  # how much of each kind a story has: not each is a bad day for everything
 PAIR_CHANCE = 0.35  # power that comes back goes again at once: a breaker, a low battery
@@ -129,12 +130,13 @@ class _Fate:
         instants = list(self._instants("disk.damage", chance))
         chosen = sorted(chance.sample(range(len(dark)), min(len(instants), len(dark))))
         value = self._ills["disk.damage"].value
-        return [Trouble("disk.damage", round(dark[i].at_s + 0.5, 1), value=value(chance, "")) for i in chosen]
+        return [Trouble("disk.damage", round(dark[i].at_s + 0.5, 1), 0.1, value=value(chance, "")) for i in chosen]
 
     def _beyond(self, kind: str, chance: random.Random) -> Iterator[Trouble]:
         """A point with a limit goes to or just beyond one of its thresholds; a ramp comes back later."""
         steps = {point.id: float(point.step) for point in self._site.points}
-        limits = [limit for limit in self._site.limits if limit.rule is not Rule.STALE]
+        mine = self._things["point"]
+        limits = [limit for limit in self._site.limits if limit.rule is not Rule.STALE and limit.point in mine]
         free_s: dict[str, float] = {}
         for at_s in self._instants(kind, chance):
             if not limits:
@@ -192,14 +194,14 @@ def _ills(part: Callable[[random.Random, str, float], float]) -> dict[str, Ill]:
         "disk.slow": Ill(1.5, (60, 7_200), lambda chance, _: _scaled(chance, (0.02, 3.0))),
         "disk.hang": Ill(1, (2, 1_200)),
         "disk.read_only": Ill(0.7, (30, 7_200)),
-        "disk.damage": Ill(0.3, (0, 0), lambda chance, _: float(chance.randint(16, 4096))),
+        "disk.damage": Ill(0.3, MOMENT_S, lambda chance, _: float(chance.randint(16, 4096))),
         "clock.1970": Ill(0.7, (3_600, DAY_S)),
         "clock.step": Ill(
             0.7, (60, 14_400), lambda chance, _: _rounded(chance.choice((-1, 1)) * _scaled(chance, (0.5, 90_000)))
         ),
         "clock.unsynced": Ill(1.5, (300, 43_200)),
         "province.away": Ill(1, (5, 28_800)),
-        "province.forgets": Ill(0.15, (0, 0)),
+        "province.forgets": Ill(0.15, MOMENT_S),
     }
 
 
@@ -238,8 +240,6 @@ def _chances(least: float, most: float) -> Values:
 def _scaled(chance: random.Random, span: Span) -> float:
     """Between the two, each order of magnitude as likely as the next."""
     least, most = span
-    if least <= 0:
-        return least
     return _rounded(math.exp(chance.uniform(math.log(least), math.log(most))))
 
 

@@ -88,8 +88,8 @@ KINDS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """What must be seen at the province. `limit` raised to `level` (or cleared: "none"), first seen between `from_s` and
-    `by_s`; `link`: the way it came, if that matters. `never`: must not be seen in that time."""
+    """What must be seen at the province. `limit` raised to `level` (or cleared: "none"), first seen between `from_s`
+    and `by_s`; `link`: the way it came, if that matters. `never`: must not be seen in that time."""
 
     limit: str
     level: str
@@ -148,6 +148,7 @@ class Record:
     troubles: list[tuple[float, Trouble]] = field(default_factory=list)  # as they began
     sizes: list[tuple[float, int]] = field(default_factory=list)  # of the store's files, bytes
     overrate: int = 0  # Beidou requests that came before the card's period was over
+    faults: list[str] = field(default_factory=list)  # parts of the daemon that failed, in its own words
     lines: list[str] = field(default_factory=list)  # the trace; only kept when asked for
     keep_lines: bool = False
     _hash: Any = field(default_factory=hashlib.sha256)

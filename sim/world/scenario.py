@@ -27,7 +27,7 @@ from edge.config.units import DURATION_UNITS_MS
 from edge.errors import FengsuiError, SiteFileError
 from sim.world.nouns import Expect, Story, Trouble
 from sim.world.scenario_check import problems_of
-from sim.world.scenario_site import BATCH, PROFILES, QUOTA, Ends, whole_site
+from sim.world.scenario_site import BATCH, PROFILES, QUOTA, Ends, whole_site, with_ports
 
 FOLDER = Path(__file__).parent.parent / "scenarios"
 SITE_TABLES = ("port", "device", "limit")
@@ -35,7 +35,8 @@ TEXTS = ("title", "title_zh", "about", "about_zh", "lasts")
 OPTIONAL = {"seed": int, "batch": str, "quota": str}
 TROUBLE_KEYS = {"at": str, "for": str, "kind": str, "on": str, "value": float}
 EXPECT_KEYS = {"limit": str, "level": str, "from": str, "by": str, "link": str, "never": bool}
-START = "point.ramp"  # of no length: it is there at once, and stays
+START = "point.ramp"  # it stays
+START_S = 1e-6  # so long is what has no length: it is over after it has begun, and before anything is asked
 
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|h|d)\b")
 _HEADER = re.compile(r"\[\[?\s*([a-z_]+)(?:\s*\.\s*[a-z_]+)*\s*\]\]?\s*(?:#.*)?")
@@ -64,9 +65,10 @@ class Scenario:
     quota: str
     story: Story
 
-    def site_text(self, ends: Ends) -> str:
-        """The site file with these ends of the wires: for a play with real processes."""
-        return whole_site(self.story.name, self.links, self.body, ends, batch=self.batch, quota=self.quota)
+    def real_site(self, ends: Ends, opens: dict[str, str]) -> str:
+        """The site file with these ends of links and ports: for a play with real processes."""
+        body = with_ports(self.body, opens)
+        return whole_site(self.story.name, self.links, body, ends, batch=self.batch, quota=self.quota)
 
 
 def load(path: Path) -> Scenario:
@@ -193,12 +195,12 @@ class _Reader:
     # -- what happens, and what must be seen
 
     def _start(self) -> list[Trouble]:
-        return [Trouble(START, 0.0, 0.0, point, value) for point, value in self._numbers("start").items()]
+        return [Trouble(START, 0.0, START_S, point, value) for point, value in self._numbers("start").items()]
 
     def _troubles(self) -> list[Trouble]:
         found = []
         for where, table in self._tables("trouble", TROUBLE_KEYS, needed=("at", "kind")):
-            at_s, for_s = self._seconds(where, table, "at"), self._seconds(where, table, "for")
+            at_s, for_s = self._seconds(where, table, "at"), self._seconds(where, table, "for") or START_S
             found.append(Trouble(table["kind"], at_s, for_s, table.get("on", ""), float(table.get("value", 0.0))))
         return sorted(found, key=lambda trouble: trouble.at_s)
 

@@ -12,7 +12,7 @@ from edge.config import Site
 from edge.contract import Level
 from sim.world.nouns import KINDS, Expect, Story, Trouble
 
-SKY = "sky"  # every Beidou link
+SKY = "sky"
 NONE = "none"
 ANY_VALUE = ("point.", "clock.step")  # 0 is a value of these
 
@@ -31,11 +31,11 @@ def problems_of(story: Story, site: Site) -> list[str]:
 
 
 def things_of(site: Site) -> Mapping[str, Collection[str]]:
-    """What a trouble's `on` may name, by KINDS' word for it; "sky" for the Beidou links, "every link" for all."""
+    """What a trouble's `on` may name, by KINDS' word for it; "sky" for Beidou links, "every link" for all."""
     by_driver = {link.id: link.driver.name for link in site.links}
     return {
         "link": [link for link, driver in by_driver.items() if driver != "beidou"],
-        "sky": [SKY, *(link for link, driver in by_driver.items() if driver == "beidou")],
+        "sky": [link for link, driver in by_driver.items() if driver == "beidou"],
         "every link": list(by_driver),
         "device": [device.id for device in site.devices],
         "point": [point.id for device in site.devices for point in device.points],

@@ -1,4 +1,5 @@
-"""The part of a site file that a scenario does not write: [gateway], [store], and a [[link]] for each way it names.
+"""The part of a site file that a scenario does not write: [gateway], [store], and a [[link]] for each way it names; and
+site files whose ports and keys are to be others.
 
 In the world each road is found by the address its link names, so each has one of its own. Relative paths: the world
 plays in the folder of the site file. Pure text.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 BEIDOU, BEIDOU_PORT = "beidou", "bd"
 PROVINCE_CARD = 1_595_001
@@ -70,3 +72,34 @@ def _beidou(ends: Ends) -> str:
         f'[[port]]\nid = "{BEIDOU_PORT}"\nopen = "{ends.terminal}"\nbaud = 115200\n\n[[link]]\nid = "{BEIDOU}"\n'
         f'driver = "beidou"\nport = "{BEIDOU_PORT}"\nprovince = {PROVINCE_CARD}\nlimit_bits = {LEVEL_3_BITS}\n'
     )
+
+
+def with_ports(text: str, opens: dict[str, str]) -> str:
+    """A site file's text whose ports of these ids open something else. A port's keys stand one a line."""
+    lines = text.splitlines()
+    for first, end in _tables(lines, "[[port]]"):
+        keys = {line.partition("=")[0].strip(): place for place, line in enumerate(lines[first:end], first)}
+        name = lines[keys["id"]].partition("=")[2].partition("#")[0].strip().strip("\"'") if "id" in keys else ""
+        if name in opens and "open" in keys:
+            lines[keys["open"]] = f'open = "{opens[name]}"'
+    return "\n".join(lines) + "\n"
+
+
+def with_key(text: str, table: str, key: str, value: str) -> str:
+    """The same with one key of the only `[table]` set, written if it is not there."""
+    lines = text.splitlines()
+    for first, end in _tables(lines, f"[{table}]"):
+        places = [place for place in range(first, end) if lines[place].partition("=")[0].strip() == key]
+        if places:
+            lines[places[0]] = f'{key} = "{value}"'
+        else:
+            lines.insert(first + 1, f'{key} = "{value}"')
+        break
+    return "\n".join(lines) + "\n"
+
+
+def _tables(lines: Sequence[str], head: str) -> list[tuple[int, int]]:
+    """Where the tables with this head begin, and where the next table does."""
+    heads = [place for place, line in enumerate(lines) if line.lstrip().startswith("[")] + [len(lines)]
+    found = [lines[place].partition("#")[0].replace(" ", "").strip() == head for place in heads[:-1]]
+    return [edges for edges, is_it in zip(pairwise(heads), found, strict=True) if is_it]

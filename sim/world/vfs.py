@@ -14,6 +14,7 @@ from __future__ import annotations
 import _sqlite3
 import atexit
 import ctypes
+import threading
 from collections.abc import Callable
 from ctypes import CFUNCTYPE, POINTER, PYFUNCTYPE, c_char_p, c_int, c_int64, c_void_p
 from typing import Any, NamedTuple, Protocol
@@ -27,6 +28,7 @@ NAME = b"fengsui-world"
 _OPEN = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_int, c_void_p)
 _DELETE = CFUNCTYPE(c_int, c_void_p, c_void_p, c_int)
 _RANDOMNESS = CFUNCTYPE(c_int, c_void_p, c_int, c_void_p)
+_SLEEP = CFUNCTYPE(c_int, c_void_p, c_int)
 _CLOSE = CFUNCTYPE(c_int, c_void_p)
 _WRITE = CFUNCTYPE(c_int, c_void_p, c_void_p, c_int, c_int64)
 _TRUNCATE = CFUNCTYPE(c_int, c_void_p, c_int64)
@@ -115,22 +117,25 @@ class _Front:
         self._address = ctypes.addressof(self._original)
         self._open_on: Callable[..., int] = _OPEN(self._original.open)
         self._delete_on: Callable[[int, int, int], int] = _DELETE(self._original.delete)
+        self._sleep_on: Callable[[int, int], int] = _SLEEP(self._original.sleep)
+        self._thread = threading.get_ident()
         self._callbacks = (
             *(_CLOSE(self._close), _WRITE(self._write), _TRUNCATE(self._truncate), _SYNC(self._sync)),
-            *(_OPEN(self._open), _DELETE(self._delete), _RANDOMNESS(self._randomness)),
+            *(_OPEN(self._open), _DELETE(self._delete), _RANDOMNESS(self._randomness), _SLEEP(self._sleep)),
             *(_WRITE(_always(IOERR_WRITE)), _TRUNCATE(_always(IOERR_TRUNCATE))),
             *(_SYNC(_always(IOERR_FSYNC)), _LOCK(_always(IOERR_LOCK))),
         )
-        close, write, truncate, sync, open_, delete, randomness, *refusing = map(_address, self._callbacks)
+        close, write, truncate, sync, open_, delete, randomness, sleep, *refusing = map(_address, self._callbacks)
         self._live = {"close": close, "write": write, "truncate": truncate, "sync": sync}
         self._dead = dict(zip(("write", "truncate", "sync", "lock"), refusing, strict=True), close=close)
         self._vfs = _Vfs.from_buffer_copy(self._original)
         self._vfs.next, self._vfs.name = None, NAME
-        self._vfs.open, self._vfs.delete, self._vfs.randomness = open_, delete, randomness
+        self._vfs.open, self._vfs.delete, self._vfs.randomness, self._vfs.sleep = open_, delete, randomness, sleep
         atexit.register(self._let_go)
 
     def add(self, card: Card) -> None:
         self.cards.append(card)
+        self._thread = threading.get_ident()
         self._library.sqlite3_vfs_register(ctypes.byref(self._vfs), 1)
         self._library.sqlite3_randomness(0, None)  # SQLite draws a new seed, from this card
 
@@ -154,7 +159,7 @@ class _Front:
             for name in self._live:
                 setattr(tables.live, name, getattr(tables.original, name))
             tables.dead.close = tables.original.close
-        for name in ("open", "delete", "randomness"):
+        for name in ("open", "delete", "randomness", "sleep"):
             setattr(self._vfs, name, getattr(self._original, name))
 
     def _tables_of(self, address: int) -> _Tables:
@@ -226,6 +231,12 @@ class _Front:
         code = self._delete_on(self._address, name, 0)
         card.deleted()
         return code
+
+    def _sleep(self, _vfs: int, duration_us: int) -> int:
+        """SQLite waits for a lock. On the world's own thread nobody else could let go of it meanwhile."""
+        if threading.get_ident() == self._thread:
+            return duration_us
+        return self._sleep_on(self._address, duration_us)
 
     def _randomness(self, _vfs: int, size: int, out: int) -> int:
         ctypes.memmove(out, self.cards[-1].entropy(size), size)

@@ -12,14 +12,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from unittest import mock
 
 from drivers.beidou.wire import Dialect
+from edge.answers import Journal
 from edge.config.load import load
 from edge.config.site import Site
-from edge.contract import Port, PortSettings
 from sim.beidou.card import Card, commanding
 from sim.beidou.port import Plugs
 from sim.beidou.satellite import Air, Satellite
@@ -37,10 +39,11 @@ from sim.world.weather import Weather
 from sim.world.wire import Wires
 
 KEY = bytes.fromhex("5a" * 32)
-SITE_CARD = 4_207_733
+SITE_CARD = 207_733  # small enough for every dialect
 CHECK_EVERY_S = 600.0  # what can be judged while the story goes on
 SIZE_EVERY_S = 60.0
 PROGRESS_S = 3600.0
+FAULT = "a fault of ours"  # the daemon's own word for a part of it that failed
 real_s = time.perf_counter  # before the world's clocks are put in its place
 
 
@@ -61,11 +64,12 @@ class World:
         self.roads = Roads(loop, hosts, record, seed)
         self.host = Host(folder, self.site.gateway.id, KEY, self.roads)
         self.disk = Disk(self.site.store.folder, random.Random(f"{seed}/disk"))
-        self.weather = Weather(story.seed, story.weather)
-        self.models = models_of(self.site, self.weather.source_of)
-        self.wires = Wires(self.models, random.Random(f"{seed}/wires"), record)
+        self.weather = Weather(story.seed, story.weather, self.site.limits)
         self.plugs = self._sky(seed)
-        self.box = Box(loop, self.site_file, self.disk, self._open_port, self._unplug, record)
+        others = {} if self.plugs is None else {self.sky_port: self.plugs.open_port}
+        self.models = models_of(self.site, self.weather.source_of, story.seed)
+        self.wires = Wires(self.models, random.Random(f"{seed}/wires"), record, others)
+        self.box = Box(loop, self.site_file, self.disk, self.wires.open_port, self._unplug, record)
         self.fates = Fates(self)
         self._tasks = [loop.create_task(part) for part in (self.roads.run(), self.host.run(), self._measure())]
         if self.plugs is not None:
@@ -80,18 +84,13 @@ class World:
                 continue
             dialect = random.Random(f"{seed}/dialect").choice(list(Dialect))
             self.terminal = Terminal(dialect, Card(SITE_CARD), reports={}, utc_ms_at_0=START_MS)
-            self.terminal.trouble.random = random.Random(f"{seed}/terminal")
+            self.terminal.trouble.random.seed(f"{seed}/terminal")
             province = commanding(link.settings.province)
             station = Terminal(dialect, province, reports={}, utc_ms_at_0=START_MS)
             self.record.usable[link.id] = [Span(0.0, float("inf"))]
             self.sky_link, self.sky_port = link.id, link.port
             return Plugs(Air(self.satellite, {link.port: self.terminal, STATION_PORT: station}))
         return None
-
-    async def _open_port(self, settings: PortSettings) -> Port:
-        if self.plugs is not None and settings.id == self.sky_port:
-            return await self.plugs.open_port(settings)
-        return await self.wires.open_port(settings)
 
     def _unplug(self) -> None:
         """The box is dead: what it held open is gone."""
@@ -129,7 +128,7 @@ def play(
     began_s = real_s()
     record = Record(keep_lines=keep_lines)
 
-    async def all_of_it(loop: WorldLoop) -> tuple[list[Broken], dict[str, float]]:
+    async def all_of_it(loop: WorldLoop) -> tuple[list[Broken], Mapping[str, float]]:
         loop.set_exception_handler(quiet)
         world = World(loop, story, folder, record)
         with world.disk:
@@ -138,17 +137,33 @@ def play(
             finally:
                 await world.close()
 
+    def log(line: str) -> None:
+        """What the daemon says goes into the trace; it is no part of the hash."""
+        if keep_lines:
+            record.lines.append(f"{time.monotonic():12.3f} | {line}")
+        if FAULT in line:
+            record.faults.append(line)
+
     was_collecting = gc.isenabled()
     gc.disable()  # a tenth of all time; each simulated hour it is done once
     try:
-        broken, sums = run(all_of_it)
+        epochs = random.Random(f"{story.seed}/epochs")
+        with (
+            mock.patch.object(Journal, "log", staticmethod(log)),
+            mock.patch.object(secrets, "randbits", epochs.getrandbits),
+        ):
+            broken, sums = run(all_of_it)
     finally:
         if was_collecting:
             gc.enable()
     return Outcome(story, tuple(broken), record.hash, real_s() - began_s, sums, tuple(record.lines))
 
 
-async def _live(world: World, on_hour: Callable[[float], None]) -> tuple[list[Broken], dict[str, float]]:
+def _failures(world: World) -> list[str]:
+    return world.box.failures + world.fates.failures + world.record.faults
+
+
+async def _live(world: World, on_hour: Callable[[float], None]) -> tuple[list[Broken], Mapping[str, float]]:
     loop, story = world.loop, world.story
     world.fates.arm()
     world.box.start()
@@ -158,7 +173,7 @@ async def _live(world: World, on_hour: Callable[[float], None]) -> tuple[list[Br
     while loop.time() < story.lasts_s and not broken:
         await asyncio.sleep(min(CHECK_EVERY_S, story.lasts_s - loop.time()))
         broken += watch.check(loop.time())
-        broken += [Broken("7 starts", loop.time(), text) for text in world.box.failures + world.fates.failures]
+        broken += [Broken("7 starts", loop.time(), text) for text in _failures(world)]
         if loop.time() >= hour_s:
             hour_s = loop.time() + PROGRESS_S
             gc.collect()

@@ -52,6 +52,8 @@ class StorePromises:
         except FengsuiError as error:
             return [f"in {step['begin']!r}: it does not open: {error}"]
         try:
+            while box.salvaging:
+                box.salvage_step(1.0)
             now = look(box)
             problems = self._judge(now, before, after, step, said)
             problems += self._common(box, now, past, step)

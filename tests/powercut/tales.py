@@ -65,6 +65,8 @@ def _held(place: Path, copy: Path) -> Look:
     shutil.copytree(place, copy)
     box, _ = Outbox.open(copy / STORE, QUOTA_BYTES, STAMP)
     try:
+        while box.salvaging:
+            box.salvage_step(1.0)
         return look(box)
     finally:
         box.close()

@@ -1,0 +1,320 @@
+"""Promise 3: the alarms that must be at the province are, in time and before the rest, and no others.
+
+An oracle without a state of its own. For each level of each limit, what the instrument surely showed says at many
+instants that the level must stand, or must not: all of it beyond for `hold`, all of it back for `clear_hold`. In
+between both are right. The other way round, each alarm that came must be explained by what was shown just then.
+Nothing is taken from edge.limits: it is what is judged here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import inf
+
+import numpy as np
+
+from edge.config.site import Limit
+from edge.contract import ClockQuality, Level, Rule
+from sim.world.judge_books import AlarmRow
+from sim.world.judge_roads import Roads
+from sim.world.judge_spans import Bools, Floats, Stretches, held, merged
+from sim.world.judge_truth import CLOCK_UNSURE_S, DISK_TROUBLES, HANG_S, UNREST_BEFORE_S, Seen, Truth
+from sim.world.nouns import Broken
+
+STAMP_S = 3.0  # from the moment a value left its instrument until it is judged: the other reads of its device
+TICK_S = 2.0  # silence is looked at each second
+HOLD_S = 1.0  # a hold ends with the first value after it; values come a little earlier or later than the grid
+COMMIT_S = 2.0  # an alarm is on the disk: what dies before that is raised again by the next life
+LOOK_BACK_S = 900.0  # beyond the longest hold: where the run of a value began
+ORDER_S = 3.0  # an alarm this much older than what came in...
+OVERTAKES_S = 10.0  # ...is there at most so long after it
+
+
+@dataclass
+class _Limit:
+    """A limit and what the province has of it. `starts`: levels from lowest, with their thresholds."""
+
+    limit: Limit
+    seen: Seen
+    rows: list[AlarmRow] = field(default_factory=list)
+    judged_s: float = 0.0
+
+    @property
+    def sign(self) -> int:
+        return 1 if self.limit.rule is Rule.ABOVE else -1
+
+
+class Alarms:
+    """All limits of a site. `count`: alarms that came."""
+
+    def __init__(self, truth: Truth, roads: Roads) -> None:
+        self._truth = truth
+        self._roads = roads
+        self._limits = {
+            limit.id: _Limit(limit, truth.points[limit.point])
+            for limit in truth.site.limits
+            if limit.point in truth.points
+        }
+        self._waiting: list[AlarmRow] = []
+        self._ids = {limit.id for limit in truth.site.limits}
+        self.count = 0
+
+    def take(self, rows: list[AlarmRow]) -> Iterator[Broken]:
+        """Alarms that came in; each is judged when all that may explain it has been looked at."""
+        self.count += len(rows)
+        for row in rows:
+            if row.limit in self._limits:
+                kept = self._limits[row.limit].rows
+                kept.append(row)
+                kept.sort(key=lambda it: (self._time_of(it), it.epoch, it.seq))
+            elif row.limit not in self._ids:
+                yield Broken("3 alarms", row.received_s, f"an alarm of {row.limit}, which the site does not have")
+        self._waiting += [row for row in rows if row.limit in self._limits]
+
+    def check(self) -> Iterator[Broken]:
+        waiting, self._waiting = self._waiting, []
+        for row in sorted(waiting, key=lambda it: (it.at_s, it.epoch, it.seq)):
+            yield from self._explained(self._limits[row.limit], row)
+            yield from self._in_time(row)
+        for name in self._limits:
+            yield from self._repeated(self._limits[name], waiting)
+            yield from self._musts(self._limits[name])
+
+    def _is_sure(self, row: AlarmRow) -> bool:
+        """Whether its time is to be believed."""
+        return row.clock == ClockQuality.TRUSTED or (row.clock == ClockQuality.FREE and not self._truth.clock_doubt())
+
+    def _time_of(self, row: AlarmRow) -> float:
+        """When it was raised; of a doubtful clock, some instant of the doubt."""
+        if self._is_sure(row):
+            return row.at_s
+        doubt = [stretch for stretch in self._truth.clock_doubt() if stretch[0] <= row.received_s]
+        return min(max(row.at_s, doubt[-1][0]), doubt[-1][1]) if doubt else row.at_s
+
+    def _slack_s(self) -> float:
+        return STAMP_S + (CLOCK_UNSURE_S if self._truth.is_clock_troubled() else 0.0)
+
+    # -- no alarm that must not be -------------------------------------------------------------------------------------
+
+    def _explained(self, kept: _Limit, row: AlarmRow) -> Iterator[Broken]:
+        if not self._is_sure(row):
+            if row.clock == ClockQuality.UNKNOWN and not self._truth.is_clock_troubled():
+                yield Broken("6 honest time", row.received_s, f"{_words(row)} has no known time")
+            return
+        if (
+            row.at_s > row.received_s + 1.0
+            or not held([(a - 1, b + 1) for a, b in self._truth.running], np.array([row.at_s]))[0]
+        ):
+            yield Broken("6 honest time", row.received_s, f"{_words(row)}: nobody could have raised it then")
+            return
+        thresholds = dict(kept.limit.thresholds)
+        level = Level(row.level)
+        if level is not Level.NONE and level not in thresholds:
+            yield Broken("3 alarms", row.received_s, f"{_words(row)}: the limit has no such level")
+        elif (level is Level.NONE) != (row.change == "cleared"):
+            yield Broken("3 alarms", row.received_s, f"{_words(row)}: its level and its change do not fit")
+        elif not (self._stale_fits(kept, row) if kept.limit.rule is Rule.STALE else self._fits(kept, row, level)):
+            yield Broken("3 alarms", row.received_s, f"{_words(row)}: nothing that was shown explains it")
+
+    def _fits(self, kept: _Limit, row: AlarmRow, level: Level) -> bool:
+        """Whether what was shown allows the limit to go to this level now: up to it, or down to it."""
+        thresholds, sign = dict(kept.limit.thresholds), kept.sign
+        step = float(kept.seen.point.step)
+        if level is not Level.NONE and abs(row.threshold / step - thresholds[level]) > 0.5:
+            return False
+        value = None if row.value is None else round(row.value / step)
+        if value is None or not self._was_shown(kept.seen, value, row.at_s):
+            return False
+        if row.change != "cleared" and sign * (value - thresholds[level]) >= 0:
+            beyond = sign * (self._sure(kept.seen, row.at_s, kept.limit.hold_s) - thresholds[level]) >= 0
+            if bool(np.all(beyond)) and self._ran_for(row.at_s, kept.limit.hold_s):
+                return True
+        left = min((place for place in thresholds if place > level), default=None)
+        if row.change == "raised" or left is None:
+            return False
+        edge = thresholds[left] * sign - kept.limit.hysteresis_steps
+        back = sign * self._sure(kept.seen, row.at_s, kept.limit.clear_hold_s) < edge
+        return sign * value < edge and bool(np.all(back)) and self._ran_for(row.at_s, kept.limit.clear_hold_s)
+
+    def _was_shown(self, seen: Seen, value: int, at_s: float) -> bool:
+        low, high = np.searchsorted(seen.at.all, (at_s - self._slack_s(), at_s + self._slack_s() - STAMP_S + 0.5))
+        if seen.bare and bool(np.any(seen.clean.all[low:high] == 0.0)):
+            return True
+        return bool(np.any(np.abs(seen.steps.all[low:high] - value) <= 0.5 + 1e-6))
+
+    def _sure(self, seen: Seen, at_s: float, hold_s: float) -> Floats:
+        """Values in whole steps that were surely judged in the hold before an instant."""
+        slack_s = self._slack_s() - STAMP_S
+        low, high = np.searchsorted(seen.at.all, (at_s - hold_s + HOLD_S + slack_s, at_s - 0.5 - STAMP_S - slack_s))
+        if high <= low:
+            return np.empty(0)
+        values: Floats = np.rint(seen.steps.all[low:high])
+        return values[self._calm(seen, int(low), int(high))]
+
+    def _calm(self, seen: Seen, first: int, last: int) -> Bools:
+        """Which of what was shown from one place to another was surely taken."""
+        at, steps = seen.at.all[first:last], seen.steps.all[first:last]
+        calm = seen.clean.all[first:last] == 1.0
+        calm &= ~self._truth.restless([seen.port], at, UNREST_BEFORE_S + seen.every_s, STAMP_S)
+        calm &= np.abs(steps - np.floor(steps) - 0.5) > 1e-6  # a tie may be rounded either way
+        if seen.mixed:
+            calm &= np.mod(at, seen.every_s) < seen.every_s / 2
+        return calm
+
+    def _ran_for(self, at_s: float, hold_s: float) -> bool:
+        """A hold is counted within one life."""
+        return any(
+            low <= at_s - hold_s + HOLD_S + self._slack_s() and at_s <= high + 1.0 for low, high, _ in self._truth.lives
+        )
+
+    def _stale_fits(self, kept: _Limit, row: AlarmRow) -> bool:
+        seen, slack_s = kept.seen, self._slack_s()
+        if row.change == "cleared":
+            low, high = np.searchsorted(seen.at.all, (row.at_s - slack_s, row.at_s + slack_s))
+            return bool(high > low)
+        silence_s = dict(kept.limit.thresholds)[Level(row.level)]
+        if abs(row.threshold - silence_s) > 0.5 or not self._ran_for(row.at_s, silence_s - slack_s):
+            return False
+        low, high = np.searchsorted(seen.at.all, (row.at_s - silence_s + slack_s, row.at_s - slack_s))
+        return not bool(np.any(self._calm(seen, int(low), int(high))))
+
+    # -- in time, and before the rest ----------------------------------------------------------------------------------
+
+    def _in_time(self, row: AlarmRow) -> Iterator[Broken]:
+        at_s = self._time_of(row) if self._is_sure(row) else row.received_s
+        near = sum(abs(other.at_s - at_s) < 120.0 for kept in self._limits.values() for other in kept.rows)
+        due_s = self._roads.due(at_s, near) + self._truth.disk_slow_s() * 4 + (self._slack_s() - STAMP_S)
+        late_s = row.received_s - at_s
+        if row.received_s > due_s:
+            what = f"{_words(row)}: came in after {late_s:.1f} s; by the roads that were open, {due_s - at_s:.1f} s"
+            yield Broken("3 alarms", row.received_s, what)
+        bulk_s = self._roads.bulk_after(at_s + ORDER_S)
+        ill = self._truth.during(*DISK_TROUBLES, after_s=HANG_S)
+        if row.received_s > bulk_s + OVERTAKES_S and not any(a < row.received_s and b > at_s for a, b in ill):
+            what = f"{_words(row)}: came in {row.received_s - bulk_s:.1f} s after rounds that were sent later"
+            if not any(at_s <= end <= row.received_s for _, end, why in self._truth.lives if why):
+                yield Broken("3 alarms", row.received_s, what)
+
+    def _repeated(self, kept: _Limit, new: list[AlarmRow]) -> Iterator[Broken]:
+        """No level is told twice in a row, unless the first telling may have died with the daemon."""
+        fresh = {(row.epoch, row.seq) for row in new}
+        excused = self._forgets()
+        for before, row in pairwise(kept.rows):
+            if {(before.epoch, before.seq), (row.epoch, row.seq)}.isdisjoint(fresh) or before.level != row.level:
+                continue
+            low, high = self._time_of(before), self._time_of(row)
+            if not any(low <= end and start <= high for start, end in excused):
+                yield Broken("3 alarms", row.received_s, f"{_words(row)}: told before, at {before.at_s:.1f} s")
+
+    def _forgets(self) -> Stretches:
+        """When what a limit stood at may have been forgotten."""
+        deaths = [(end - COMMIT_S, end) for _, end, why in self._truth.lives if why and end < inf]
+        return merged([*deaths, *self._truth.may_be_lost(), *self._truth.clock_doubt()])
+
+    # -- each alarm that must be ---------------------------------------------------------------------------------------
+
+    def _musts(self, kept: _Limit) -> Iterator[Broken]:
+        """What must stand, and what must not, since the last time; as far as it must have arrived."""
+        until_s = self._roads.settled_until(self._truth.now_s) - self._slack_s() - TICK_S
+        if until_s <= kept.judged_s:
+            return
+        after_s, kept.judged_s = kept.judged_s, until_s
+        times = np.array([self._time_of(row) for row in kept.rows])
+        levels = np.array([0, *(row.level for row in kept.rows)])
+        seen, limit = kept.seen, kept.limit
+        reach_s = LOOK_BACK_S + limit.hold_s + limit.clear_hold_s
+        first, last = np.searchsorted(seen.at.all, (after_s - reach_s, until_s))
+        first = max(0, first - 1)  # also what was shown last before a long silence
+        judge = self._stale_musts if limit.rule is Rule.STALE else self._value_musts
+        for level, at, stands in judge(kept, int(first), int(last), after_s, until_s):
+            at = at[(at > after_s) & (at <= until_s) & self._judgeable(at)]
+            right = _stood(times, levels, at, level, stands, self._slack_s() + TICK_S)
+            for place in np.flatnonzero(~right)[:1].tolist():
+                word = "does not stand" if stands else "still stands"
+                what = f"{limit.id}: {Level(level).name} {word} at {at[place]:.1f} s, against what {limit.point} showed"
+                yield Broken("3 alarms", float(at[place]), what)
+
+    def _judgeable(self, at: Floats) -> Bools:
+        """Not where the clock may be wrong, what was raised may have died, or nobody ran to the end of it."""
+        truth = self._truth
+        lives = [(low + STAMP_S, high - COMMIT_S - STAMP_S) for low, high, _ in truth.lives]
+        ill = merged([*truth.clock_doubt(), *truth.may_be_lost(), *truth.during("disk.hang", after_s=HANG_S)])
+        return held(lives, at) & ~held(ill, at)
+
+    def _value_musts(
+        self, kept: _Limit, first: int, last: int, _after_s: float, _until_s: float
+    ) -> Iterator[tuple[int, Floats, bool]]:
+        seen, limit, sign = kept.seen, kept.limit, kept.sign
+        at, values = seen.at.all[first:last], np.rint(seen.steps.all[first:last])
+        if not len(at):
+            return
+        calm, clean = self._calm(seen, first, last), seen.clean.all[first:last] == 1.0
+        lives = np.searchsorted(np.array([low for low, _, _ in self._truth.lives]), at, "right")
+        for level, threshold in limit.thresholds:
+            beyond = sign * (values - threshold)
+            for stands, side, hold_s in (
+                (True, beyond >= 0, limit.hold_s),
+                (False, beyond < -limit.hysteresis_steps, limit.clear_hold_s),
+            ):
+                # A spoilt reply may have been taken all the same: one on the other side ends a run.
+                run_ok = side & (clean | (not seen.bare))
+                yield int(level), _held_for(at, run_ok, calm & run_ok, lives, hold_s), stands
+
+    def _stale_musts(
+        self, kept: _Limit, first: int, last: int, after_s: float, until_s: float
+    ) -> Iterator[tuple[int, Floats, bool]]:
+        """Silence that lasts must be told, and its end."""
+        seen = kept.seen
+        at = seen.at.all[first:last]
+        back = at[self._calm(seen, first, last)]
+        known_s = float(at[0]) if first and len(at) else 0.0
+        gaps = []
+        for low, high, _ in self._truth.lives:
+            if high > after_s:
+                inside = at[(at >= low) & (at <= high)].tolist()
+                gaps += list(pairwise([max(low, known_s), *inside, min(high, until_s)]))
+        for level, silence_s in kept.limit.thresholds:
+            yield int(level), back, False
+            told = [low + silence_s for low, high in gaps if high - low >= silence_s + TICK_S + STAMP_S]
+            yield int(level), np.array(sorted(told)), True
+
+
+def _held_for(
+    at: Floats, run_ok: Bools, counts: Bools, lives: np.ndarray[tuple[int], np.dtype[np.int64]], hold_s: float
+) -> Floats:
+    """Instants of values that surely counted, at which all has been on this side for the hold, in one life."""
+    if not len(at):
+        return at
+    breaks = ~run_ok
+    breaks[1:] |= lives[1:] != lives[:-1]
+    run = np.cumsum(breaks)
+    mine = np.flatnonzero(counts)
+    _, first = np.unique(run[mine], return_index=True)
+    lengths = np.diff(np.concatenate((first, [len(mine)])))
+    since = np.repeat(at[mine][first], lengths)
+    long: Floats = at[mine][at[mine] - since >= (hold_s + HOLD_S if hold_s else 0.0)]
+    return long
+
+
+def _stood(
+    times: Floats,
+    levels: np.ndarray[tuple[int], np.dtype[np.int64]],
+    at: Floats,
+    level: int,
+    stands: bool,
+    slack_s: float,
+) -> Bools:
+    """Whether the level stood (or did not) at some moment near each instant. `levels` has NONE before the first."""
+    fits = levels >= level if stands else levels < level
+    counts = np.concatenate(([0], np.cumsum(fits)))
+    low = np.searchsorted(times, at - slack_s, "right")
+    high = np.searchsorted(times, at + slack_s, "right")
+    some: Bools = counts[high + 1] > counts[low]
+    return some
+
+
+def _words(row: AlarmRow) -> str:
+    value = "" if row.value is None else f" at {row.value:g}"
+    return f"{row.limit} {Level(row.level).name} {row.change}{value} at {row.at_s:.1f} s"

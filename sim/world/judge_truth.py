@@ -1,0 +1,238 @@
+"""What really happened, as the judges ask for it: what each instrument showed, in whole steps, and every leniency.
+
+`Truth.look` takes in what is new in the record. All that excuses the daemon from something stands in this file, as a
+named constant or method with its reason; the judges know no other mercy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+from edge.config.site import Site
+from edge.contract import Point
+from sim.world.judge_spans import Bools, Column, Floats, Stretches, merged, without
+from sim.world.nouns import Record, Shown, Story, Trouble
+
+T = TypeVar("T")
+
+LISTENED = ("serial_line",)  # drivers whose devices speak by themselves; all others are asked
+UNREST_BEFORE_S = 15.0  # a late answer may come for 10 s (radio modems), and makes the next one doubtful; and a round
+DISK_BACK_S = 600.0  # a disk that failed is tried again after 300 s at most, and what memory held is then brought home
+DISK_START_S = 45.0  # a start on a bad disk: three calls of 15 s patience before the store is in memory
+HANG_S = 20.0  # a call to a disk that hangs is left behind after 15 s, and what waited is committed again in memory
+CLOCK_SETTLE_S = 60.0  # after a clock trouble: NTP, the next tick, the next look at what has no time yet
+CLOCK_UNSURE_S = 6.0  # a time learnt from the province is right within 5 s (half of a round trip of 10 s), and rounded
+DRAIN_S = 900.0  # 16 MB at 0.2 Mbit/s take 640 s; and receipts and repeats of what a cut left on the way
+FAR_DELAY_S = 1.0  # one way: twice a satellite's; a session alone then takes longer than an alarm may
+COMMIT_SLACK_S = 1.0  # of a commit itself
+
+DISK_TROUBLES = ("disk.full", "disk.error", "disk.read_only", "disk.hang", "disk.slow")
+
+
+@dataclass
+class Seen:
+    """One point: all its instrument gave. `steps` is value / step, not rounded. `listened`: it speaks by itself;
+    `bare`: over a wire whose spoilt bytes nothing tells from good ones (text without a checksum)."""
+
+    point: Point
+    port: str
+    listened: bool
+    bare: bool
+    mixed: bool  # its device has points that are read more or less often, so it may be shown when it was not asked for
+    at: Column = field(default_factory=Column)
+    steps: Column = field(default_factory=Column)
+    clean: Column = field(default_factory=Column)
+    taken: int = 0
+    failed: int = 0
+
+    @property
+    def every_s(self) -> float:
+        return self.point.every_ms / 1000
+
+    def window(self, at: Floats, unsure: Bools) -> tuple[Floats, Floats]:
+        """From when to when a value must have been shown that stands under the instants `at`."""
+        more = np.where(unsure, CLOCK_UNSURE_S, 0.0)
+        if self.listened:  # what was said since the instant before
+            return at - self.every_s - 1.0 - more, at + 1.0 + more
+        return at - 1.0 - more, at + self.every_s + more  # a round is closed when the next one is due
+
+    def sure_window(self, at: Floats) -> tuple[Floats, Floats]:
+        """A clean value shown within must stand under the instant `at`, well inside of what the round waits for."""
+        if self.listened:
+            return at - self.every_s + 0.5, at - 0.5
+        return at - 0.05, at + self.every_s / 2
+
+    def take(self, news: Sequence[Shown]) -> Floats:
+        """Takes in what is new; the instants of what was spoilt."""
+        count = len(news)
+        at = np.fromiter((one.at_s for one in news), float, count)
+        clean = np.fromiter((one.clean for one in news), float, count)
+        values = np.fromiter((one.value for one in news), float, count)
+        self.at.extend(at)
+        self.steps.extend(values / float(self.point.step))
+        self.clean.extend(clean)
+        self.taken += count
+        spoilt: Floats = at[clean == 0.0]
+        return spoilt
+
+
+class Truth:
+    """The record as far as it has been looked at, `now_s`."""
+
+    def __init__(self, record: Record, site: Site, story: Story) -> None:
+        self.record, self.site, self.story = record, site, story
+        self.now_s = 0.0
+        self._known: dict[object, Any] = {}  # answers, as of `now_s`
+        self.points: dict[str, Seen] = {}
+        for device in site.devices:
+            settings = device.spec.settings
+            bare = device.driver in LISTENED and getattr(settings, "format", "") != "nmea"
+            mixed = len({point.every_ms for point in device.points}) > 1
+            for point in device.points:
+                self.points[point.id] = Seen(point, device.port, device.driver in LISTENED, bare, mixed)
+        self.unrest = {port.id: Column() for port in site.ports}
+        self._devices = {device.id: device for device in site.devices}
+        self.wide = [link.id for link in site.links if link.port is None]
+        self.narrow = [link.id for link in site.links if link.port is not None]
+
+    def look(self, now_s: float) -> None:
+        """Takes in what the record has got since the last time."""
+        self.now_s = now_s
+        self._known.clear()
+        unrest: dict[str, list[Floats]] = {}
+        for name, seen in self.points.items():
+            shown = self.record.shown.get(name, [])
+            if len(shown) > seen.taken:
+                unrest.setdefault(seen.port, []).append(seen.take(shown[seen.taken :]))
+            failed = self.record.failed.get(name, [])
+            if len(failed) > seen.failed:
+                unrest.setdefault(seen.port, []).append(np.array(failed[seen.failed :], float))
+                seen.failed = len(failed)
+        for port, parts in unrest.items():
+            self.unrest[port].extend(np.sort(np.concatenate(parts)))
+
+    def known(self, key: object, make: Callable[[], T]) -> T:
+        """What `make` says, asked once in a look."""
+        if key not in self._known:
+            self._known[key] = make()
+        found: T = self._known[key]
+        return found
+
+    # -- when it ran -------------------------------------------------------------------------------------------------
+
+    @property
+    def lives(self) -> list[tuple[float, float, str]]:
+        """(from, to, why it ended) of each life of the daemon; the present one goes to infinity."""
+        return self.known("lives", lambda: [(span.from_s, span.to_s, span.why) for span in self.record.running])
+
+    @property
+    def running(self) -> Stretches:
+        return self.known("running", lambda: merged((low, high) for low, high, _ in self.lives))
+
+    def troubles(self, *kinds: str, on: str = "") -> list[Trouble]:
+        """Those that have begun, with the instant they really did."""
+        found = []
+        for at_s, trouble in self.record.troubles:
+            if trouble.kind in kinds and (not on or trouble.on == on):
+                found.append(Trouble(trouble.kind, at_s, trouble.end_s - at_s, trouble.on, trouble.value))
+        return found
+
+    def during(self, *kinds: str, on: str = "", after_s: float = 0.0) -> Stretches:
+        """When there was such trouble, and `after_s` longer."""
+        return self.known(
+            (kinds, on, after_s), lambda: merged((it.at_s, it.end_s + after_s) for it in self.troubles(*kinds, on=on))
+        )
+
+    # -- leniency ----------------------------------------------------------------------------------------------------
+
+    def restless(self, ports: Sequence[str], at: Floats, before_s: float, after_s: float) -> Bools:
+        """Whether something was spoilt or missing on all of these wires around an instant: then an answer may be
+        thrown away rightly (it could be a late one), a device be left alone, or an instant be missed."""
+        found = np.ones(len(at), bool)
+        for port in ports:
+            times = self.unrest[port].all
+            low = np.searchsorted(times, at - before_s)
+            found &= np.searchsorted(times, at + after_s, "right") > low
+        return found
+
+    def clock_doubt(self) -> Stretches:
+        return self.known("clock_doubt", self._clock_doubt)
+
+    def _clock_doubt(self) -> Stretches:
+        """Where a wrong clock may be believed: the daemon was started while the wall clock was wrong. One that knew the
+        time before does not give it up."""
+        wrong = self.during("clock.1970", "clock.step", "clock.unsynced", after_s=CLOCK_SETTLE_S)
+        found = []
+        for low, high in wrong:
+            starts = [start for start, _, _ in self.lives if low <= start <= high]
+            if starts:
+                found.append((min(starts), high))
+        return found
+
+    def is_clock_troubled(self) -> bool:
+        """Whether there was any clock trouble: then times may have been learnt, right within CLOCK_UNSURE_S."""
+        return bool(self.troubles("clock.1970", "clock.step", "clock.unsynced"))
+
+    def disk_slow_s(self) -> float:
+        """How much longer a commit takes at the worst."""
+        return max([0.0, *(it.value for it in self.troubles("disk.slow"))])
+
+    def may_be_lost(self) -> Stretches:
+        return self.known("may_be_lost", self._may_be_lost)
+
+    def _may_be_lost(self) -> Stretches:
+        """What may be lost by a death of the daemon while its disk was in trouble: memory held it, and memory is gone.
+        And by damage to the store's file: what lay in it."""
+        found = []
+        disk = self.during(*DISK_TROUBLES, after_s=DISK_BACK_S)
+        for low, high in disk:
+            deaths = [end for _, end, why in self.lives if why and low <= end <= high]
+            if deaths:
+                found.append((low - self.uncommitted_s(), max(deaths)))
+        for damage in self.troubles("disk.damage"):
+            drained = max([0.0, *(end for end in self.drained_by() if end <= damage.at_s)])
+            found.append((drained, damage.at_s + self.uncommitted_s()))
+        return merged(found)
+
+    def uncommitted_s(self) -> float:
+        """How long a round may be uncommitted: one being filled (two periods), `commit_every`, the commit itself."""
+        period_s = max((seen.every_s for seen in self.points.values()), default=0.0)
+        return self.site.store.commit_every_s + 2 * period_s + COMMIT_SLACK_S + self.disk_slow_s()
+
+    # -- roads -------------------------------------------------------------------------------------------------------
+
+    def open_roads(self, link: str) -> Stretches:
+        return self.known(("open", link), lambda: self._open_roads(link))
+
+    def _open_roads(self, link: str) -> Stretches:
+        """When a link's road carried: open, the daemon running, the province there. A road that is slow, far or
+        loses messages is none: nothing is promised over it."""
+        spans = merged((span.from_s, span.to_s) for span in self.record.usable.get(link, []))
+        gone = merged([*self.during("province.away"), *self.during("road.slow", "sky.loss", "sky.terminal", on=link)])
+        far = [(it.at_s, it.end_s) for it in self.troubles("road.delay", on=link) if it.value > FAR_DELAY_S]
+        gone = merged([*gone, *far])
+        ports = {it.id: it.port for it in self.site.links if it.port is not None}
+        if link in ports:
+            gone = merged([*gone, *self.during("port.unplug", "port.flip", "port.drop", on=ports[link])])
+        found = []
+        for low, high, _ in self.lives:
+            found += without([(max(low, a), min(high, b)) for a, b in spans if max(low, a) < min(high, b)], gone)
+        return sorted(found)
+
+    def drained_by(self) -> list[float]:
+        return self.known("drained_by", self._drained_by)
+
+    def _drained_by(self) -> list[float]:
+        """Instants before which all that was taken must be at the province by now: a wide road was open for DRAIN_S
+        after it, and the disk well."""
+        ill = merged([*self.during(*DISK_TROUBLES, after_s=DISK_BACK_S), *self.clock_doubt()])
+        found = []
+        for link in self.wide:
+            for low, high in without(self.open_roads(link), ill):
+                if min(high, self.now_s) - low > DRAIN_S:
+                    found.append(min(high, self.now_s) - DRAIN_S)
+        return sorted(found)
