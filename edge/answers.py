@@ -23,6 +23,7 @@ from edge.errors import DeviceSilent, FengsuiError, PortLost
 from edge.intake import Intake, PointNow
 from edge.keeper import Keeper
 from edge.ledger import DAY_MS, LEDGER_DAYS
+from edge.limit_words import explain
 from edge.limits import Limits
 from edge.outbox import Outbox
 from edge.relay import Relay
@@ -206,6 +207,8 @@ class Answers:
                     "point": limit.point,
                     "level": levels[limit.id].name.lower(),
                     "since_ms": self.since_ms.get(limit.id),
+                    "rule": explain(limit.judged, limit.scale),
+                    "rule_zh": explain(limit.judged, limit.scale, chinese=True),
                 }
                 for limit in self.site.limits
             ],

@@ -378,32 +378,6 @@ def build(
     return Daemon(site, sensors, links, clock, run_blocking, version)
 
 
-<<<<<<< HEAD
-class OneThread:
-    """Runs disk work on a thread of its own, a call at a time; `abandon` leaves a hanging one behind."""
-
-    def __init__(self) -> None:
-        self.abandon()
-
-    def abandon(self) -> None:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="store")
-
-    def __call__(self, work: Callable[[], Any]) -> Awaitable[Any]:
-        return asyncio.get_running_loop().run_in_executor(self._executor, work)
-=======
-def _limit(limit: Any) -> Limit:
-    return Limit(
-        limit.id,
-        limit.point,
-        limit.rule,
-        limit.thresholds,
-        limit.hysteresis_steps,
-        limit.hold_s,
-        limit.clear_hold_s,
-    )
->>>>>>> main
-
-
 def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
+from edge.belief import Beliefs
 from edge.contract import (
     MAX_STEPS,
     ClockQuality,
@@ -99,6 +100,12 @@ class PointNow:
         else:
             self.failed += 1
 
+    def doubted(self) -> None:
+        """The good reading just taken is not believed."""
+        self.quality = Quality.SUSPECT
+        self.good -= 1
+        self.failed += 1
+
 
 @dataclass(slots=True)
 class PortNow:
@@ -163,6 +170,9 @@ class Intake:
         self._keep = keep
         self._say = say
         self._supervise = supervise or _once
+        self._beliefs = Beliefs(point for points in groups.values() for point in points)
+        self._pace: dict[int, int] = {}  # every_ms of a group -> how often it is read at present, where that differs
+        self._paced: asyncio.Event | None = None  # set when the paces change, if they ever may
         self.points = {point.id: PointNow(point) for points in groups.values() for point in points}
         self.ports = {port: PortNow(port) for port in sorted(set(ports.values()))}
         self.devices: dict[str, DeviceNow] = {}
@@ -196,6 +206,19 @@ class Intake:
                     name = f"{name} {device.id}"
                     tasks.create_task(self._supervise(name, part), name=name)
 
+    def pace(self, paces: Mapping[int, int]) -> None:
+        """How often groups are read from now on: every_ms -> a part of it; groups that are not named, as usual. Only
+        after `may_pace`."""
+        if self._paced is None or paces == self._pace:
+            return
+        self._pace = dict(paces)
+        changed, self._paced = self._paced, asyncio.Event()
+        changed.set()
+
+    def may_pace(self) -> None:
+        """Waits can be cut short from now on, which costs each a little. Before `run`."""
+        self._paced = asyncio.Event()
+
     async def ask(self, device_id: str) -> list[PointNow]:
         """Reads a device now, for a person. Raises KeyError, DeviceSilent, PortLost; judges, but keeps no round."""
         device = self.devices[device_id]
@@ -228,7 +251,10 @@ class Intake:
             due = {every: (now_ms // every + 1) * every for every in device.groups}
         while True:
             at_ms = min(due.values())
-            await asyncio.sleep(self._clock.wait_s(at_ms))
+            if not await self._wait(at_ms):
+                sooner = self._following(device, self._clock.now().at_ms)
+                due = {every: min(due[every], sooner[every]) for every in due}
+                continue
             ready = [every for every, instant in due.items() if instant <= at_ms]
             now_ms = self._clock.now().at_ms
             if abs(now_ms - at_ms) > CLOCK_JUMP_MS and at_ms != start_ms:
@@ -237,8 +263,25 @@ class Intake:
             now_ms = self._clock.now().at_ms
             if at_ms - now_ms <= CLOCK_JUMP_MS:  # set back a little: no instant has two rounds
                 now_ms = max(now_ms, at_ms)
-            following = {every: (now_ms // every + 1) * every for every in device.groups}
+            following = self._following(device, now_ms)
             due = {every: following[every] if every in ready else min(due[every], following[every]) for every in due}
+
+    async def _wait(self, at_ms: int) -> bool:
+        """Waits for an instant; False when the paces changed before it came."""
+        if self._paced is None:
+            await asyncio.sleep(self._clock.wait_s(at_ms))
+            return True
+        try:
+            async with asyncio.timeout(self._clock.wait_s(at_ms)):
+                await self._paced.wait()
+        except TimeoutError:
+            return True
+        return False
+
+    def _following(self, device: DeviceNow, now_ms: int) -> dict[int, int]:
+        """The next instant of each group of a device after `now_ms`."""
+        paces = {every: self._pace.get(every, every) for every in device.groups}
+        return {every: (now_ms // pace + 1) * pace for every, pace in paces.items()}
 
     async def _try(self, device: DeviceNow, sensor: Sensor, points: Sequence[str]) -> list[Reading]:
         """One rung: asks unless it is pausing; always one reading for each point."""
@@ -331,12 +374,15 @@ class Intake:
         """Checks and judges each reading, at once."""
         at_ms = self._clock.now().at_ms
         now_s = asyncio.get_running_loop().time()
-        points, judge = self.points, self._judge
+        points, judge, beliefs = self.points, self._judge, self._beliefs
         for point, value, quality in readings:
             now = points.get(point)
             if now is None:
                 continue
             now.take(value, quality, at_ms)
+            if point in beliefs and now.quality is Quality.GOOD and now.value is not None:
+                if beliefs.doubts(point, now.value, now_s):
+                    now.doubted()
             judge(point, now.value, now.quality, now_s)
 
     def _open(self, group: _Group, at_ms: int) -> None:

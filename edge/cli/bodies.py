@@ -14,7 +14,7 @@ from typing import Any
 
 from edge.cli.show import clock_time, table
 from edge.config.units import show_ms
-from edge.contract import Alarm, ClockQuality, Level, Point, Quality, Rule
+from edge.contract import Alarm, ClockQuality, Level, Of, Point, Quality, Rule
 from edge.wire.packet import (
     Account,
     Alarms,
@@ -186,10 +186,14 @@ def _range(point: SheetPoint) -> str:
 
 def _rule_words(limit: SheetLimit, point: Point | None) -> str:
     """`above orange 310.00, red 312.00 m`; thresholds in seconds for STALE, in steps when the point is not known."""
-    in_unit = point is not None and limit.rule != Rule.STALE
-    unit = point.unit if point and in_unit else "s" if limit.rule == Rule.STALE else "steps"
+    if limit.basis is not None:
+        point = Point(limit.point, limit.basis.unit, limit.basis.step, None, None, 0, "")
+    silent = limit.rule in (Rule.STALE, Rule.SUSPECT)
+    in_unit = point is not None and not silent
+    unit = point.unit if point and in_unit else "s" if silent else "steps"
     levels = (f"{_name(Level, n)} {_shown(point, at) if point and in_unit else at}" for n, at in limit.levels)
-    return f"{_name(Rule, limit.rule)} {', '.join(levels)} {unit}".rstrip()
+    of = f"{_name(Of, limit.basis.of).replace('_', ' ')} " if limit.basis else ""
+    return f"{of}{_name(Rule, limit.rule)} {', '.join(levels)} {unit}".rstrip()
 
 
 def _receipt_lines(receipt: Receipt) -> Iterator[str]:

@@ -23,6 +23,7 @@ from edge.config.site import Limit, Link, Port, Site
 from edge.config.units import show_bytes, show_ms
 from edge.contract import Point, Rule
 from edge.errors import SiteFileError
+from edge.limit_words import explain
 
 KEY_BYTES = 32  # a root key for HKDF-SHA256: as long as its hash
 FINGERPRINT_BYTES = 8  # 16 hex digits are read over a telephone without mistakes, and cannot be guessed
@@ -123,13 +124,20 @@ def _write_new(file: Path, content: bytes) -> None:
 
 def _warnings(site: Site) -> list[str]:
     """What is allowed but looks forgotten."""
-    judged = {limit.point for limit in site.limits if limit.rule is not Rule.STALE}
     watched = {limit.point for limit in site.limits if limit.rule is Rule.STALE}
+    judged = {limit.point for limit in site.limits if limit.rule not in (Rule.STALE, Rule.SUSPECT, Rule.COMBINED)}
+    judged |= {part.spec.other for limit in site.limits for part in limit.judged.parts if part.spec and part.spec.other}
+    asked = {limit.point for limit in site.limits if limit.rule is Rule.SUSPECT}
+    doubted = {point.id for point in site.points if point.doubt}
     warnings = [
         f"{what}: {', '.join(ids)}"
         for what, ids in (
             ("points that no limit judges, they never raise an alarm", _ids_not_in(site, judged | watched)),
             ("points judged by value, but no `stale` limit tells when they fall silent", sorted(judged - watched)),
+            (
+                "points whose doubtful readings raise no alarm, and no `suspect` limit tells of them",
+                sorted(doubted - asked),
+            ),
         )
         if ids
     ]
@@ -211,6 +219,8 @@ def _range(point: Point) -> str:
 
 
 def _rule(limit: Limit, points: Mapping[str, Point]) -> str:
+    if limit.judged.members or limit.judged.spec or limit.rule in (Rule.OUTSIDE, Rule.INSIDE, Rule.SUSPECT):
+        return "see below"
     point = points[limit.point]
     stale = limit.rule is Rule.STALE
     shown = [
@@ -218,6 +228,14 @@ def _rule(limit: Limit, points: Mapping[str, Point]) -> str:
         for level, value in limit.thresholds
     ]
     return f"{limit.rule.name.lower()} {', '.join(shown)}{'' if stale else f' {point.unit}'}"
+
+
+def _sentences(site: Site) -> list[str]:
+    """What does not fit a column."""
+    points = {point.id: point for point in site.points}
+    below = [limit for limit in site.limits if _rule(limit, points) == "see below"]
+    lines = (f"  {limit.id}: {explain(limit.judged, limit.scale)}" for limit in below)
+    return ["\n".join(["rules", *lines])] if below else []
 
 
 def _batch(site: Site, link: Link) -> str:
@@ -266,6 +284,7 @@ def _as_text(site: Site) -> str:
             ("id", "point", "rule", "name"),
             [(limit.id, limit.point, _rule(limit, points), limit.name) for limit in site.limits],
         ),
+        *_sentences(site),
         table(
             "links",
             ("id", "driver", "port", "points", "batch"),
@@ -333,6 +352,8 @@ def _limit_json(limit: Limit) -> dict[str, Any]:
         "point": limit.point,
         "rule": limit.rule.name.lower(),
         "thresholds": {level.name.lower(): value for level, value in limit.thresholds},
+        "sentence": explain(limit.judged, limit.scale),
+        "sentence_zh": explain(limit.judged, limit.scale, chinese=True),
         "hysteresis_steps": limit.hysteresis_steps,
         "hold_s": limit.hold_s,
         "clear_hold_s": limit.clear_hold_s,

@@ -1,0 +1,110 @@
+"""Which readings are not to be believed: stuck, spiking, changing too fast, at odds with a twin. Pure.
+
+They become SUSPECT: kept and sent, but no evidence for any limit and never an alarm by themselves (a `suspect` limit
+says when nothing else comes). A doubt must not swallow a disaster, so none lasts on what is confirmed: a jump is
+believed with the CONFIRM-th reading that stays where it went, and twins must differ CONFIRM times running (two
+instruments of one round are not read in one instant). What is beyond an instrument's range is not looked at: it may be
+the worst case. Nothing is remembered over a restart: the first reading is believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edge.contract import Doubt, Point
+
+CONFIRM = 3  # readings: a spike is one or two
+TWIN_PERIODS = 3.0  # an older reading of the twin says nothing
+HOUR_S = 3600.0
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What is known of one point."""
+
+    point: Point
+    doubt: Doubt
+    every_s: float
+    twin: str = ""
+    differs: float = 0.0
+    believed: tuple[int, float] | None = None
+    jumped: tuple[int, float] | None = None  # where an unbelievable step went, and then the last reading there
+    confirmed: int = 0
+    same: tuple[int, float] | None = None  # a value, and since when nothing else has come
+    apart: int = 0  # readings running that differed from the twin
+
+
+class Beliefs:
+    """Of all points that have doubts."""
+
+    def __init__(self, points: Iterable[Point]) -> None:
+        known = {point.id: point for point in points}
+        self._seen: dict[str, _Seen] = {}
+        self._last: dict[str, tuple[float, float]] = {}  # of points that are a twin: value in the unit, instant
+        for point in known.values():
+            if point.doubt:
+                self._add(point, point.doubt.twin, float(point.doubt.twin_differs))
+        for seen in list(self._seen.values()):
+            if seen.twin and not (seen.twin in self._seen and self._seen[seen.twin].twin):
+                self._add(known[seen.twin], seen.point.id, seen.differs)  # which of the two is wrong nobody knows
+        self._periods_s = {point.id: point.every_ms / 1000 for point in known.values()}
+
+    def _add(self, point: Point, twin: str, differs: float) -> None:
+        self._seen[point.id] = _Seen(point, point.doubt or Doubt(), point.every_ms / 1000, twin, differs)
+
+    def __contains__(self, point: str) -> bool:
+        return point in self._seen
+
+    def doubts(self, point: str, value: int, now_s: float) -> bool:
+        """Whether a good reading of `point`, in whole steps, is not to be believed."""
+        seen = self._seen.get(point)
+        if seen is None:
+            return False
+        # Each looks at every reading: what one of them doubts the others must know of.
+        stuck, jumped = _is_stuck(seen, value, now_s), _has_jumped(seen, value, now_s)
+        return self._is_apart(seen, value, now_s) or stuck or jumped
+
+    def _is_apart(self, seen: _Seen, value: int, now_s: float) -> bool:
+        if not seen.twin:
+            return False
+        mine = value * float(seen.point.step)
+        self._last[seen.point.id] = (mine, now_s)
+        other = self._last.get(seen.twin)
+        if other is None or now_s - other[1] > TWIN_PERIODS * self._periods_s[seen.twin]:
+            seen.apart = 0
+            return False
+        tolerance = seen.differs + float(seen.point.step) / 2  # 0.3 - 0.1 in binary is not to decide
+        seen.apart = seen.apart + 1 if abs(mine - other[0]) > tolerance else 0
+        return seen.apart >= CONFIRM
+
+
+def _is_stuck(seen: _Seen, value: int, now_s: float) -> bool:
+    if seen.doubt.stuck_s is None:
+        return False
+    if seen.same is None or seen.same[0] != value:
+        seen.same = (value, now_s)
+    return now_s - seen.same[1] >= seen.doubt.stuck_s
+
+
+def _has_jumped(seen: _Seen, value: int, now_s: float) -> bool:
+    if seen.doubt.spike is None and seen.doubt.rate_max is None:
+        return False
+    if seen.believed is None or _is_near(seen, seen.believed, value, now_s):
+        seen.believed, seen.jumped = (value, now_s), None
+        return False
+    near = seen.jumped is not None and _is_near(seen, seen.jumped, value, now_s)
+    seen.confirmed = seen.confirmed + 1 if near else 1
+    seen.jumped = (value, now_s)
+    if seen.confirmed < CONFIRM:
+        return True
+    seen.believed, seen.jumped = (value, now_s), None
+    return False
+
+
+def _is_near(seen: _Seen, before: tuple[int, float], value: int, now_s: float) -> bool:
+    """Whether a step from `before` is believable: after a silence, as many steps as there were periods."""
+    step, passed_s = abs(value - before[0]), max(0.0, now_s - before[1])
+    if seen.doubt.spike is not None and step > seen.doubt.spike * max(1.0, passed_s / seen.every_s):
+        return False
+    return seen.doubt.rate_max is None or step <= max(1.0, seen.doubt.rate_max * passed_s / HOUR_S)
