@@ -53,9 +53,6 @@ class Beliefs:
     def _add(self, point: Point, twin: str, differs: float) -> None:
         self._seen[point.id] = _Seen(point, point.doubt or Doubt(), point.every_ms / 1000, twin, differs)
 
-    def __contains__(self, point: str) -> bool:
-        return point in self._seen
-
     def doubts(self, point: str, value: int, now_s: float) -> bool:
         """Whether a good reading of `point`, in whole steps, is not to be believed."""
         seen = self._seen.get(point)

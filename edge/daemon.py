@@ -21,13 +21,14 @@ from typing import IO, Any
 from edge.answers import Answers, Journal
 from edge.clock import Clock
 from edge.config.site import Site
-from edge.contract import Alarm, ClockQuality, Kind, Link, OpenPort, PolledSensor, Quality, Round, Sensor
+from edge.contract import Alarm, ClockQuality, Kind, Level, Link, OpenPort, PolledSensor, Quality, Round, Sensor
 from edge.control import Server
 from edge.diskwork import OneThread, aside
 from edge.entries import Standing
 from edge.errors import StoreBroken
 from edge.intake import Intake
 from edge.keeper import Keeper
+from edge.limit_memory import LimitMemory
 from edge.limits import Limits
 from edge.links import open_links
 from edge.outbox import Outbox
@@ -77,7 +78,7 @@ class Daemon:
         self._run_blocking = run_blocking
         self._device = ""  # the store's disk, when it has been looked at
         self.wear = Wear(self.say, lambda: read_counters(self._device))
-        self.power = PowerFail(site.store.power_fail, self._commit_raised, self._tell, self.say)
+        self.power = PowerFail(site.store.power_fail, self._commit_dying, self._tell, self.say)
         self._points = {point.id: point for point in site.points}
         self._priors: dict[str, bytes] = {}
         self._raised: list[Alarm] = []
@@ -99,6 +100,10 @@ class Daemon:
         ports = {device.id: device.port for device in site.devices}
         ports |= {link.id: link.port or link.id for link in site.links if link.points}
         self.intake = Intake(site.groups, sensors, ports, clock, self._judge, self._keep, self.say, self._supervise)
+        self._paced = [(m, self._points[m.point].every_ms) for m in site.limits if m.while_raised_ms]
+        if self._paced:
+            self.intake.may_pace()
+        self.memory = LimitMemory(self.limits, site.store.folder, clock, aside(run_blocking))
         self.answers = Answers(
             *(site, clock, self.intake, self.limits, self.keeper, lambda: self.relay, self.journal, version),
             {"wear": self.wear.show, "power": self.power.show},
@@ -129,6 +134,7 @@ class Daemon:
             asyncio.get_running_loop().add_signal_handler(signal.SIGPWR, self.power.signalled)
             self._read_priors()
             await self.keeper.start()
+            await self.memory.load()
             self._restore()
             self._start(self._preflight())
             async with asyncio.TaskGroup() as parts:
@@ -141,6 +147,7 @@ class Daemon:
                         "relay": self._relay,
                         "control": self._control,
                         "ticker": self._tick,
+                        "limits": self.memory.run,
                         "power": self.power.run,
                         "reporter": self._report,
                     }.items()
@@ -151,6 +158,7 @@ class Daemon:
         finally:
             notify("STOPPING=1")
             await self._commit_raised()
+            await self.memory.save()
             await self.keeper.stop()
 
     async def _supervise(self, name: str, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -173,8 +181,10 @@ class Daemon:
         standings = self.keeper.standings
         self.clock.set_floor(self.keeper.newest_ms)
         self.limits.begin(asyncio.get_running_loop().time())
-        self.limits.restore({standing.id: (standing.level, standing.value) for standing in standings})
+        never = {limit.id: (Level.NONE, None) for limit in self.site.limits}  # no alarm committed: none stands
+        self.limits.restore(never | {standing.id: (standing.level, standing.value) for standing in standings})
         self.answers.since_ms.update({standing.id: standing.at_ms for standing in standings})
+        self._hurry()
         if self.clock.quality is ClockQuality.UNKNOWN:
             self.say("clock", "the time is not known (before the newest we recorded): readings are dated when it is")
         self.keeper.learnt = self._restore_late
@@ -263,6 +273,7 @@ class Daemon:
             self._raised.append(stamped)
             self.answers.since_ms[alarm.limit] = now.at_ms
             self.journal.alarm(stamped, stamped.words(self._points[alarm.point]))
+        self._hurry()
 
     async def _commit_alarms(self) -> None:
         while True:
@@ -274,6 +285,19 @@ class Daemon:
         raised, self._raised = self._raised, []
         standings = [Standing(a.limit, a.level, a.value, a.at_ms) for a in raised]
         await self.keeper.take_now([alarm_entry(alarm) for alarm in raised], standings)
+
+    async def _commit_dying(self) -> None:
+        """The supply fails: the store first, then what the limits know."""
+        await self._commit_raised()
+        await self.memory.save()
+
+    def _hurry(self) -> None:
+        """Points whose limit stands, and wants it, are read more often; with them all that are read together."""
+        paces: dict[int, int] = {}
+        for limit, every_ms in self._paced:
+            if limit.while_raised_ms and self.limits.judged[limit.id].level is not Level.NONE:
+                paces[every_ms] = min(limit.while_raised_ms, paces.get(every_ms, every_ms))
+        self.intake.pace(paces)
 
     def _keep(self, round_: Round) -> None:
         self.keeper.take(round_entry(round_))

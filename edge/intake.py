@@ -380,9 +380,8 @@ class Intake:
             if now is None:
                 continue
             now.take(value, quality, at_ms)
-            if point in beliefs and now.quality is Quality.GOOD and now.value is not None:
-                if beliefs.doubts(point, now.value, now_s):
-                    now.doubted()
+            if now.quality is Quality.GOOD and now.value is not None and beliefs.doubts(point, now.value, now_s):
+                now.doubted()
             judge(point, now.value, now.quality, now_s)
 
     def _open(self, group: _Group, at_ms: int) -> None:

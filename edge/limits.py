@@ -105,12 +105,11 @@ class Limits:
         """Sets the latches as before a restart: limit id -> (level, last value). Unknown ids are passed over.
 
         A limit that stood at red is still at red until its value says otherwise: no second alarm, no lost clearing.
-        What was restored of it before (edge/limit_state.py) stands where it is of the same level; a level that no alarm
-        was committed for is none.
+        What was restored of it before (edge/limit_state.py) stands where it is of the same level.
         """
-        for state in self.judged.values():
-            level, value = levels.get(state.limit.id, (Level.NONE, None))
-            if state.level is not level:
+        for limit_id, (level, value) in levels.items():
+            state = self.judged.get(limit_id)
+            if state is not None and state.level is not level:
                 self._put(state, level, value)
 
     def judge(self, point: str, value: int | None, quality: Quality, now_s: float) -> list[Alarm]:

@@ -22,8 +22,9 @@ RunBlocking = Callable[[Callable[[], Any]], Awaitable[Any]]
 class FileMemory:
     """contract.Memory in one file. `run_blocking` makes a call where it may wait for a disk."""
 
-    def __init__(self, path: Path, run_blocking: RunBlocking) -> None:
+    def __init__(self, path: Path, run_blocking: RunBlocking, most_bytes: int = MEMORY_BYTES) -> None:
         self._path = path
+        self._most_bytes = most_bytes
         self._run_blocking = run_blocking
         self._saving: asyncio.Future[bool] | None = None
 
@@ -32,7 +33,7 @@ class FileMemory:
         return await _patiently(reading, b"")
 
     async def save(self, data: bytes) -> bool:
-        if len(data) > MEMORY_BYTES or (self._saving is not None and not self._saving.done()):
+        if len(data) > self._most_bytes or (self._saving is not None and not self._saving.done()):
             return False  # the disk still hangs over the last one
         self._saving = asyncio.ensure_future(self._run_blocking(lambda: self._write(data)))
         return await _patiently(self._saving, False)
@@ -40,7 +41,7 @@ class FileMemory:
     def _read(self) -> bytes:
         try:
             with self._path.open("rb") as file:
-                return file.read(MEMORY_BYTES)
+                return file.read(self._most_bytes)
         except OSError:
             return b""
 

@@ -90,19 +90,24 @@ class _Window:
     def state(self, now_s: float) -> list[Any]:
         start = self._start
         age = None if self._origin is None else now_s - self._origin
-        return [age, self.now, self._first, *(list(part[start:]) for part in (self._times, self._sums, self._counts))]
+        return [
+            age,
+            self.now,
+            self._first,
+            *(part[start:].tobytes() for part in (self._times, self._sums, self._counts)),
+        ]
 
     def restore(self, state: Sequence[Any], now_s: float, gap_s: float | None) -> None:
         """An unknown gap counts as none: what fell before it stays in the window too long, not too short."""
         age, now, first, times, sums, counts = state
-        if not len(times) == len(sums) == len(counts) <= PIECES + 2:
-            raise ValueError("a window's state does not fit together")
         kept = array("d", times), array("d", sums), array("l", counts)
+        if not len(kept[0]) == len(kept[1]) == len(kept[2]) <= PIECES + 2:
+            raise ValueError("a window's state does not fit together")
         self._clear()
         self._times, self._sums, self._counts = kept
         self._first, self.now = float(first), float(now)
         self._origin = None if age is None else now_s - (gap_s or 0.0) - float(age)
-        self.total, self.count = sum(sums), sum(counts)
+        self.total, self.count = sum(self._sums), sum(self._counts)
 
 
 class Sum:
