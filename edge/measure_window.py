@@ -78,7 +78,9 @@ class _Window:
 
     def spread(self, amount: int, since: float, until: float, piece_s: float) -> None:
         """An amount that fell at an unknown time between the two, evenly; at least a part to each whole step."""
-        since = max(since, until - self._span_s - piece_s)
+        start = max(since, until - self._span_s - piece_s)
+        amount = round(amount * (until - start) / (until - since))  # what fell before the window is not seen
+        since = start
         pieces = max(1, min(PIECES, int((until - since) / max(piece_s, self._piece_s))))
         done = 0
         for piece in range(1, pieces + 1):
@@ -130,10 +132,10 @@ class Sum:
         self._glitch = 0  # readings in which it may still turn out to have been a glitch
 
     def take(self, value: int | None, at_s: float) -> int | None:
-        window = self._window
-        now = window.reach(at_s)
         if value is None:
             return None
+        window = self._window
+        now = window.reach(at_s)
         if self._counter:
             self._count(value, now)
         elif self._last is not None and now - self._last_at < self._every_s * REPEAT:
@@ -190,10 +192,10 @@ class Mean:
         self._since: float | None = None
 
     def take(self, value: int | None, at_s: float) -> int | None:
-        window = self._window
-        now = window.reach(at_s)
         if value is None:
             return None
+        window = self._window
+        now = window.reach(at_s)
         if not window.count:
             self._since = now  # nothing is left of what was before: seen anew from here
         window.add(value, now)

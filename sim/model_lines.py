@@ -199,7 +199,8 @@ class LineModel:
 
 
 def _nmea(spec: DeviceSpec, numbers: Sequence[Number]) -> list[Format]:
-    start = spec.settings.starts_with
+    start: str = spec.settings.starts_with
+    fixed = dict(enumerate(start.split(",")[1:], 1)) if "," in start else {}  # "$PTNL,VGK": two fields are as given
     sign, talker = ("!" if start.startswith("!") else "$"), (start[1:3] if len(start) >= 3 else TALKER)
     wanted = [number.settings.sentence for number in numbers]
     ids = list(dict.fromkeys(name for name in wanted if len(name) != 3))
@@ -210,7 +211,7 @@ def _nmea(spec: DeviceSpec, numbers: Sequence[Number]) -> list[Format]:
     for id_ in ids:
         mine = [number for number in numbers if _answers(id_, number.settings.sentence) and number.settings.field]
         places = {number.id: number.settings.field for number in mine}
-        found.append(Format(mine, lambda texts, id_=id_, places=places: _sentence(sign, id_, places, texts)))  # type: ignore[misc]
+        found.append(Format(mine, lambda texts, id_=id_, places=places: _sentence(sign, id_, fixed, places, texts)))  # type: ignore[misc]
     return _shared(found)
 
 
@@ -218,8 +219,15 @@ def _answers(found: str, wanted: str) -> bool:
     return found == wanted or (len(wanted) == 3 and len(found) == 5 and found[2:] == wanted)
 
 
-def _sentence(sign: str, id_: str, places: Mapping[str, int], texts: Mapping[str, str]) -> str:
-    fields = {0: id_, **KNOWN_FIELDS.get(id_[2:], {}), **{places[point]: text for point, text in texts.items()}}
+def _sentence(
+    sign: str, id_: str, fixed: Mapping[int, str], places: Mapping[str, int], texts: Mapping[str, str]
+) -> str:
+    fields = {
+        0: id_,
+        **KNOWN_FIELDS.get(id_[2:], {}),
+        **fixed,
+        **{places[point]: text for point, text in texts.items()},
+    }
     body = ",".join(fields.get(place, "") for place in range(max(fields) + 1))
     total = 0
     for character in body:

@@ -15,6 +15,7 @@ from edge.config.units import duration_ms
 from edge.contract import DeviceSpec, PortSettings
 from sim.instrument import Damage, Faults, Said, dropped, flipped
 from sim.modbus_slave import SILENT_CHARACTERS, Line, Slave
+from sim.model_gauge import GaugeRegister
 from sim.model_registers import Register
 
 NETWORK_S = 0.002  # a PLC in the next cabinet
@@ -63,14 +64,18 @@ class Device(Slave):
                 for it in self.registers
                 if it.table == name and address <= it.address and it.address + it.count <= end
             )
+            found = tuple(sorted(found, key=lambda it: isinstance(it, GaugeRegister)))  # after what corrects them
             if len(self._asked) < KNOWN:
                 self._asked[pdu] = found
         return found
 
-    def measure(self, asked: Iterable[Register], now_s: float) -> tuple[list[tuple[str, float]], list[str], bool]:
+    def measure(self, asked: Sequence[Register], now_s: float) -> tuple[list[tuple[str, float]], list[str], bool]:
         """Brings registers up to now: what they show, which show nothing, and whether it must refuse to answer."""
         values, failed, refuses = [], [], False
         for register in asked:
+            other = register.temperature if isinstance(register, GaugeRegister) else None
+            if other is not None and other not in asked:
+                self.measure([other], now_s)
             if register.leads:
                 words, value = register.carry(register.source(now_s))
                 if words is None:

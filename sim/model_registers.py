@@ -113,7 +113,9 @@ class Register:
             most = int(FLOATS[self.kind][1])
             within = min(most * under, max(-most * under, over))
             return tuple(encode_words(within / under, self.kind, self.order))
-        raw = (2 * over + under) // (2 * under)
+        return self._words_of((2 * over + under) // (2 * under))
+
+    def _words_of(self, raw: int) -> tuple[int, ...]:
         if self.kind.startswith("bcd"):
             raw = min(raw, 10 ** (self.bits // 4) - 1)
         return tuple(encode_words(raw, self.kind, self.order))

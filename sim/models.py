@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edge.config.site import Site, Wire
-from edge.contract import Point
+from edge.contract import DeviceSpec, Point
 from sim.instrument import Model, SourceOf
+from sim.model_gauge import GaugeRegister
 from sim.model_lines import LineModel
 from sim.model_modbus import ModbusModel
 from sim.model_registers import Register
@@ -30,11 +31,19 @@ def models_of(site: Site, source_of: SourceOf, seed: int = 1) -> dict[str, Model
 
 
 def _modbus(wire: Wire, points: Mapping[str, Point], source_of: SourceOf, seed: str) -> Model:
-    registers = {
-        spec.id: [Register(points[id_], settings, source_of(points[id_])) for id_, settings in spec.points.items()]
-        for spec in wire.devices
-    }
+    registers = {spec.id: _registers(spec, points, source_of) for spec in wire.devices}
     return ModbusModel(wire.port, wire.devices, registers, seed)
+
+
+def _registers(spec: DeviceSpec, points: Mapping[str, Point], source_of: SourceOf) -> list[Register]:
+    made: dict[str, Register] = {}
+    for id_, settings in spec.points.items():
+        kind = Register if settings.vibrating_wire is None else GaugeRegister
+        made[id_] = kind(points[id_], settings, source_of(points[id_]))
+    for id_, register in made.items():
+        if isinstance(register, GaugeRegister):
+            register.temperature = made.get(spec.points[id_].vibrating_wire.temperature)
+    return list(made.values())
 
 
 def _lines(wire: Wire, points: Mapping[str, Point], source_of: SourceOf, seed: str) -> Model:

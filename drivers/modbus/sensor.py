@@ -18,6 +18,7 @@ from drivers.modbus.plan import FUNCTIONS, Read, Span, plan
 from drivers.modbus.settings import BIT_TABLES, ModbusDevice, ModbusPoint, kind_of, registers_of
 from drivers.modbus.values import Scaler, is_marked, raw_value, scaler
 from drivers.modbus.wire import Answer, Refusal, Request
+from drivers.modbus.wire_gauge import converter
 from edge.contract import DeviceSpec, Quality, Reading
 from edge.errors import DeviceSilent
 
@@ -40,6 +41,11 @@ class ModbusSensor:
         self._max_registers = settings.max_registers
         self._decoders = {point_id: _Decoder(point) for point_id, point in device.points.items()}
         self._spans = {point_id: _span(point_id, point) for point_id, point in device.points.items()}
+        self._gauges = {
+            point_id: (point.vibrating_wire.temperature, converter(point.vibrating_wire))
+            for point_id, point in device.points.items()
+            if point.vibrating_wire is not None
+        }
         self._alone: frozenset[str] = frozenset()
         self._plans: dict[tuple[str, ...], list[Read]] = {}
         self._counts = dict.fromkeys(("asked", "answered", "silent", "garbled", "refused"), 0)
@@ -51,7 +57,7 @@ class ModbusSensor:
         """One Reading for each of `points`, in their order. Raises DeviceSilent when nothing usable came, PortLost."""
         found: dict[str, Reading] = {}
         failed: list[Silence] = []
-        for read in self._plan(tuple(points)):
+        for read in self._plan(self._needed(points)):
             reply = await self._ask(read)
             if isinstance(reply, Answer):
                 found.update(self._decode(read, reply))
@@ -63,6 +69,8 @@ class ModbusSensor:
                     break
         if failed and not found:
             raise DeviceSilent(self._id, failed[0].why, failed[0].raw)
+        for point in self._gauges.keys() & found.keys():
+            found[point] = self._gauged(point, found)
         return [found.get(point) or Reading(point, None, Quality.NO_ANSWER) for point in points]
 
     def health(self) -> Mapping[str, Any]:
@@ -76,6 +84,25 @@ class ModbusSensor:
             "last_problem": self._last_problem,
             "wire": self._bus.health(),
         }
+
+    def _needed(self, points: Sequence[str]) -> tuple[str, ...]:
+        """The points, and the temperatures that vibrating wires among them are corrected by."""
+        if not self._gauges:
+            return tuple(points)
+        temperatures = [self._gauges[point][0] for point in points if point in self._gauges]
+        return tuple(dict.fromkeys([*points, *filter(None, temperatures)]))
+
+    def _gauged(self, point: str, found: Mapping[str, Reading]) -> Reading:
+        """A vibrating wire's frequency as the value that it means; none where its temperature has none."""
+        temperature_point, value_of = self._gauges[point]
+        frequency, temperature = found[point].value, found.get(temperature_point)
+        if frequency is None:
+            return found[point]
+        value = value_of(frequency, temperature.value if temperature else None)
+        if value is not None and math.isfinite(value):
+            return Reading(point, value)
+        silent = temperature_point and temperature is None
+        return Reading(point, None, Quality.NO_ANSWER if silent else Quality.REFUSED)
 
     def _plan(self, points: tuple[str, ...]) -> list[Read]:
         if points not in self._plans:

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from drivers.duration import parse_duration_s
 from drivers.modbus.values import REGISTERS, Order, Type
+from drivers.modbus.wire_gauge import VibratingWire, problems
 from edge.contract import DeviceSpec, PortSettings
 
 TIMEOUT_MIN_S = 0.01
@@ -69,6 +70,15 @@ class ModbusPoint(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     invalid: Annotated[
         tuple[int, ...], Meta(max_length=16, description="Raw values by which the device says that it has no value.")
     ] = ()
+    vibrating_wire: (
+        Annotated[
+            VibratingWire,
+            Meta(
+                description="raw * scale + offset is a frequency in Hz: what it means, by the calibration sheet."
+            ),
+        ]
+        | None
+    ) = None
 
 
 def kind_of(point: ModbusPoint) -> str:
@@ -88,12 +98,13 @@ def mode_of(port: PortSettings, device: ModbusDevice) -> str:
 
 def check(port: PortSettings, devices: Sequence[DeviceSpec]) -> list[str]:
     """Sentences about settings that are wrong together, each beginning with the device's or the point's id."""
-    problems = [*_shared_units(devices), *_mixed_modes(port, devices)]
+    found = [*_shared_units(devices), *_mixed_modes(port, devices)]
     for device in devices:
-        problems += _check_device(port, device)
+        found += _check_device(port, device)
         for point_id, point in device.points.items():
-            problems += (f"{point_id}: {why}" for why in _check_point(device.settings, point))
-    return problems
+            found += (f"{point_id}: {why}" for why in _check_point(device.settings, point))
+            found += (f"{point_id}: {why}" for why in _check_wire(device, point))
+    return found
 
 
 def _shared_units(devices: Sequence[DeviceSpec]) -> Iterator[str]:
@@ -144,3 +155,16 @@ def _check_point(device: ModbusDevice, point: ModbusPoint) -> Iterator[str]:
         yield f"`bit` picks from one 16-bit register, so the type is u16 or bool and not {kind}"
     if point.scale == 0 or not math.isfinite(point.scale) or not math.isfinite(point.offset):
         yield "scale and offset are plain numbers, and scale is not 0"
+
+
+def _check_wire(device: DeviceSpec, point: ModbusPoint) -> Iterator[str]:
+    wire = point.vibrating_wire
+    if wire is None:
+        return
+    yield from problems(wire)
+    if wire.temperature:
+        other: ModbusPoint | None = device.points.get(wire.temperature)
+        if other is None:
+            yield f"vibrating_wire: temperature “{wire.temperature}” is no point of {device.id}"
+        elif other.vibrating_wire is not None:
+            yield f"vibrating_wire: temperature “{wire.temperature}” is computed from a wire itself"

@@ -1,16 +1,19 @@
 """Reads a site file: `load(path)` gives a `Site`, or `SiteFileError` with every mistake found.
 
-The walk: text -> TOML -> tables -> structs, each table by itself, then what must fit together. A reference to
-something that is there but wrong itself is no second mistake. Opens nothing but the file.
+The walk: text -> TOML -> tables -> structs, each table by itself, then what must fit together. Devices that name a
+sensor template are written out before. A reference to something that is there but wrong itself is no second mistake.
+Opens nothing but the file and the templates that it names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from edge.config.plugs import Drivers
-from edge.config.reader import Reader
+from edge.config.reader import Reader, Table
 from edge.config.site import Site
 from edge.config.text import read_toml
 from edge.config.walk import Walk
@@ -24,18 +27,38 @@ def load(
     *,
     check_files: bool = False,
     folder: Path | None = None,
+    templates: Sequence[Path] = (),
 ) -> Site:
     """The site of the file at `path`. `drivers` replaces the installed ones; `check_files`: the key file must exist;
-    `folder`: where relative paths in it start, its own by default.
+    `folder`: where relative paths in it start, its own by default; `templates`: folders to look for sensor templates
+    in before all others.
 
     Raises SiteFileError with all problems.
     """
     raw = read_toml(path)
     reader = Reader((folder or path.parent).absolute())
-    site = Walk(reader, Drivers(drivers)).site(path.absolute(), raw)
+    site = _site(path, raw, reader, Drivers(drivers), templates)
     if site is not None and check_files and not site.gateway.key.is_file():
         key = site.gateway.key
         reader.problem(("gateway", "key"), f"{key} does not exist; make it with: fengsui keygen {key}")
     if reader.problems or site is None:
         raise SiteFileError(str(path), reader.problems)
     return site
+
+
+def _site(path: Path, raw: Table, reader: Reader, drivers: Drivers, templates: Sequence[Path]) -> Site | None:
+    if not _names_templates(raw):
+        return Walk(reader, drivers).site(path.absolute(), raw)
+    from edge.config.expand import expand, said  # which a site without templates need not wait for
+    from edge.config.templates import folders
+
+    expanded = expand(reader, raw, (*templates, *folders(reader.folder)))
+    walked = Reader(reader.folder)
+    site = Walk(walked, drivers).site(path.absolute(), expanded.raw)
+    reader.problems += [text for problem in walked.problems if (text := said(problem, expanded))]
+    return replace(site, templates=expanded.files) if site is not None else None
+
+
+def _names_templates(raw: Table) -> bool:
+    devices = raw.get("device")
+    return isinstance(devices, list) and any(isinstance(it, dict) and "device" in it for it in devices)

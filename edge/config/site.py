@@ -107,7 +107,7 @@ class Link(Struct, frozen=True):
 
 
 class Site(Struct, frozen=True):
-    """The whole site file."""
+    """The whole site file. `templates`: the files of the sensor templates that it was written out with."""
 
     file: Path
     gateway: Gateway
@@ -117,6 +117,7 @@ class Site(Struct, frozen=True):
     limits: tuple[Limit, ...]
     links: tuple[Link, ...]
     wires: tuple[Wire, ...]
+    templates: tuple[Path, ...] = ()
 
     @property
     def points(self) -> tuple[Point, ...]:

@@ -1,0 +1,71 @@
+"""Vibrating wire: from a wire's frequency and its temperature to pressure, strain or load. Pure.
+
+    value = k · (f0² − f²) + a · (R² − R0²) + b · (T − t0),   R = f² / 1000 ("digits"), R0 likewise at zero
+
+The constants stand on the calibration sheet of the one sensor and nowhere else. Sheets have the factor either for Hz²
+(then `k` and `f0`) or for digits (then `g` and `r0`: k = g / 1000, f0² = 1000 · r0). The factor is positive where the
+value rises as the frequency falls. A sheet with a polynomial A·R² + B·R + C is `a` = A, `g` = −B, and C is what the
+zero reading `r0` makes of it.
+Fact: the linear form is common knowledge of the field, not read in a standard; the sheet decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+HZ2_PER_DIGIT = 1000.0
+
+Factor = Annotated[float, Meta(description="From the calibration sheet")]
+
+
+class VibratingWire(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """The key `vibrating_wire` of a point whose register holds a frequency in Hz. Exactly one pair: k and f0, or g and
+    r0; `b`, `t0` and `temperature` (the id of a point of the same device, in the sheet's unit) all or none."""
+
+    k: Factor | None = None
+    f0: Annotated[float, Meta(gt=0, description="Hz at zero")] | None = None
+    g: Factor | None = None
+    r0: Annotated[float, Meta(gt=0, description="Digits (f² / 1000) at zero")] | None = None
+    a: Factor = 0.0
+    b: Factor = 0.0
+    t0: Annotated[float, Meta(description="Temperature at zero")] | None = None
+    temperature: str = ""
+
+
+def problems(wire: VibratingWire) -> Iterator[str]:
+    """Sentences about constants that are wrong together."""
+    hertz, digits = (wire.k, wire.f0), (wire.g, wire.r0)
+    if not (_whole(hertz) and _empty(digits)) and not (_whole(digits) and _empty(hertz)):
+        yield "vibrating_wire needs k and f0 (sheets in Hz²) or g and r0 (sheets in digits), from the calibration sheet"
+    elif (wire.g if wire.k is None else wire.k) == 0:
+        yield "vibrating_wire: a factor of 0 would show the same value at every frequency"
+    if wire.b and (wire.t0 is None or not wire.temperature):
+        yield "vibrating_wire: b needs t0 and temperature (a point of this device); without them write b = 0"
+
+
+def converter(wire: VibratingWire) -> Callable[[float, float | None], float | None]:
+    """(frequency in Hz, temperature) -> value; None where the temperature is needed and there is none."""
+    g = (wire.g or 0.0) if wire.k is None else wire.k * HZ2_PER_DIGIT
+    r0 = (wire.r0 or 0.0) if wire.f0 is None else wire.f0**2 / HZ2_PER_DIGIT
+    a, b, t0 = wire.a, wire.b, wire.t0 or 0.0
+
+    def value(frequency_hz: float, temperature: float | None) -> float | None:
+        if b and temperature is None:
+            return None
+        digits = frequency_hz**2 / HZ2_PER_DIGIT
+        corrected = b * (temperature - t0) if b and temperature is not None else 0.0
+        return g * (r0 - digits) + a * (digits**2 - r0**2) + corrected
+
+    return value
+
+
+def _whole(pair: tuple[float | None, float | None]) -> bool:
+    return None not in pair
+
+
+def _empty(pair: tuple[float | None, float | None]) -> bool:
+    return pair == (None, None)

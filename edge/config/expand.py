@@ -1,0 +1,276 @@
+"""A device that names a sensor template, written out as one would have written it by hand.
+
+    [[device]]                          the template's `driver`, its driver's keys (unless given here), and
+    device = "dfrobot-sen0676"          its points as [[device.point]]: ids `pond.level`, `pond.distance`
+    id = "pond"                         (`points = [...]` picks some; a [[device.point]] with `point = "level"`
+    height = 12.5                       changes any key of one, one without is a point of its own)
+
+In a template `"$height"` stands for the number that the device gives (`"$north * -1000"` for a multiple of it), and
+`"@temperature"` for the id of another of its points, which then comes along. Runs before the walk, on plain tables:
+what it yields is judged there like everything else.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from edge.config.reader import Reader, Table, Where, label
+from edge.config.templates import OWN_POINT_KEYS, Template, find, keys_of, missing, read_template
+from edge.config.words import did_you_mean, listing, show
+from edge.errors import SiteFileError
+
+TEMPLATE_KEY, CHOICE_KEY, POINT_KEY = "device", "points", "point"
+
+_NUMBER = re.compile(r"\$([a-z][a-z0-9_]*)(?: \* (-?[0-9]+(?:\.[0-9]+)?))?")
+_SIBLING = re.compile(r"@([a-z0-9_-]+)")
+
+
+class Expanded(NamedTuple):
+    """`raw`: the site file without templates. `templates`: label of a device -> what its template is called, for those
+    that say what is wrong. `lost`: the labels of devices that could not be written out -> their ids. `files`: the
+    templates that were used."""
+
+    raw: Table
+    templates: Mapping[str, str]
+    lost: Mapping[str, str]
+    files: tuple[Path, ...]
+
+
+class _Device(NamedTuple):
+    """One device on its way: what it asks for."""
+
+    reader: Reader
+    where: Where
+    raw: Table
+    name: str
+    template: Template
+    numbers: Mapping[str, float]
+
+
+def expand(reader: Reader, raw: Table, places: Sequence[Path]) -> Expanded:
+    """The site file with every device written out; problems go to `reader`."""
+    known: dict[str, Template] = {}
+    files: dict[str, Path] = {}
+    templates, lost, devices = {}, {}, []
+    for index, table in enumerate(raw["device"]):
+        if not isinstance(table, dict) or TEMPLATE_KEY not in table:
+            devices.append(table)
+            continue
+        place = label("device", index, table)
+        name = table[TEMPLATE_KEY]
+        template = _template((place, TEMPLATE_KEY), name, reader, places, known, files)
+        if template is None:
+            lost[place] = str(table.get("id"))
+            devices.append({key: value for key, value in table.items() if key != TEMPLATE_KEY})
+            continue
+        templates[place] = str(name)
+        devices.append(_written_out(reader, (place,), table, str(name), template))
+    return Expanded({**raw, "device": devices}, templates, lost, tuple(files.values()))
+
+
+def said(problem: str, expanded: Expanded) -> str | None:
+    """A problem found in what was written out, with the template's name; None for what only follows from a lost one."""
+    place = problem.split(" → ", 1)[0].split(": ", 1)[0]
+    if place in expanded.lost or any(f"there is no point “{id_}." in problem for id_ in expanded.lost.values()):
+        return None
+    return f"{problem} (template {expanded.templates[place]})" if place in expanded.templates else problem
+
+
+def _template(
+    where: Where,
+    name: object,
+    reader: Reader,
+    places: Sequence[Path],
+    known: dict[str, Template],
+    files: dict[str, Path],
+) -> Template | None:
+    if not isinstance(name, str):
+        reader.problem(where, f"found {show(name)}; allowed: the name of a sensor template, as fengsui sensors lists")
+        return None
+    if name in known:
+        return known[name]
+    path = find(name, places)
+    if path is None:
+        reader.problem(where, missing(name, places))
+        return None
+    try:
+        known[name] = read_template(path)
+    except SiteFileError as error:
+        for problem in error.problems:
+            reader.problem(where, f"the template {path} is wrong: {problem}")
+        return None
+    files[name] = path
+    return known[name]
+
+
+def _written_out(reader: Reader, where: Where, raw: Table, name: str, template: Template) -> Table:
+    keys = keys_of(template)
+    numbers = {key: float(raw[key]) for key in keys if key in raw and _is_number(reader, (*where, key), raw[key])}
+    device = _Device(reader, where, raw, name, template, numbers)
+    taken_off = {TEMPLATE_KEY, CHOICE_KEY, POINT_KEY, *keys}
+    own = {key: value for key, value in raw.items() if key not in taken_off}
+    if "driver" in own:
+        reader.problem((*where, "driver"), f"is the template's ({template.driver}); take this key out")
+    points = _points(device)
+    values = _Values(device, keys)
+    written = values.filled({**template.device, **own, "driver": template.driver})
+    written["point"] = [values.filled(point) if is_ours else point for point, is_ours in points]
+    values.tell()
+    return written
+
+
+def _is_number(reader: Reader, where: Where, value: object) -> bool:
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return True
+    reader.problem(where, f"found {show(value)}; allowed: a number")
+    return False
+
+
+def _points(device: _Device) -> list[tuple[Table, bool]]:
+    """The points to be read, (table, is it the template's), in the template's order, those of one's own behind."""
+    offered = {str(point["id"]): point for point in _offered(device.template)}
+    changes, own = _changes(device, offered)
+    wanted = _wanted(device, offered, changes)
+    id_ = device.raw.get("id")
+    owner = id_ if isinstance(id_, str) else device.name  # a device without an id is complained of later
+    found: list[tuple[Table, bool]] = []
+    for short, point in offered.items():
+        if short in wanted:
+            plain = {key: value for key, value in point.items() if key not in OWN_POINT_KEYS}
+            plain["id"] = f"{owner}.{short}"
+            found.append(({**plain, **changes.get(short, {})}, True))
+    _name_siblings(found, {short: str(table["id"]) for short, (table, _) in zip(wanted, found, strict=True)})
+    return found + [(table, False) for table in own]
+
+
+def _offered(template: Template) -> Iterator[Table]:
+    """Every point of the template, channels one by one."""
+    for raw in template.point:
+        channels = raw.get("channels")
+        if channels is None:
+            yield raw
+            continue
+        for n in range(1, channels + 1):
+            point = _changed(raw, lambda text, n=n: text.replace("{n}", str(n)))  # type: ignore[misc]
+            if isinstance(point.get("register"), int):
+                point["register"] += (n - 1) * raw.get("stride", 1)
+            yield point
+
+
+def _changes(device: _Device, offered: Mapping[str, Table]) -> tuple[dict[str, Table], list[Table]]:
+    """What [[device.point]] tables say: of the template's points by short id, and points of one's own."""
+    changes: dict[str, Table] = {}
+    own: list[Table] = []
+    given = device.raw.get(POINT_KEY, [])
+    if not isinstance(given, list):
+        device.reader.problem((*device.where, POINT_KEY), "write it with double brackets, [[device.point]]")
+        return changes, own
+    for index, raw in enumerate(given):
+        if not isinstance(raw, dict) or POINT_KEY not in raw:
+            own.append(raw)
+            continue
+        short = raw[POINT_KEY]
+        where = (*device.where, label("point", index, raw), POINT_KEY)
+        if not _is_offered(device, where, short, offered):
+            continue
+        if short in changes:
+            device.reader.problem(where, f"“{short}” stands in two tables; make one of them")
+        changes[short] = {key: value for key, value in raw.items() if key != POINT_KEY}
+    return changes, own
+
+
+def _wanted(device: _Device, offered: Mapping[str, Table], changes: Mapping[str, Table]) -> list[str]:
+    """Short ids, in the template's order: the chosen ones (all that are not optional), the changed, what they need."""
+    choice = device.raw.get(CHOICE_KEY)
+    where = (*device.where, CHOICE_KEY)
+    if choice is None:
+        wanted = {short for short, point in offered.items() if not point.get("optional")} | set(changes)
+        if not wanted:
+            device.reader.problem(
+                device.where, f'says no `points`; choose: points = ["...", ...] of {listing(offered)}'
+            )
+    elif not isinstance(choice, list):
+        device.reader.problem(where, f"found {show(choice)}; allowed: a list of {listing(offered)}")
+        wanted = set(changes)
+    else:
+        wanted = {short for short in choice if _is_offered(device, where, short, offered)}
+        for short in changes:
+            if short not in wanted:
+                device.reader.problem(where, f"leaves out “{short}”, which a [[device.point]] changes; add it here")
+    wanted |= {other for short in wanted for other in _siblings(offered[short]) if other in offered}
+    return [short for short in offered if short in wanted]
+
+
+def _is_offered(device: _Device, where: Where, short: object, offered: Mapping[str, Table]) -> bool:
+    if isinstance(short, str) and short in offered:
+        return True
+    near = did_you_mean(short, list(offered)) if isinstance(short, str) else None
+    hint = f"did you mean “{near}”?" if near else f"there are: {listing(offered)}"
+    device.reader.problem(where, f"{show(short)} is no point of the template {device.name}; {hint}")
+    return False
+
+
+def _siblings(value: object) -> Iterator[str]:
+    """The short ids that a table refers to."""
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from _siblings(item)
+    elif isinstance(value, str) and (match := _SIBLING.fullmatch(value)):
+        yield match[1]
+
+
+def _name_siblings(points: Sequence[tuple[Table, bool]], ids: Mapping[str, str]) -> None:
+    """Puts the full ids where a table refers to another point of the device."""
+
+    def named(text: str) -> str:
+        match = _SIBLING.fullmatch(text)
+        return ids.get(match[1], text) if match else text
+
+    for table, _ in points:
+        table.update(_changed(table, named))
+
+
+def _changed(table: Table, change: Callable[[str], Any]) -> Table:
+    """The table with every text in it changed."""
+    return {
+        key: _changed(value, change) if isinstance(value, dict) else change(value) if isinstance(value, str) else value
+        for key, value in table.items()
+    }
+
+
+class _Values:
+    """Puts the device's numbers into its tables, and complains once of each that is missing."""
+
+    def __init__(self, device: _Device, keys: Mapping[str, Any]) -> None:
+        self._device = device
+        self._keys = keys
+        self._missing: dict[str, None] = {}
+
+    def filled(self, table: Table) -> Table:
+        """The table with numbers for `$name`."""
+        return _changed(table, self._number)
+
+    def tell(self) -> None:
+        """Complains of what was needed and not given."""
+        for name in self._missing:
+            key = self._keys[name]
+            unit = f" in {key.unit}" if key.unit else ""
+            problem = f"the key `{name}` is missing: {key.about}{unit}"
+            self._device.reader.problem(self._device.where, problem)
+
+    def _number(self, text: str) -> float | str:
+        match = _NUMBER.fullmatch(text)
+        if match is None or match[1] not in self._keys:
+            return text
+        name = match[1]
+        number = self._device.numbers.get(name)
+        if number is None:
+            if name not in self._device.raw:  # else what is wrong with it has been said
+                self._missing[name] = None
+            number = self._keys[name].example  # so that nothing else is found wrong in its place
+        return float(Decimal(repr(number)) * Decimal(match[2])) if match[2] else number
