@@ -70,15 +70,10 @@ class ModbusPoint(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     invalid: Annotated[
         tuple[int, ...], Meta(max_length=16, description="Raw values by which the device says that it has no value.")
     ] = ()
-    vibrating_wire: (
-        Annotated[
-            VibratingWire,
-            Meta(
-                description="raw * scale + offset is a frequency in Hz: what it means, by the calibration sheet."
-            ),
-        ]
-        | None
-    ) = None
+    vibrating_wire: Annotated[
+        VibratingWire | None,
+        Meta(description="raw * scale + offset is a frequency in Hz: what it means, by the calibration sheet."),
+    ] = None
 
 
 def kind_of(point: ModbusPoint) -> str:
