@@ -30,16 +30,19 @@ MOST_BYTES = 50_000_000  # inflated; 500 limits of 24 h take some 5 MB
 
 
 def save(limits: Limits, now_s: float) -> bytes:
-    """All of it, as CBOR; it deflates well."""
+    """All of it: check value, CBOR; it deflates well."""
     states = {limit_id: _limit(state, now_s) for limit_id, state in limits.judged.items() if state.parts}
     lasts = {point: last for point in limits.points() if (last := limits.last(point)) is not None}
-    return cbor2.dumps([VERSION, states, lasts])
+    plain = cbor2.dumps([VERSION, states, lasts])
+    return zlib.crc32(plain).to_bytes(4, "big") + plain
 
 
 def load(limits: Limits, data: bytes, now_s: float, gap_s: float | None) -> int:
     """Goes on from what `save` gave; how many parts do."""
     try:
-        version, states, lasts = cbor2.loads(data)
+        if zlib.crc32(data[4:]).to_bytes(4, "big") != data[:4]:
+            return 0
+        version, states, lasts = cbor2.loads(data[4:])
         known = dict(states) if version == VERSION else {}
         limits.recall({str(point): int(last) for point, last in dict(lasts).items()})
     except UNREADABLE:

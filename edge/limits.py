@@ -262,9 +262,7 @@ class Limits:
             before = state.level
             levels = {member: self.judged[member].level for member in state.limit.members}
             level, count, needed = verdict(state.limit, list(levels.values()))
-            if level is not Level.NONE:
-                state.threshold = needed
-            state.level = level
+            state.level, state.threshold = level, needed
             if level is not before:
                 self._tell(state, before, count, members_basis(state.limit, levels), changed)
                 moved.add(state.limit.id)
