@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Quality, Rule
+from edge.contract import Alarm, Basis, Change, ClockQuality, Input, Kind, Level, Of, Quality, Rule
 from edge.wire import packet as wire
 from edge.wire.seal import Direction, Opened, open_packet, seal
 from edge.wire.sheet import Sheet, SheetGroup, SheetLimit, SheetPoint
@@ -33,6 +33,8 @@ def make_sheet(name: str = "尾矿库水位", epoch: int = EPOCH) -> Sheet:
 
 
 SHEET = make_sheet()
+RAINED = Basis(Of.SUM, 43_200, "mm", Decimal("0.1"), (Input("rain", 12),))
+MEMBERS = Basis(Of.MEMBERS, 0, "", Decimal(1), (Input("a", 4), Input("b", 4)))
 ALARM = Alarm("high", "level", Level.RED, Change.RAISED, Rule.ABOVE, 1234, 1200, T0_MS + 5000)
 
 
@@ -149,6 +151,18 @@ def test_an_alarm_is_said_in_words_and_stamped_once(tmp_path: Path) -> None:
         (Alarm("high", "level", Level.NONE, Change.CLEARED, Rule.ABOVE, 900, 1000, T0_MS), "cleared: 尾矿库水位"),
         (Alarm("mute", "rain", Level.BLUE, Change.RAISED, Rule.STALE, None, 300, T0_MS), "no good value for 300 s"),
         (Alarm("x", "gone", Level.BLUE, Change.CHANGED, Rule.BELOW, 3, 4, 2**53 - 1), "3 steps, limit below 4 steps"),
+        (
+            Alarm("s", "level", Level.RED, Change.RAISED, Rule.ABOVE, 612, 500, T0_MS, basis=RAINED),
+            "sum in 43200 s of rain = 12: 61.2 mm, limit above 50.0 mm",
+        ),
+        (
+            Alarm("d", "level", Level.BLUE, Change.RAISED, Rule.SUSPECT, None, 60, T0_MS),
+            "doubtful values only for 60 s",
+        ),
+        (
+            Alarm("two", "level", Level.RED, Change.RAISED, Rule.COMBINED, 2, 2, T0_MS, basis=MEMBERS),
+            "members of a = 4, b = 4: 2, needed 2",
+        ),
     ],
 )
 def test_every_alarm_can_be_said(alarm: Alarm, part: str) -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from edge.clock import BUILT_MS, Clock
-from edge.contract import ClockQuality, Point, Quality, Reading, Round, Sensor
+from edge.contract import ClockQuality, Doubt, Point, Quality, Reading, Round, Sensor
 from edge.errors import DeviceSilent, PortLost
 from edge.intake import Intake
 from sim.virtual import run
@@ -212,3 +212,59 @@ def test_a_clock_that_is_set_back_a_little_gives_no_instant_twice() -> None:
         assert instants == sorted(set(instants)), (back_ms, instants)
         assert len(instants) >= 12 - 2, instants
         assert all(None not in r.values for r in site.rounds)
+
+
+def test_a_group_that_is_hurried_is_read_faster_at_once_and_as_before_afterwards() -> None:
+    site = Site(every_ms=60_000, a=Polled(lambda _: 1), b=Polled(lambda _: 2))
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        site.clock = Clock(lambda: START_MS + round(loop.time() * 1000), loop.time, lambda: False, 1)
+        points = [Point(f"{d}.1", "m", Decimal("0.01"), None, None, 60_000, d) for d in site.devices]
+        intake = Intake(
+            *({60_000: points}, site.devices, site.ports, site.clock),
+            judge=lambda *_: None,
+            keep=site.rounds.append,
+            say=lambda *_: None,
+        )
+        intake.may_pace()
+        task = asyncio.ensure_future(intake.run())
+        await asyncio.sleep(130.5)
+        intake.pace({60_000: 1000})
+        await asyncio.sleep(10)
+        intake.pace({})
+        await asyncio.sleep(110)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run(story())
+    seconds = [(r.at_ms - START_MS) // 1000 for r in site.rounds]
+    assert seconds == [0, 60, 120, *range(131, 142), 180, 240]
+    assert all(r.values == (100, 200) for r in site.rounds)
+
+
+def test_a_doubtful_reading_is_kept_and_judged_as_such() -> None:
+    site = Site(a=Polled(lambda now_s: 50 if 18 < now_s < 22 else 1))
+    doubt = Doubt(spike=100)
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        site.clock = Clock(lambda: START_MS + round(loop.time() * 1000), loop.time, lambda: False, 1)
+        points = [Point("a.1", "m", Decimal("0.01"), None, None, 10_000, "a", doubt=doubt)]
+        intake = Intake(
+            *({10_000: points}, site.devices, site.ports, site.clock),
+            judge=lambda *reading: site.judged.append(reading),
+            keep=site.rounds.append,
+            say=lambda *_: None,
+        )
+        task = asyncio.ensure_future(intake.run())
+        await asyncio.sleep(35)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run(story())
+    assert [reading[1:3] for reading in site.judged] == [
+        *((100, Quality.GOOD), (100, Quality.GOOD), (5000, Quality.SUSPECT), (100, Quality.GOOD)),
+    ]
+    assert site.rounds[2].values == (5000,)
+    assert site.rounds[2].qualities == bytes([Quality.SUSPECT])

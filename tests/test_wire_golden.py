@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Quality, Rule
+from edge.contract import Alarm, Basis, Change, ClockQuality, Input, Kind, Level, Of, Quality, Rule
 from edge.wire import seal
 from edge.wire.packet import (
     Account,
@@ -66,6 +66,10 @@ SHEET = Sheet(
     (SheetLimit("pond-high", "pond.level", Rule.ABOVE, ((2, 21000), (4, 23000)), "尾矿库水位"),),
 )
 ALARM = Alarm("pond-high", "pond.level", Level.RED, Change.RAISED, Rule.ABOVE, 23004, 23000, T0_MS + 86_400_123)
+RAINED = Alarm(
+    *("rain-12h", "rain", Level.BLUE, Change.RAISED, Rule.ABOVE, 503, 500, T0_MS + 86_400_123),
+    basis=Basis(Of.SUM, 43_200, "mm", Decimal("0.1"), (Input("rain", 12), Input("pond.level", None))),
+)
 STATUS = {"cpu": 0.25, "links": {"4g": True, "vsat": None}, "free_mb": 1210}
 RANGES = ((1, 250), (252, 252), (1000, 70_000))
 
@@ -112,6 +116,7 @@ BODIES: dict[str, tuple[Body, str]] = {
     "rounds-long": (Rounds(0, tuple(_long())), "240 rounds: levels by chance, temperatures on the grid"),
     "rounds-group-1": (Rounds(1, (RoundRow(1, T0_MS + 600_000, (0,)),)), "one round of group 1"),
     "alarm": (Alarms(((70_000, ALARM),)), "red: pond.level 2300.4 above 2300.0 mm"),
+    "alarm-basis": (Alarms(((70_001, RAINED),)), "blue: the sum of rain in 12 h 50.3 above 50.0 mm, and what went in"),
     "status": (Status(71, T0_MS, 0, STATUS), "a status map"),
     "account": (Account(72, T0_MS, 1, {"taken": 5}), "an account map"),
     "sheet": (SheetPacket(1, SHEET), "the sheet of all these"),

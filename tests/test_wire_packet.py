@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Rule
+from edge.contract import Alarm, Basis, Change, ClockQuality, Input, Kind, Level, Of, Rule
 from edge.wire.basics import WireError
 from edge.wire.packet import (
     Account,
@@ -27,7 +27,7 @@ from edge.wire.packet import (
     pack_rounds,
 )
 from edge.wire.seal import SHORT_OVERHEAD_BYTES, Direction, Noise, Opened, open_packet, parse_key_file, seal
-from edge.wire.sheet import Sheet, SheetGroup, SheetLimit, SheetPoint
+from edge.wire.sheet import Sheet, SheetBasis, SheetGroup, SheetLimit, SheetPoint
 
 ROOT = bytes(range(32))
 SHEET = Sheet(
@@ -38,6 +38,8 @@ SHEET = Sheet(
     (SheetGroup(60_000, (SheetPoint("slope.crack", "mm", Decimal("0.01"), Decimal(0), Decimal(500)),)),),
     (
         SheetLimit("pond-level", "pond.level", Rule.ABOVE, ((2, 1200), (4, 1500))),
+        SheetLimit("speed", "x", Rule.ABOVE, ((2, 100), (4, 500)), "", SheetBasis(1, 86_400, "mm/d", Decimal("0.001"))),
+        SheetLimit("band", "x", Rule.OUTSIDE, ((2, 100), (2, 500), (4, 50), (4, 1500))),
         SheetLimit("crack-fast", "slope.crack", Rule.ABOVE, ((1, 100), (2, 250), (3, 500), (4, 1000)), "裂缝"),
     ),
 )
@@ -45,7 +47,7 @@ ALARM = Alarm("crack-fast", "slope.crack", Level.ORANGE, Change.RAISED, Rule.ABO
 
 alarms = st.builds(
     Alarm,
-    st.sampled_from(["crack-fast", "pond-level", "gone", "边坡"]),
+    st.sampled_from(["crack-fast", "pond-level", "speed", "band", "gone", "边坡"]),
     st.sampled_from(["slope.crack", "pond.level", "x"]),
     st.sampled_from(Level),
     st.sampled_from(Change),
@@ -54,6 +56,18 @@ alarms = st.builds(
     st.sampled_from([100, 500, 1500]) | st.integers(-(2**53), 2**53),
     st.integers(0, 2**53 - 1),
     st.sampled_from(ClockQuality),
+    st.none()
+    | st.builds(
+        Basis,
+        st.sampled_from(Of),
+        st.sampled_from([0, 3600, 86_400]),
+        st.sampled_from(["", "mm", "mm/d", "毫米"]),
+        st.sampled_from([Decimal("0.001"), Decimal("0.0010"), Decimal(1), Decimal("1E+1")]),
+        st.lists(
+            st.builds(Input, st.sampled_from(["x", "pond.level", "±"]), st.none() | st.integers(-(2**53), 2**53)),
+            max_size=15,
+        ).map(tuple),
+    ),
 )
 
 
@@ -64,6 +78,38 @@ def test_alarms_come_back(pairs: list[tuple[int, Alarm]], sheet: Sheet | None) -
 
 def test_one_alarm_is_small() -> None:
     assert len(encode_alarms(SHEET, [(70_000, ALARM)])) <= 25
+
+
+def test_what_decided_is_small_where_the_sheet_knows_the_measure() -> None:
+    known = Basis(Of.RATE, 86_400, "mm/d", Decimal("0.001"), (Input("x", 1234),))
+    told = Alarm("speed", "x", Level.RED, Change.RAISED, Rule.ABOVE, 533, 500, 1_795_086_400_123, basis=known)
+    short = encode_alarms(SHEET, [(70_000, told)])
+    assert len(short) <= 20
+    assert decode(short, SHEET) == Alarms(((70_000, told),))
+    assert len(encode_alarms(None, [(70_000, told)])) <= 58  # a 77-byte message less the long form's head and tag
+
+
+@pytest.mark.parametrize(
+    "end", ["20", "0fff", "11", "01022a0000", "0109ffffffffff7f000001", "000100027878", "0001000078"]
+)
+def test_a_basis_that_makes_no_sense_is_refused(end: str) -> None:
+    alarm = encode_alarms(None, [(1, ALARM)])
+    flags = int.from_bytes(alarm[1:3], "little") | 1 << 14
+    with pytest.raises(WireError):
+        decode(alarm[:1] + flags.to_bytes(2, "little") + alarm[3:] + bytes.fromhex(end), None)
+
+
+def test_a_rule_that_nobody_knows_is_refused() -> None:
+    alarm = encode_alarms(None, [(1, ALARM)])
+    with pytest.raises(WireError):
+        decode(alarm[:1] + (int.from_bytes(alarm[1:3], "little") | 0x8300).to_bytes(2, "little") + alarm[3:], None)
+
+
+def test_a_sheet_without_measures_is_the_same_bytes_as_ever() -> None:
+    plain = Sheet(SHEET.gateway, 1, 1, 1, SHEET.groups, SHEET.limits[:1])
+    assert b"pond-level" in plain.plain
+    assert plain.plain.endswith(bytes.fromhex("8282021904b082041905dc60"))
+    assert Sheet.decode(SHEET.encode()) == SHEET
 
 
 def test_the_rest_comes_back() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from edge.cli.show import clock_time, table
 from edge.config.units import show_ms
-from edge.contract import Alarm, ClockQuality, Level, Of, Point, Quality, Rule
+from edge.contract import Alarm, Basis, ClockQuality, Level, Of, Point, Quality, Rule
 from edge.wire.packet import (
     Account,
     Alarms,
@@ -292,7 +292,19 @@ def _alarm_json(seq: int, alarm: Alarm, sheet: Sheet | None, points: Points) -> 
         "rule": alarm.rule.name.lower(),
         "value_steps": alarm.value,
         "threshold": alarm.threshold,
+        **({} if alarm.basis is None else {"basis": _basis_json(alarm.basis)}),
         "text": _alarm_words(alarm, sheet, points),
+    }
+
+
+def _basis_json(basis: Basis) -> dict[str, Any]:
+    """What was judged; `step` of value and threshold, each input in its own steps."""
+    return {
+        "of": basis.of.name.lower(),
+        "window_s": basis.window_s,
+        "unit": basis.unit,
+        "step": str(basis.step),
+        "inputs": dict(basis.inputs),
     }
 
 

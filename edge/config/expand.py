@@ -133,13 +133,13 @@ def _is_number(reader: Reader, where: Where, value: object) -> bool:
 
 def _points(device: _Device) -> list[tuple[Table, bool]]:
     """The points to be read, (table, is it the template's), in the template's order, those of one's own behind."""
-    offered = {str(point["id"]): point for point in _offered(device.template)}
-    changes, own = _changes(device, offered)
-    wanted = _wanted(device, offered, changes)
+    on_offer = {str(point["id"]): point for point in offered(device.template)}
+    changes, own = _changes(device, on_offer)
+    wanted = _wanted(device, on_offer, changes)
     id_ = device.raw.get("id")
     owner = id_ if isinstance(id_, str) else device.name  # a device without an id is complained of later
     found: list[tuple[Table, bool]] = []
-    for short, point in offered.items():
+    for short, point in on_offer.items():
         if short in wanted:
             plain = {key: value for key, value in point.items() if key not in OWN_POINT_KEYS}
             plain["id"] = f"{owner}.{short}"
@@ -148,8 +148,8 @@ def _points(device: _Device) -> list[tuple[Table, bool]]:
     return found + [(table, False) for table in own]
 
 
-def _offered(template: Template) -> Iterator[Table]:
-    """Every point of the template, channels one by one."""
+def offered(template: Template) -> Iterator[Table]:
+    """Every point of the template, channels one by one, as it stands there."""
     for raw in template.point:
         channels = raw.get("channels")
         if channels is None:

@@ -174,10 +174,8 @@ def _ratio(reader: Reader, where: Where, table: LimitTable, point: Point) -> Sca
 def _creep(reader: Reader, where: Where, table: LimitTable, of: Of, point: Point, per_ms: int) -> Scale | None:
     noise = table.noise or Decimal(0)
     if noise < 0 or table.uniform == 0:
-        key = "noise" if noise < 0 else "uniform"
-        reader.problem(
-            (*where, key), f"found {getattr(table, key)}; allowed: a {'positive' if noise < 0 else 'speed'} number"
-        )
+        key, allowed = ("noise", "0 or a positive number") if noise < 0 else ("uniform", "a velocity, not 0")
+        reader.problem((*where, key), f"found {getattr(table, key)}; allowed: {allowed}")
         return None
     steps = float(noise / point.step)
     every_s = point.every_ms / 1000

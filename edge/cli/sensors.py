@@ -1,0 +1,198 @@
+"""`fengsui sensors`: the sensor templates there are, and what one of them reads. Opens no port, asks no daemon."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge.cli import EXIT_FAILED
+from edge.cli.show import printable, table
+from edge.cli.verbs import json_option, stop
+from edge.config.expand import offered
+from edge.config.templates import TRUST, Template, find, folders, keys_of, missing, names, read_template
+from edge.errors import SiteFileError
+
+EXAMPLE_POINTS = 2  # of a logger that reads nothing by itself
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option(
+    "--site",
+    type=click.Path(path_type=Path),
+    help="Also those of one's own, in the folder sensors beside this site file.",
+)
+@json_option
+def sensors(name: str | None, site: Path | None, as_json: bool) -> None:
+    """List the instruments that a [[device]] can name, or explain NAME: registers, wiring, source, and lines to paste."""
+    places = folders(site.absolute().parent if site else None)
+    if name is None:
+        _list(places, as_json)
+        return
+    path = find(name, places)
+    if path is None:
+        stop(EXIT_FAILED, missing(name, places))
+    template = read_template(path)
+    if as_json:
+        _print_json(_as_json(name, path, template))
+        return
+    for line in _explained(name, path, template).splitlines():
+        click.echo(printable(line))
+
+
+def _list(places: Sequence[Path], as_json: bool) -> None:
+    found: list[tuple[str, Path, Template]] = []
+    broken: list[str] = []
+    for name in names(places):
+        path = find(name, places)
+        if path is None:
+            continue
+        try:
+            found.append((name, path, read_template(path)))
+        except SiteFileError as error:  # one's own, half written: the others are listed all the same
+            broken.append(str(error))
+    if as_json:
+        _print_json([_head(name, path, template) for name, path, template in found])
+    else:
+        rows = [
+            (name, template.maker, template.model, template.what, wire(template), template.trust)
+            for name, _, template in found
+        ]
+        click.echo(table("sensors", ("name", "maker", "model", "what", "wire", "trust"), rows))
+        click.echo("\ntrust: " + "; ".join(f"{mark} {means}" for mark, means in TRUST.items()))
+        click.echo("more of one: fengsui sensors NAME")
+    for problem in broken:
+        click.echo(problem, err=True)
+    if broken:
+        raise click.exceptions.Exit(EXIT_FAILED)
+
+
+def wire(template: Template) -> str:
+    """What it speaks: `modbus 9600 8N1`, `serial_line nmea`."""
+    return " ".join(filter(None, (template.driver, str(template.device.get("format", "")), template.line)))
+
+
+def example(name: str, template: Template) -> str:
+    """Lines for a site file, with example numbers for what only the site knows."""
+    shorts = [str(point["id"]) for point in offered(template)]
+    optional = all(point.get("optional") for point in template.point)
+    chosen = shorts[:: max(1, len(shorts) // EXAMPLE_POINTS)][:EXAMPLE_POINTS] if optional else []
+    needed = _needed(template, chosen) if optional else keys_of(template)
+    lines = [*_port_lines(template), "[[device]]", 'id = "s1"', f'device = "{name}"', 'port = "wire-1"']
+    if template.driver == "modbus":
+        lines.append(f"unit = {template.device.get('unit', 1)}")
+    if chosen:
+        lines.append("points = [" + ", ".join(f'"{short}"' for short in chosen) + "]")
+    for key, said in keys_of(template).items():
+        if key in needed:
+            unit = f"{said.unit}: " if said.unit else ""
+            lines.append(f"{key} = {said.example!r}    # {unit}{said.about}")
+    return "\n".join(lines)
+
+
+def _port_lines(template: Template) -> Iterator[str]:
+    yield "[[port]]"
+    yield 'id = "wire-1"'
+    yield 'open = "serial:/dev/serial/by-id/..."    # ls -l /dev/serial/by-id; or tcp:host:port'
+    if template.line:
+        baud, frame = template.line.split()
+        yield f"baud = {baud}"
+        yield f'parity = "{frame[1]}"'
+        yield f"stop_bits = {frame[2]}"
+    yield ""
+
+
+def _needed(template: Template, chosen: Sequence[str]) -> set[str]:
+    """The numbers that the chosen points are made with."""
+    text = str([point for point in offered(template) if point["id"] in chosen])
+    return {key for key in keys_of(template) if f"'${key}" in text}
+
+
+def _explained(name: str, path: Path, template: Template) -> str:
+    notes = template.notes.strip().splitlines()
+    lines = [
+        f"{name}: {template.maker}, {template.model}",
+        f"  what    {template.what}",
+        f"  wire    {wire(template)}{' (from the factory)' if template.line else ', line not told by the sources'}",
+        f"  trust   {template.trust}: {TRUST[template.trust]}",
+        *(f"  source  {source}" for source in template.sources),
+        *(f"  {'notes ' if index == 0 else '      '}  {line}" for index, line in enumerate(notes)),
+        f"  file    {path}",
+        "",
+        table("points", ("id", "unit", "step", "range", "every", "where", "read", "name"), list(_rows(template))),
+        "",
+        "lines for a site file:",
+        "",
+        example(name, template),
+    ]
+    return "\n".join(lines)
+
+
+def _rows(template: Template) -> Iterator[tuple[str, ...]]:
+    for point in offered(template):
+        span = point.get("range")
+        yield (
+            str(point["id"]),
+            str(point.get("unit", "")),
+            str(point.get("step", "")),
+            f"{span[0]} to {span[1]}" if isinstance(span, list) and len(span) == 2 else "-",
+            str(point.get("every", "")),
+            _where(point),
+            "if named" if point.get("optional") else "yes",
+            str(point.get("name", "")),
+        )
+
+
+def _where(point: dict[str, Any]) -> str:
+    """Where the value is found: register and how it is meant, or field of a line."""
+    if "register" in point:
+        kind = f"{point.get('table', 'holding')} {point['register']} {point.get('type', 'u16')}"
+        order = point.get("order", "ABCD")
+        parts = [kind, order if order != "ABCD" else "", f"bit {point['bit']}" if "bit" in point else ""]
+    else:
+        field = f"field {point['field']}" if "field" in point else f"group {point.get('group', '')}"
+        parts = [str(point.get("sentence", "")), field]
+    parts += [f"× {point['scale']}" if "scale" in point else "", f"+ {point['offset']}" if "offset" in point else ""]
+    if point.get("invalid"):
+        parts.append(f"none: {', '.join(map(str, point['invalid']))}")
+    if "vibrating_wire" in point:
+        parts.append("Hz to " + str(point.get("unit")) + " by the sheet")
+    return " ".join(filter(None, parts))
+
+
+def _head(name: str, path: Path, template: Template) -> dict[str, Any]:
+    return {
+        "name": name,
+        "maker": template.maker,
+        "model": template.model,
+        "what": template.what,
+        "wire": wire(template),
+        "trust": template.trust,
+        "file": str(path),
+    }
+
+
+def _as_json(name: str, path: Path, template: Template) -> dict[str, Any]:
+    return {
+        **_head(name, path, template),
+        "driver": template.driver,
+        "line": template.line or None,
+        "trust_means": TRUST[template.trust],
+        "sources": template.sources,
+        "notes": template.notes.strip(),
+        "device": template.device,
+        "keys": [
+            {"name": key, "unit": said.unit, "about": said.about, "example": said.example}
+            for key, said in keys_of(template).items()
+        ],
+        "points": list(offered(template)),
+        "example": example(name, template),
+    }
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))

@@ -1,0 +1,166 @@
+"""What limits know outlives restarts and power cuts: by the file, in the daemon, on clocks that are set or unknown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.clock import BUILT_MS, Clock
+from edge.contract import Level, Of, Quality, Rule
+from edge.limit_memory import FILE, LimitMemory
+from edge.limit_nouns import Limit
+from edge.limits import Limits
+from edge.measure_nouns import Spec
+from sim.broker import mosquitto_path
+from sim.rig import Rig, port_table, until
+from sim.virtual import run
+
+START_MS = BUILT_MS + 86_400_000
+DAY = Spec(Of.SUM, 600.0, "mm", Decimal(1), 86_400)
+STORM = Limit("storm", "rain", Rule.ABOVE, ((Level.RED, 100),), spec=DAY)
+SLOW = Limit("slow", "rain", Rule.ABOVE, ((Level.RED, 5),), hold_s=600.0)
+PLAIN = Limit("plain", "rain", Rule.ABOVE, ((Level.RED, 100),))
+
+
+async def direct(work: Callable[[], Any]) -> Any:
+    return work()
+
+
+class Life:
+    """One life of a gateway: its limits and their memory. `wall_ms` of the machine; `boot` of this life."""
+
+    def __init__(self, folder: Path, wall_ms: int, boot: int, *limits: Limit) -> None:
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
+        self.limits = Limits(limits or [STORM, SLOW], begun_s)
+        clock = Clock(lambda: wall_ms + round((loop.time() - begun_s) * 1000), loop.time, lambda: False, boot)
+        self.memory = LimitMemory(self.limits, folder, clock, direct)
+
+    async def rain(self, mm: int, times: int) -> list[Level]:
+        told = []
+        for _ in range(times):
+            changed = self.limits.judge("rain", mm, Quality.GOOD, asyncio.get_running_loop().time())
+            told += [alarm.level for alarm in changed if alarm.limit == "storm"]
+            await asyncio.sleep(600)
+        return told
+
+
+@pytest.mark.parametrize(
+    ("dark_h", "boot", "wall_ms", "red"),
+    [
+        (1, 2, START_MS + 11 * 3_600_000, True),  # 90 mm before an hour in the dark, 20 after it
+        (23, 2, START_MS + 33 * 3_600_000, False),  # most of it was a day ago
+        (23, 1, 0, False),  # the same boot: the machine's own clock knows, whatever UTC says
+        (1, 2, 0, True),  # nobody knows how long: all of it counts
+    ],
+)
+def test_a_day_of_rain_does_not_begin_at_nothing(
+    dark_h: int, boot: int, wall_ms: int, red: bool, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        first = Life(tmp_path, START_MS, 1)
+        assert await first.rain(9, 10) == []
+        await first.memory.save()
+        await asyncio.sleep(dark_h * 3600.0)
+        second = Life(tmp_path, wall_ms, boot)
+        assert await second.memory.load() == 2
+        assert (await second.rain(10, 2) == [Level.RED]) is red
+
+    run(story())
+
+
+def test_a_level_that_had_stood_for_most_of_its_time_needs_the_rest(tmp_path: Path) -> None:
+    async def story() -> None:
+        first = Life(tmp_path, START_MS, 1)
+        first.limits.judge("rain", 9, Quality.GOOD, asyncio.get_running_loop().time())
+        await asyncio.sleep(500)
+        await first.memory.save()
+        second = Life(tmp_path, START_MS + 500_000, 2)
+        await second.memory.load()
+        await asyncio.sleep(101)
+        [alarm] = second.limits.judge("rain", 9, Quality.GOOD, asyncio.get_running_loop().time())
+        assert (alarm.limit, alarm.level) == ("slow", Level.RED)
+
+    run(story())
+
+
+def test_a_spoilt_file_is_as_none(tmp_path: Path) -> None:
+    async def story() -> None:
+        first = Life(tmp_path, START_MS, 1)
+        await first.rain(9, 10)
+        await first.memory.save()
+        whole = (tmp_path / FILE).read_bytes()
+        for spoilt in (b"", whole[:-1], whole[:20], b"x" * 100, whole[:30] + b"\xff" + whole[31:]):
+            (tmp_path / FILE).write_bytes(spoilt)
+            second = Life(tmp_path, START_MS, 2)
+            assert await second.memory.load() == 0
+            assert await second.rain(10, 1) == []
+
+    run(story())
+
+
+def test_limits_that_remember_nothing_but_levels_write_no_file(tmp_path: Path) -> None:
+    async def story() -> None:
+        life = Life(tmp_path, START_MS, 1, PLAIN)
+        await life.memory.save()
+        assert not (tmp_path / FILE).exists()
+
+    run(story())
+
+
+SITE = """
+[[device]]
+id = "gauge"
+driver = "modbus"
+port = "bus"
+unit = 1
+[[device.point]]
+id = "rain"
+unit = "mm"
+step = 1
+every = "200ms"
+register = 3
+[[limit]]
+id = "storm"
+point = "rain"
+of = "sum"
+window = "1h"
+counter = true
+above = { blue = 50, red = 100 }
+[[limit]]
+id = "any"
+any = ["storm"]
+"""
+
+
+@pytest.mark.skipif(mosquitto_path() is None, reason="NO MOSQUITTO: apt-get install mosquitto")
+def test_the_daemon_goes_on_with_its_sum_and_the_province_sees_what_decided(tmp_path: Path) -> None:
+    with Rig(tmp_path) as rig:
+        rig.start_broker()
+        rig.start_province()
+        slaves = rig.start_slaves("--tcp", "127.0.0.1:0", "--registers", "10")
+        rig.write_site(port_table("bus", slaves.address) + SITE, batch="1s")
+        slaves.command("set 1 holding 3 1000")
+        rig.start_gateway()
+        until("readings", lambda: rig.one("SELECT COUNT(*) FROM readings") >= 5)
+        slaves.command("set 1 holding 3 1060")
+        until("blue", lambda: rig.one("SELECT COUNT(*) FROM alarms") == 2)
+        assert rig.stop("gateway") == 0
+        rig.start_gateway()
+        slaves.command("set 1 holding 3 1105")  # 45 more: red only with what came before the restart
+        until("red", lambda: rig.one("SELECT COUNT(*) FROM alarms") == 4)
+        rows = rig.province("SELECT limit_id, level, change, value, threshold, unit FROM alarms ORDER BY seq")
+        assert rows == [
+            ("storm", 1, "raised", 60.0, 50.0, "mm"),
+            ("any", 1, "raised", 1.0, 1.0, ""),
+            ("storm", 4, "changed", 105.0, 100.0, "mm"),
+            ("any", 4, "changed", 1.0, 1.0, ""),
+        ]
+        [words] = rig.province("SELECT words FROM alarms WHERE level = 4 AND limit_id = 'storm'")
+        assert "sum in 3600 s of rain = 1105: 105 mm, limit above 100 mm" in words[0]
+        assert rig.stop("gateway") == 0
