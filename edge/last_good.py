@@ -3,6 +3,9 @@
 A technician's slip, or a power cut in the middle of an editor's save, must not leave a site blind. The copy is made
 whole, synced and then named, so a cut leaves the old one or the new.
 
+The sensor templates that the file was written out with are kept too, in a folder beside the copy: a slip in one of one's
+own, or a new version of ours, must not take the copy with it.
+
 What an editor had written when the power went may be a right site file, with fewer limits: it ends where the copy goes
 on, or in the middle of a line. Such a file is not believed. Where it may be so on purpose, what is no longer there is
 said.
@@ -12,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge.config.load import load
@@ -22,6 +25,7 @@ from edge.errors import SiteFileError
 PROBLEMS_SAID = 3
 GONE_SAID = 10  # names in one sentence
 END = b"# end"  # as the last line: the file is whole, whatever it was before
+TEMPLATES = ".sensors"  # the folder of the templates kept, after the copy's name
 STATE = "STATE_DIRECTORY"  # systemd's: /etc may be read-only for the service
 
 
@@ -49,15 +53,22 @@ def load_or_last_good(site_file: Path) -> tuple[Site, list[str]]:
         if good is not None and _is_cut(text, kept, gone):
             return good, [_cut_words(site_file, copy, gone)]
         said = [f"{site_file} has no longer: {', '.join(gone[:GONE_SAID])}"] if gone else []
-    if text not in (b"", kept) and text == _text(site_file):  # what is being written now is kept the next time
+    templates = {path.name: _text(path) for path in site.templates}
+    is_new = text != kept or any(_text(_kept_templates(copy) / name) != kept for name, kept in templates.items())
+    if text and is_new and text == _text(site_file):  # what is being written now is kept the next time
         with contextlib.suppress(OSError):  # no room or no right to keep a copy: no reason not to run
+            _keep_templates(templates, copy)
             _keep(text, copy)
     return site, said
 
 
+def _kept_templates(copy: Path) -> Path:
+    return copy.with_name(copy.name + TEMPLATES)
+
+
 def _load_copy(site_file: Path, copy: Path) -> Site | None:
     try:
-        return load(copy, folder=site_file.absolute().parent)
+        return load(copy, folder=site_file.absolute().parent, templates=[_kept_templates(copy)])
     except SiteFileError:
         return None
 
@@ -98,6 +109,14 @@ def _cut_words(site_file: Path, copy: Path, gone: Sequence[str]) -> str:
         f"{site_file} breaks off{lost}, as after a power cut while it was saved: running on the last good copy, {copy}."
         f" Put back what is missing, or, if its end was taken out on purpose, add a last line: {END.decode()}"
     )
+
+
+def _keep_templates(templates: Mapping[str, bytes], copy: Path) -> None:
+    """Before the copy that needs them. What earlier copies needed stays: it is small, and a cut may fall in between."""
+    if templates:
+        _kept_templates(copy).mkdir(exist_ok=True)
+    for name, text in templates.items():
+        _keep(text, _kept_templates(copy) / name)
 
 
 def _keep(text: bytes, copy: Path) -> None:

@@ -76,7 +76,13 @@ def test_the_schema_knows_every_key_and_refuses_others() -> None:
     made = json.loads(json.dumps(schema(DRIVERS)))
     assert made["required"] == ["gateway"]
     assert set(made["properties"]) == {"gateway", "store", "port", "device", "limit", "link"}
-    [device] = made["properties"]["device"]["items"]["anyOf"]
+    device, templated = made["properties"]["device"]["items"]["anyOf"]
+    assert set(templated["required"]) == {"id", "port", "device"}
+    assert {"device", "points", "unit", "point"} < set(templated["properties"])
+    assert "driver" not in templated["properties"]
+    assert templated["additionalProperties"]["type"] == "number"
+    assert "point" in templated["properties"]["point"]["items"]["properties"]
+    assert "required" not in templated["properties"]["point"]["items"]
     assert device["properties"]["driver"] == {"const": "fake"}
     assert {"id", "driver", "port", "unit"} == set(device["required"])
     point = device["properties"]["point"]["items"]

@@ -28,7 +28,7 @@ EXAMPLE_POINTS = 2  # of a logger that reads nothing by itself
 )
 @json_option
 def sensors(name: str | None, site: Path | None, as_json: bool) -> None:
-    """List the instruments that a [[device]] can name, or explain NAME: registers, wiring, source, and lines to paste."""
+    """List the instruments that a [[device]] can name, or explain NAME: registers, wire, source, lines to paste."""
     places = folders(site.absolute().parent if site else None)
     if name is None:
         _list(places, as_json)
@@ -63,8 +63,10 @@ def _list(places: Sequence[Path], as_json: bool) -> None:
             for name, _, template in found
         ]
         click.echo(table("sensors", ("name", "maker", "model", "what", "wire", "trust"), rows))
-        click.echo("\ntrust: " + "; ".join(f"{mark} {means}" for mark, means in TRUST.items()))
-        click.echo("more of one: fengsui sensors NAME")
+        click.echo("\ntrust")
+        for mark, means in TRUST.items():
+            click.echo(f"  {mark}  {means}")
+        click.echo("\nmore of one: fengsui sensors NAME")
     for problem in broken:
         click.echo(problem, err=True)
     if broken:
@@ -77,7 +79,8 @@ def wire(template: Template) -> str:
 
 
 def example(name: str, template: Template) -> str:
-    """Lines for a site file, with example numbers for what only the site knows."""
+    """Lines for a site file. What only the site knows stands there as a comment: `fengsui check` asks for it, where an
+    example's number would be taken for the sensor's own."""
     shorts = [str(point["id"]) for point in offered(template)]
     optional = all(point.get("optional") for point in template.point)
     chosen = shorts[:: max(1, len(shorts) // EXAMPLE_POINTS)][:EXAMPLE_POINTS] if optional else []
@@ -90,7 +93,7 @@ def example(name: str, template: Template) -> str:
     for key, said in keys_of(template).items():
         if key in needed:
             unit = f"{said.unit}: " if said.unit else ""
-            lines.append(f"{key} = {said.example!r}    # {unit}{said.about}")
+            lines.append(f"# {key} = {said.example}    # {unit}{said.about}")
     return "\n".join(lines)
 
 
@@ -125,7 +128,9 @@ def _explained(name: str, path: Path, template: Template) -> str:
         "",
         table("points", ("id", "unit", "step", "range", "every", "where", "read", "name"), list(_rows(template))),
         "",
-        "lines for a site file:",
+        "lines for a site file (every number behind a # is yours to find):"
+        if template.key
+        else "lines for a site file:",
         "",
         example(name, template),
     ]

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from edge.config.plugs import Drivers
+from edge.config.expand import CHOICE_KEY, POINT_KEY, TEMPLATE_KEY
 from edge.config.tables import (
     DevicePointTable,
     DeviceTable,
@@ -36,7 +37,9 @@ def schema(drivers: Mapping[str, Driver] | None = None) -> Schema:
     keys = top["properties"]
     keys["gateway"], keys["store"] = _object(GatewayTable), _object(StoreTable)
     keys["port"]["items"], keys["limit"]["items"] = _object(PortTable), _object(LimitTable)
-    keys["device"]["items"] = _any_of([_device(name, driver) for name, driver in found.items() if driver.device])
+    devices = {name: driver for name, driver in found.items() if driver.device}
+    by_hand = [_device(name, driver) for name, driver in devices.items()]
+    keys["device"]["items"] = _any_of([*by_hand, *(_templated(name, driver) for name, driver in devices.items())])
     keys["link"]["items"] = _any_of([_link(name, driver) for name, driver in found.items() if driver.link])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Fengsui site file", **top}
 
@@ -80,6 +83,26 @@ def _joined(common: type[Any], others: Sequence[type[Any] | None], name: str | N
 def _device(name: str, driver: Driver) -> Schema:
     whole = _joined(DeviceTable, [driver.device], name)
     whole["properties"]["point"]["items"] = _joined(DevicePointTable, [driver.point], None)
+    return whole
+
+
+def _templated(name: str, driver: Driver) -> Schema:
+    """A device that names a sensor template of this driver: any number may be a template's own, and a point needs no
+    key but those that it changes."""
+    whole = _device(name, driver)
+    properties = whole["properties"]
+    del properties["driver"]
+    properties[TEMPLATE_KEY] = {"type": "string", "description": "A sensor template: fengsui sensors lists them"}
+    properties[CHOICE_KEY] = {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "Which of the template's points are read; all that are not optional, by default",
+    }
+    point = properties["point"]["items"]
+    point["properties"][POINT_KEY] = {"type": "string", "description": "The template's point that this changes"}
+    point.pop("required", None)
+    whole["required"] = ["id", "port", TEMPLATE_KEY]
+    whole["additionalProperties"] = {"type": "number", "description": "A number that the template asks for"}
     return whole
 
 
