@@ -3,8 +3,8 @@
 A technician's slip, or a power cut in the middle of an editor's save, must not leave a site blind. The copy is made
 whole, synced and then named, so a cut leaves the old one or the new.
 
-The sensor templates that the file was written out with are kept too, in a folder beside the copy: a slip in one of one's
-own, or a new version of ours, must not take the copy with it.
+The sensor templates that the file was written out with are kept too, in a folder beside the copy: a slip in one of
+one's own, or a new version of ours, must not take the copy with it.
 
 What an editor had written when the power went may be a right site file, with fewer limits: it ends where the copy goes
 on, or in the middle of a line. Such a file is not believed. Where it may be so on purpose, what is no longer there is
@@ -54,7 +54,7 @@ def load_or_last_good(site_file: Path) -> tuple[Site, list[str]]:
             return good, [_cut_words(site_file, copy, gone)]
         said = [f"{site_file} has no longer: {', '.join(gone[:GONE_SAID])}"] if gone else []
     templates = {path.name: _text(path) for path in site.templates}
-    is_new = text != kept or any(_text(_kept_templates(copy) / name) != kept for name, kept in templates.items())
+    is_new = text != kept or any(_text(_kept_templates(copy) / name) != now for name, now in templates.items())
     if text and is_new and text == _text(site_file):  # what is being written now is kept the next time
         with contextlib.suppress(OSError):  # no room or no right to keep a copy: no reason not to run
             _keep_templates(templates, copy)
