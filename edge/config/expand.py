@@ -31,12 +31,13 @@ _SIBLING = re.compile(r"@([a-z0-9_-]+)")
 
 
 class Expanded(NamedTuple):
-    """`raw`: the site file without templates. `templates`: label of a device -> what its template is called, for those
-    that say what is wrong. `lost`: the labels of devices that could not be written out -> their ids. `files`: the
-    templates that were used."""
+    """`raw`: the site file without templates. `templates`: label of a device -> what its template is called; `asks`:
+    which keys that adds. `lost`: the labels of devices that could not be written out -> their ids. `files`: the templates
+    that were used."""
 
     raw: Table
     templates: Mapping[str, str]
+    asks: Mapping[str, Sequence[str]]
     lost: Mapping[str, str]
     files: tuple[Path, ...]
 
@@ -56,7 +57,10 @@ def expand(reader: Reader, raw: Table, places: Sequence[Path]) -> Expanded:
     """The site file with every device written out; problems go to `reader`."""
     known: dict[str, Template] = {}
     files: dict[str, Path] = {}
-    templates, lost, devices = {}, {}, []
+    templates: dict[str, str] = {}
+    asks: dict[str, Sequence[str]] = {}
+    lost: dict[str, str] = {}
+    devices = []
     for index, table in enumerate(raw["device"]):
         if not isinstance(table, dict) or TEMPLATE_KEY not in table:
             devices.append(table)
@@ -68,9 +72,9 @@ def expand(reader: Reader, raw: Table, places: Sequence[Path]) -> Expanded:
             lost[place] = str(table.get("id"))
             devices.append({key: value for key, value in table.items() if key != TEMPLATE_KEY})
             continue
-        templates[place] = str(name)
+        templates[place], asks[place] = str(name), [TEMPLATE_KEY, CHOICE_KEY, *keys_of(template)]
         devices.append(_written_out(reader, (place,), table, str(name), template))
-    return Expanded({**raw, "device": devices}, templates, lost, tuple(files.values()))
+    return Expanded({**raw, "device": devices}, templates, asks, lost, tuple(files.values()))
 
 
 def said(problem: str, expanded: Expanded) -> str | None:
@@ -78,7 +82,13 @@ def said(problem: str, expanded: Expanded) -> str | None:
     place = problem.split(" → ", 1)[0].split(": ", 1)[0]
     if place in expanded.lost or any(f"there is no point “{id_}." in problem for id_ in expanded.lost.values()):
         return None
-    return f"{problem} (template {expanded.templates[place]})" if place in expanded.templates else problem
+    if place not in expanded.templates:
+        return problem
+    if ": has no point;" in problem:
+        return None  # said already, of `points`
+    name, asks = expanded.templates[place], expanded.asks[place]
+    is_of_device = "no such key" in problem and problem.count(" → ") == 1
+    return f"{problem} (template {name}{f', which has: {listing(asks)}' if is_of_device else ''})"
 
 
 def _template(
@@ -162,7 +172,7 @@ def offered(template: Template) -> Iterator[Table]:
             yield point
 
 
-def _changes(device: _Device, offered: Mapping[str, Table]) -> tuple[dict[str, Table], list[Table]]:
+def _changes(device: _Device, on_offer: Mapping[str, Table]) -> tuple[dict[str, Table], list[Table]]:
     """What [[device.point]] tables say: of the template's points by short id, and points of one's own."""
     changes: dict[str, Table] = {}
     own: list[Table] = []
@@ -176,7 +186,7 @@ def _changes(device: _Device, offered: Mapping[str, Table]) -> tuple[dict[str, T
             continue
         short = raw[POINT_KEY]
         where = (*device.where, label("point", index, raw), POINT_KEY)
-        if not _is_offered(device, where, short, offered):
+        if not _is_offered(device, where, short, on_offer):
             continue
         if short in changes:
             device.reader.problem(where, f"“{short}” stands in two tables; make one of them")
@@ -184,33 +194,31 @@ def _changes(device: _Device, offered: Mapping[str, Table]) -> tuple[dict[str, T
     return changes, own
 
 
-def _wanted(device: _Device, offered: Mapping[str, Table], changes: Mapping[str, Table]) -> list[str]:
+def _wanted(device: _Device, on_offer: Mapping[str, Table], changes: Mapping[str, Table]) -> list[str]:
     """Short ids, in the template's order: the chosen ones (all that are not optional), the changed, what they need."""
     choice = device.raw.get(CHOICE_KEY)
     where = (*device.where, CHOICE_KEY)
-    if choice is None:
-        wanted = {short for short, point in offered.items() if not point.get("optional")} | set(changes)
+    if choice is None or choice == []:
+        wanted = {short for short, point in on_offer.items() if not point.get("optional")} | set(changes)
         if not wanted:
-            device.reader.problem(
-                device.where, f'says no `points`; choose: points = ["...", ...] of {listing(offered)}'
-            )
+            device.reader.problem(device.where, f"the key `points` is missing: a list of {listing(on_offer)}")
     elif not isinstance(choice, list):
-        device.reader.problem(where, f"found {show(choice)}; allowed: a list of {listing(offered)}")
+        device.reader.problem(where, f"found {show(choice)}; allowed: a list of {listing(on_offer)}")
         wanted = set(changes)
     else:
-        wanted = {short for short in choice if _is_offered(device, where, short, offered)}
+        wanted = {short for short in choice if _is_offered(device, where, short, on_offer)}
         for short in changes:
             if short not in wanted:
                 device.reader.problem(where, f"leaves out “{short}”, which a [[device.point]] changes; add it here")
-    wanted |= {other for short in wanted for other in _siblings(offered[short]) if other in offered}
-    return [short for short in offered if short in wanted]
+    wanted |= {other for short in wanted for other in _siblings(on_offer[short]) if other in on_offer}
+    return [short for short in on_offer if short in wanted]
 
 
-def _is_offered(device: _Device, where: Where, short: object, offered: Mapping[str, Table]) -> bool:
-    if isinstance(short, str) and short in offered:
+def _is_offered(device: _Device, where: Where, short: object, on_offer: Mapping[str, Table]) -> bool:
+    if isinstance(short, str) and short in on_offer:
         return True
-    near = did_you_mean(short, list(offered)) if isinstance(short, str) else None
-    hint = f"did you mean “{near}”?" if near else f"there are: {listing(offered)}"
+    near = did_you_mean(short, list(on_offer)) if isinstance(short, str) else None
+    hint = f"did you mean “{near}”?" if near else f"there are: {listing(on_offer)}"
     device.reader.problem(where, f"{show(short)} is no point of the template {device.name}; {hint}")
     return False
 
