@@ -212,6 +212,7 @@ class Answers:
                 }
                 for limit in self.site.limits
             ],
+            "shelf": self.more["shelf"]() if "shelf" in self.more else {},
             "recent": list(self.journal.alarms),
         }
 

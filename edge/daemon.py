@@ -38,6 +38,7 @@ from edge.preflight import look
 from edge.priors import priors_for
 from edge.process import hold_name, lock_folder, notify
 from edge.relay import Relay
+from edge.shelving import Shelving
 from edge.site_sheet import carries_bytes, longest_sheet, sheet_of, too_large
 from edge.wear import Sample, Wear, read_counters
 from edge.wire.basics import WireError
@@ -104,9 +105,10 @@ class Daemon:
         if self._paced:
             self.intake.may_pace()
         self.memory = LimitMemory(self.limits, site.store.folder, clock, aside(run_blocking))
+        self.shelving = Shelving(self.limits, self._tell, self.say)
         self.answers = Answers(
             *(site, clock, self.intake, self.limits, self.keeper, lambda: self.relay, self.journal, version),
-            {"wear": self.wear.show, "power": self.power.show},
+            {"wear": self.wear.show, "power": self.power.show, "shelf": self.shelving.show},
         )
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -215,7 +217,8 @@ class Daemon:
     async def _control(self) -> None:
         while True:
             try:
-                await Server(self.site.gateway.socket, self.answers.handlers()).run()
+                handlers = self.answers.handlers() | self.shelving.handlers()
+                await Server(self.site.gateway.socket, handlers).run()
             except OSError as error:
                 self.journal.say_once("control", f"no socket at {self.site.gateway.socket}: {error.strerror or error}")
             await asyncio.sleep(SOCKET_AGAIN_S)
@@ -227,6 +230,7 @@ class Daemon:
         while True:
             await asyncio.sleep(TICK_S)
             self._raise(self.limits.tick(loop.time()))
+            self._send(self.shelving.over())
             if loop.time() >= watchdog_s:
                 notify("WATCHDOG=1")
                 watchdog_s = loop.time() + WATCHDOG_S
@@ -264,16 +268,22 @@ class Daemon:
             self._raise(changed)
 
     def _raise(self, changed: Sequence[Alarm]) -> None:
+        """What has changed: alarms, and how often points are read."""
         if not changed:
+            return
+        self._hurry()
+        self._send(self.shelving.let_through(changed))
+
+    def _send(self, alarms: Sequence[Alarm]) -> None:
+        if not alarms:
             return
         now = self.clock.now()
         self._alarm_waits.set()
-        for alarm in changed:
+        for alarm in alarms:
             stamped = replace(alarm, at_ms=now.at_ms, clock=now.quality)
             self._raised.append(stamped)
             self.answers.since_ms[alarm.limit] = now.at_ms
             self.journal.alarm(stamped, stamped.words(self._points[alarm.point]))
-        self._hurry()
 
     async def _commit_alarms(self) -> None:
         while True:

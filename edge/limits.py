@@ -162,6 +162,21 @@ class Limits:
         watched = self._watched.get(point)
         return watched.last if watched else None
 
+    def again(self, limit_id: str, told: Level) -> Alarm | None:
+        """The alarm that is due where the last one told said another level than there is."""
+        state = self.judged[limit_id]
+        if state.level is told:
+            return None
+        changed: list[Alarm] = []
+        if state.limit.rule is Rule.COMBINED:
+            levels = {member: self.judged[member].level for member in state.limit.members}
+            _, count, _ = verdict(state.limit, list(levels.values()))
+            self._tell(state, told, count, members_basis(state.limit, levels), changed)
+        else:
+            part = state.part or state.parts[0]
+            self._tell(state, told, part.value, self._basis(state.limit, part), changed)
+        return changed[0]
+
     def points(self) -> Iterable[str]:
         """Whose values are judged."""
         return self._watched

@@ -33,7 +33,7 @@ socket_option = click.option(
 )
 
 
-def _answer(
+def answer(
     path: Path, as_json: bool, show: Callable[[Any], None], patience_s: float = ANSWER_S, **request: Any
 ) -> None:
     try:
@@ -53,7 +53,7 @@ def _answer(
 @json_option
 def status(socket_path: Path, as_json: bool) -> None:
     """How the running gateway is, on one page."""
-    _answer(socket_path, as_json, _show_status, ask="status")
+    answer(socket_path, as_json, _show_status, ask="status")
 
 
 @click.command()
@@ -61,7 +61,7 @@ def status(socket_path: Path, as_json: bool) -> None:
 @json_option
 def points(socket_path: Path, as_json: bool) -> None:
     """Every point with its latest value."""
-    _answer(socket_path, as_json, _show_points, ask="points")
+    answer(socket_path, as_json, _show_points, ask="points")
 
 
 @click.command()
@@ -69,7 +69,7 @@ def points(socket_path: Path, as_json: bool) -> None:
 @json_option
 def alarms(socket_path: Path, as_json: bool) -> None:
     """Where every limit stands, and the last alarms."""
-    _answer(socket_path, as_json, _show_alarms, ask="alarms")
+    answer(socket_path, as_json, _show_alarms, ask="alarms")
 
 
 @click.command()
@@ -77,7 +77,7 @@ def alarms(socket_path: Path, as_json: bool) -> None:
 @json_option
 def links(socket_path: Path, as_json: bool) -> None:
     """Every way out: up or down, and why."""
-    _answer(socket_path, as_json, _show_links, ask="links")
+    answer(socket_path, as_json, _show_links, ask="links")
 
 
 @click.command()
@@ -94,9 +94,9 @@ def outbox(by_day: bool, days: int, socket_path: Path, as_json: bool) -> None:
     answered, "complete" how much of it the province has signed for, reading by reading.
     """
     if by_day:
-        _answer(socket_path, as_json, lambda rows: click.echo(account_lines(rows)), ask="account", days=days)
+        answer(socket_path, as_json, lambda rows: click.echo(account_lines(rows)), ask="account", days=days)
     else:
-        _answer(socket_path, as_json, _show_store, ask="outbox")
+        answer(socket_path, as_json, _show_store, ask="outbox")
 
 
 @click.command()
@@ -105,7 +105,7 @@ def outbox(by_day: bool, days: int, socket_path: Path, as_json: bool) -> None:
 @json_option
 def read(what: str, socket_path: Path, as_json: bool) -> None:
     """Ask the device or point WHAT now (its limits are judged, no round is kept)."""
-    _answer(socket_path, as_json, _show_points, READ_S, ask="read", what=what)
+    answer(socket_path, as_json, _show_points, READ_S, ask="read", what=what)
 
 
 @click.command()

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from edge.config.plugs import Drivers
 from edge.config.expand import CHOICE_KEY, POINT_KEY, TEMPLATE_KEY
+from edge.config.plugs import Drivers
 from edge.config.tables import (
     DevicePointTable,
     DeviceTable,

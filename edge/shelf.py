@@ -1,0 +1,112 @@
+"""Alarms that a technician has acknowledged, or put aside for a while: by name, with a reason, for a stated time.
+
+Acknowledged: somebody has seen it. It is recorded and shown until the level rises or is over; nothing is held back.
+
+Put aside: a limit that flaps raises no more alarms while its time runs, up to the level it stood at. What is worse than
+that level goes out at once and ends it; so does the time, with an alarm if the limit then stands elsewhere than was
+told last; and a fall is always told. Red is put aside for RED_MOST_S at most, other levels for MOST_S. Judging itself
+goes on, and limits about this limit see its true level. A restart forgets all of it, which errs on the loud side.
+Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from edge.contract import Alarm, Level
+from edge.errors import FengsuiError
+
+LEAST_S = 60.0
+MOST_S = 12 * 3600.0  # a shift; the next one is to decide anew
+RED_MOST_S = 1800.0  # nobody may silence what calls for an evacuation for longer than a check of the instrument takes
+MOST_CHARS = 200  # of a reason: it goes to the province
+
+
+@dataclass(slots=True)
+class Aside:
+    """A limit put aside. `level`: up to which; `told`: where the last alarm said that it stands."""
+
+    level: Level
+    told: Level
+    until_s: float
+    by: str
+    reason: str
+
+
+class Shelf:
+    """What is put aside, and what is acknowledged."""
+
+    def __init__(self) -> None:
+        self._asides: dict[str, Aside] = {}
+        self._seen: dict[str, tuple[Level, str, str]] = {}  # limit -> level, by, reason
+
+    def put(self, limit: str, level: Level, for_s: float, by: str, reason: str, now_s: float) -> None:
+        """Puts a limit aside that stands at `level`. Raises FengsuiError with what is wrong."""
+        by, reason = _named(limit, level, by, reason)
+        most_s = RED_MOST_S if level is Level.RED else MOST_S
+        if not LEAST_S <= for_s <= most_s:
+            colour, allowed = level.name.lower(), f"{LEAST_S:g} s to {most_s:g} s"
+            raise FengsuiError(f"{limit} is {colour}: it may be put aside for {allowed}, not for {for_s:g} s")
+        self._asides[limit] = Aside(level, level, now_s + for_s, by, reason)
+
+    def see(self, limit: str, level: Level, by: str, reason: str) -> None:
+        """Acknowledges a limit that stands at `level`. Raises FengsuiError."""
+        self._seen[limit] = (level, *_named(limit, level, by, reason))
+
+    def passes(self, alarm: Alarm, now_s: float) -> bool:
+        """Whether an alarm goes out."""
+        seen = self._seen.get(alarm.limit)
+        if seen is not None and (alarm.level > seen[0] or alarm.level is Level.NONE):
+            del self._seen[alarm.limit]
+        aside = self._asides.get(alarm.limit)
+        if aside is None:
+            return True
+        if alarm.level > aside.level or now_s >= aside.until_s:
+            del self._asides[alarm.limit]
+            return True
+        if alarm.level >= aside.told:
+            return False  # told already, or one that it was put aside for
+        aside.told = alarm.level
+        return True
+
+    def over(self, now_s: float) -> list[tuple[str, Level]]:
+        """Whose time is over: (limit, where it was last told to stand)."""
+        ended = [(limit, aside.told) for limit, aside in self._asides.items() if now_s >= aside.until_s]
+        for limit, _ in ended:
+            del self._asides[limit]
+        return ended
+
+    def take_back(self, limit: str, now_s: float) -> None:
+        """Its time is over with the next look. Raises FengsuiError."""
+        if limit not in self._asides:
+            raise FengsuiError(f"{limit} is not put aside")
+        self._asides[limit].until_s = now_s
+
+    def show(self, now_s: float) -> dict[str, Any]:
+        """JSON types only."""
+        return {
+            "acknowledged": {
+                limit: {"level": level.name.lower(), "by": by, "reason": reason}
+                for limit, (level, by, reason) in self._seen.items()
+            },
+            "put_aside": {
+                limit: {
+                    "up_to": aside.level.name.lower(),
+                    "left_s": max(0, round(aside.until_s - now_s)),
+                    "by": aside.by,
+                    "reason": aside.reason,
+                }
+                for limit, aside in self._asides.items()
+            },
+        }
+
+
+def _named(limit: str, level: Level, by: str, reason: str) -> tuple[str, str]:
+    """Who and why, cut to what a packet bears. Raises FengsuiError when one is missing, or nothing stands."""
+    if level is Level.NONE:
+        raise FengsuiError(f"{limit} stands at no level: there is nothing to acknowledge or put aside")
+    by, reason = by.strip()[:MOST_CHARS], reason.strip()[:MOST_CHARS]
+    if not by or not reason:
+        raise FengsuiError("who says so, and why? Both a name and a reason are needed")
+    return by, reason
