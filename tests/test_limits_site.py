@@ -114,6 +114,11 @@ WRONG = {
         limit("a", "r", 'of = "sum"\nwindow = "1h"\nabove = { red = 5 }\nwhile_raised = "1s"'),
         "this needs counter = true",
     ),
+    "amounts hurried along": (
+        limit("a", "r", 'of = "sum"\nwindow = "1h"\nabove = { red = 5 }')
+        + limit("b", "x", 'above = { red = 5 }\nwhile_raised = "1s"'),
+        "limit.1. .b. → while_raised: limit “a” sums amounts that are read with x",
+    ),
     "no point": ('[[limit]]\nid = "a"\nabove = { red = 1 }\n', "the key `point` is missing"),
     "nobody votes": (f'{BASE}[[limit]]\nid = "a"\nvotes = 2\n', "`among` names the limits; it is missing"),
     "too few": (

@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from edge.cli.ask import answer, socket_option
-from edge.cli.show import printable, span
+from edge.cli.ask import answer, shelf_lines, socket_option
 from edge.cli.verbs import json_option
 from edge.config.units import duration_ms
 
@@ -58,10 +57,4 @@ def unshelve(limit: str, socket_path: Path, as_json: bool) -> None:
 
 
 def _show(shelf: Mapping[str, Any]) -> None:
-    for limit, seen in shelf["acknowledged"].items():
-        click.echo(printable(f"{limit}: {seen['level']} acknowledged by {seen['by']}: {seen['reason']}"))
-    for limit, aside in shelf["put_aside"].items():
-        left = f"{span(aside['left_s'])} left, by {aside['by']}: {aside['reason']}"
-        click.echo(printable(f"{limit}: put aside up to {aside['up_to']}, {left}"))
-    if not shelf["acknowledged"] and not shelf["put_aside"]:
-        click.echo("nothing is acknowledged or put aside")
+    click.echo("\n".join(shelf_lines(shelf)) or "nothing is acknowledged or put aside")

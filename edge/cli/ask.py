@@ -230,10 +230,21 @@ def _show_alarms(answer: Mapping[str, Any]) -> None:
     click.echo("\n".join([title, *lines[:1]]))
     for limit, line in zip(limits, lines[1:], strict=True):
         click.echo(_coloured(limit["level"], line))
+    for line in shelf_lines(answer.get("shelf", {})):
+        click.echo(line)
     recent = answer["recent"][-RECENT_SHOWN:]
     click.echo(f"recent alarms ({len(recent)})" if recent else "recent alarms: none since the gateway started")
     for alarm in recent:
         click.echo(f"  {_alarm(alarm)}")
+
+
+def shelf_lines(shelf: Mapping[str, Any]) -> Iterator[str]:
+    """What is acknowledged and put aside."""
+    for limit, seen in shelf.get("acknowledged", {}).items():
+        yield printable(f"{limit}: {seen['level']} acknowledged by {seen['by']}: {seen['reason']}")
+    for limit, aside in shelf.get("put_aside", {}).items():
+        left = f"{span(aside['left_s'])} left, by {aside['by']}: {aside['reason']}"
+        yield printable(f"{limit}: put aside up to {aside['up_to']}, {left}")
 
 
 def _alarm(alarm: Mapping[str, Any]) -> str:

@@ -32,8 +32,8 @@ _SIBLING = re.compile(r"@([a-z0-9_-]+)")
 
 class Expanded(NamedTuple):
     """`raw`: the site file without templates. `templates`: label of a device -> what its template is called; `asks`:
-    which keys that adds. `lost`: the labels of devices that could not be written out -> their ids. `files`: the templates
-    that were used."""
+    which keys that adds. `lost`: the labels of devices that could not be written out -> their ids. `files`: the
+    templates that were used."""
 
     raw: Table
     templates: Mapping[str, str]
@@ -199,7 +199,8 @@ def _wanted(device: _Device, on_offer: Mapping[str, Table], changes: Mapping[str
     choice = device.raw.get(CHOICE_KEY)
     where = (*device.where, CHOICE_KEY)
     if choice is None or choice == []:
-        wanted = {short for short, point in on_offer.items() if not point.get("optional")} | set(changes)
+        usual = {short for short, point in on_offer.items() if not point.get("optional")}
+        wanted = set(changes) | (usual if choice is None else set())
         if not wanted:
             device.reader.problem(device.where, f"the key `points` is missing: a list of {listing(on_offer)}")
     elif not isinstance(choice, list):

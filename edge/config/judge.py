@@ -23,7 +23,7 @@ from edge.config.thresholds import (
     thresholds_of,
 )
 from edge.config.units import show_ms
-from edge.contract import Point, Rule
+from edge.contract import Of, Point, Rule
 from edge.limit_nouns import Limit as Judged
 from edge.limit_nouns import Part
 
@@ -213,3 +213,8 @@ def _windowed(
     if len({window_s for window_s, *_ in found}) < len(found) and scale is not None:
         reader.problem(where, "the same window is written in two ways")
     return [(windowed, numbers) for _, windowed, numbers in sorted(found, key=lambda item: item[0])]
+
+
+def sums_amounts(limit: Judged) -> bool:
+    """Whether each reading is added as it comes."""
+    return any(part.spec is not None and part.spec.of is Of.SUM and not part.spec.counter for part in limit.parts)

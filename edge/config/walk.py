@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from edge.config.combined import is_combined, members_of, read_combined
-from edge.config.judge import read_limit
+from edge.config.judge import read_limit, sums_amounts
 from edge.config.plugs import Drivers
 from edge.config.points import check_distinct, read_point
 from edge.config.reader import Reader, Table, Where, label
@@ -319,7 +319,24 @@ class Walk:
             if part.table and not is_combined(part.table):
                 made[part.table.id] = read_limit(self.reader, part.where, part.table, points)
         self._combined([part for part in parts if part.table and is_combined(part.table)], _ids(parts), made)
+        self._hurried([part for part in parts if part.table], made, points)
         return [made.get(part.table.id) if part.table else None for part in parts]
+
+    def _hurried(self, parts: Sequence[_Part], made: Mapping[str, Limit | None], points: Mapping[str, Point]) -> None:
+        """What is read faster takes all along that is read as often: amounts among them would be counted more often."""
+        limits = [limit for limit in made.values() if limit]
+        amounts = {points[limit.point].every_ms: limit.id for limit in limits if sums_amounts(limit.judged)}
+        for part in parts:
+            limit = made.get(part.table.id)
+            if limit is None or not limit.while_raised_ms or limit.judged.members:
+                continue
+            other = amounts.get(points[limit.point].every_ms)
+            if other is not None and other != limit.id:
+                self.reader.problem(
+                    (*part.where, "while_raised"),
+                    f"limit “{other}” sums amounts that are read with {limit.point} and would be counted more often; "
+                    "read one of them at another `every`, or sum a counter",
+                )
 
     def _twins(self, measured: Sequence[_Measured], points: Mapping[str, Point], known: Mapping[str, None]) -> None:
         for item in measured:
