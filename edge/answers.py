@@ -20,7 +20,8 @@ from edge.config.site import Site
 from edge.contract import Alarm, Quality
 from edge.control import TEST_WAIT_LEAST_S, TEST_WAIT_MOST_S, Handler
 from edge.errors import DeviceSilent, FengsuiError, PortLost
-from edge.intake import Intake, PointNow
+from edge.intake import Intake
+from edge.intake_nouns import PointNow
 from edge.keeper import Keeper
 from edge.ledger import DAY_MS, LEDGER_DAYS
 from edge.limit_words import explain

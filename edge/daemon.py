@@ -26,6 +26,7 @@ from edge.control import Server
 from edge.diskwork import OneThread, aside
 from edge.entries import Standing
 from edge.errors import StoreBroken
+from edge.hurry import Hurry
 from edge.intake import Intake
 from edge.keeper import Keeper
 from edge.limit_memory import LimitMemory
@@ -79,7 +80,7 @@ class Daemon:
         self._run_blocking = run_blocking
         self._device = ""  # the store's disk, when it has been looked at
         self.wear = Wear(self.say, lambda: read_counters(self._device))
-        self.power = PowerFail(site.store.power_fail, self._commit_dying, self._tell, self.say)
+        self.power = PowerFail(site.store.power_fail, self._commit_last, self._tell, self.say)
         self._points = {point.id: point for point in site.points}
         self._priors: dict[str, bytes] = {}
         self._raised: list[Alarm] = []
@@ -101,9 +102,7 @@ class Daemon:
         ports = {device.id: device.port for device in site.devices}
         ports |= {link.id: link.port or link.id for link in site.links if link.points}
         self.intake = Intake(site.groups, sensors, ports, clock, self._judge, self._keep, self.say, self._supervise)
-        self._paced = [(m, self._points[m.point].every_ms) for m in site.limits if m.while_raised_ms]
-        if self._paced:
-            self.intake.may_pace()
+        self.hurry = Hurry(site, self.limits, self.intake)
         self.memory = LimitMemory(self.limits, site.store.folder, clock, aside(run_blocking))
         self.shelving = Shelving(self.limits, self._tell, self.say)
         self.answers = Answers(
@@ -159,8 +158,7 @@ class Daemon:
                 notify("READY=1")
         finally:
             notify("STOPPING=1")
-            await self._commit_raised()
-            await self.memory.save()
+            await self._commit_last()
             await self.keeper.stop()
 
     async def _supervise(self, name: str, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -186,7 +184,7 @@ class Daemon:
         never = {limit.id: (Level.NONE, None) for limit in self.site.limits}  # no alarm committed: none stands
         self.limits.restore(never | {standing.id: (standing.level, standing.value) for standing in standings})
         self.answers.since_ms.update({standing.id: standing.at_ms for standing in standings})
-        self._hurry()
+        self.hurry.look()
         if self.clock.quality is ClockQuality.UNKNOWN:
             self.say("clock", "the time is not known (before the newest we recorded): readings are dated when it is")
         self.keeper.learnt = self._restore_late
@@ -271,7 +269,7 @@ class Daemon:
         """What has changed: alarms, and how often points are read."""
         if not changed:
             return
-        self._hurry()
+        self.hurry.look()
         self._send(self.shelving.let_through(changed))
 
     def _send(self, alarms: Sequence[Alarm]) -> None:
@@ -296,18 +294,10 @@ class Daemon:
         standings = [Standing(a.limit, a.level, a.value, a.at_ms) for a in raised]
         await self.keeper.take_now([alarm_entry(alarm) for alarm in raised], standings)
 
-    async def _commit_dying(self) -> None:
-        """The supply fails: the store first, then what the limits know."""
+    async def _commit_last(self) -> None:
+        """At the end, or when the supply fails: the store first, then what the limits know."""
         await self._commit_raised()
         await self.memory.save()
-
-    def _hurry(self) -> None:
-        """Points whose limit stands, and wants it, are read more often; with them all that are read together."""
-        paces: dict[int, int] = {}
-        for limit, every_ms in self._paced:
-            if limit.while_raised_ms and self.limits.judged[limit.id].level is not Level.NONE:
-                paces[every_ms] = min(limit.while_raised_ms, paces.get(every_ms, every_ms))
-        self.intake.pace(paces)
 
     def _keep(self, round_: Round) -> None:
         self.keeper.take(round_entry(round_))

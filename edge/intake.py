@@ -20,7 +20,6 @@ from typing import Any, Protocol
 
 from edge.belief import Beliefs
 from edge.contract import (
-    MAX_STEPS,
     ClockQuality,
     ListenedSensor,
     Point,
@@ -31,6 +30,7 @@ from edge.contract import (
     Sensor,
 )
 from edge.errors import DeviceSilent, PortLost
+from edge.intake_nouns import DeviceNow, PointNow, PortNow
 
 PATIENCE = 2  # failures running before a device is left alone: one lost frame on a noisy bus is no reason
 FIRST_PAUSE_S = 1.0
@@ -52,83 +52,6 @@ Keep = Callable[[Round], None]
 Say = Callable[[str, str], None]  # (what it is about, one sentence)
 Part = Callable[[], Coroutine[Any, Any, None]]
 Supervise = Callable[[str, Part], Coroutine[Any, Any, None]]
-
-
-@dataclass(slots=True)
-class PointNow:
-    """A point as a technician sees it."""
-
-    point: Point
-    value: int | None = None
-    quality: Quality = Quality.NO_ANSWER
-    at_ms: int | None = None  # of the last reading, good or not
-    good: int = 0
-    failed: int = 0
-    minimum: int | None = None
-    maximum: int | None = None
-    per_step: float = 1.0
-
-    def __post_init__(self) -> None:
-        step = self.point.step
-        self.per_step = float(1 / step)
-        if self.point.minimum is not None:
-            self.minimum = round(self.point.minimum / step)
-        if self.point.maximum is not None:
-            self.maximum = round(self.point.maximum / step)
-
-    def take(self, value: float | None, quality: Quality, at_ms: int) -> None:
-        """Rounds to whole steps and checks the range; what can not be a value becomes SUSPECT without one."""
-        steps: int | None = None
-        if value is not None:
-            try:
-                steps = round(value * self.per_step)
-            except (ValueError, OverflowError):  # NaN, infinity
-                quality = Quality.SUSPECT
-            else:
-                if not -MAX_STEPS <= steps <= MAX_STEPS:
-                    steps, quality = None, Quality.SUSPECT
-                elif quality is Quality.GOOD and (
-                    (self.minimum is not None and steps < self.minimum)
-                    or (self.maximum is not None and steps > self.maximum)
-                ):
-                    quality = Quality.OVER_RANGE
-        elif quality is Quality.GOOD:
-            quality = Quality.NO_ANSWER  # no value is never good
-        self.value, self.quality, self.at_ms = steps, quality, at_ms
-        if quality is Quality.GOOD:
-            self.good += 1
-        else:
-            self.failed += 1
-
-    def doubted(self) -> None:
-        """The good reading just taken is not believed."""
-        self.quality = Quality.SUSPECT
-        self.good -= 1
-        self.failed += 1
-
-
-@dataclass(slots=True)
-class PortNow:
-    id: str
-    pause_s: float = 0.0
-    retry_at_s: float = 0.0
-    lost: str | None = None  # why, while it is
-
-
-@dataclass(slots=True)
-class DeviceNow:
-    """A device, its place on the ladder, and which of its points are read how often."""
-
-    id: str
-    port: PortNow
-    sensor: Sensor
-    points: tuple[Point, ...]
-    groups: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    failures: int = 0
-    retry_at_s: float = 0.0
-    silent: str | None = None  # why, while it is
-    asked: int = 0
-    answered: int = 0
 
 
 @dataclass(slots=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -164,3 +166,28 @@ def test_the_daemon_goes_on_with_its_sum_and_the_province_sees_what_decided(tmp_
         [words] = rig.province("SELECT words FROM alarms WHERE level = 4 AND limit_id = 'storm'")
         assert "sum in 3600 s of rain = 1105: 105 mm, limit above 100 mm" in words[0]
         assert rig.stop("gateway") == 0
+
+
+@pytest.mark.skipif(mosquitto_path() is None, reason="NO MOSQUITTO: apt-get install mosquitto")
+def test_the_daemon_reads_faster_while_a_level_stands_and_as_before_afterwards(tmp_path: Path) -> None:
+    with Rig(tmp_path) as rig:
+        rig.start_broker()
+        rig.start_province()
+        slaves = rig.start_slaves("--tcp", "127.0.0.1:0", "--registers", "10")
+        site = SITE.replace("200ms", "2s").replace('of = "sum"\nwindow = "1h"\ncounter = true\n', "")
+        site = site.replace("above = { blue = 50", 'while_raised = "200ms"\nabove = { blue = 50')
+        slaves.command("set 1 holding 3 0")
+        rig.write_site(port_table("bus", slaves.address) + site, batch="1s")
+        rig.start_gateway()
+        until("readings", lambda: rig.one("SELECT COUNT(*) FROM readings") >= 2)
+        slaves.command("set 1 holding 3 60")
+        until("faster", lambda: rig.one("SELECT COUNT(*) FROM readings WHERE value = 60") >= 15)
+        slaves.command("set 1 holding 3 0")
+        until("cleared", lambda: rig.one("SELECT COUNT(*) FROM alarms WHERE level = 0") == 2)
+        cleared_ms = rig.one("SELECT MAX(at_ms) FROM alarms")
+        until("as before", lambda: rig.one(f"SELECT COUNT(*) FROM readings WHERE at_ms > {cleared_ms + 1000}") >= 2)
+        fast = [at_ms for (at_ms,) in rig.province("SELECT at_ms FROM readings WHERE value = 60 ORDER BY at_ms")]
+        assert median(after - before for before, after in pairwise(fast)) == 200  # on a busy machine one is left out
+        assert {at_ms % 200 for at_ms in fast} == {0}
+        slow = rig.province(f"SELECT at_ms FROM readings WHERE at_ms > {cleared_ms + 1000} ORDER BY at_ms")
+        assert {at_ms % 2000 for (at_ms,) in slow} == {0}

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from edge.cli import EXIT_FAILED
+from edge.cli import EXIT_FAILED, EXIT_SITE_FILE
 from edge.cli.show import printable, table
 from edge.cli.verbs import json_option, stop
 from edge.config.expand import offered
@@ -70,7 +70,7 @@ def _list(places: Sequence[Path], as_json: bool) -> None:
     for problem in broken:
         click.echo(problem, err=True)
     if broken:
-        raise click.exceptions.Exit(EXIT_FAILED)
+        raise click.exceptions.Exit(EXIT_SITE_FILE)
 
 
 def wire(template: Template) -> str:

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from edge.config.combined import is_combined, members_of, read_combined
-from edge.config.judge import read_limit, sums_amounts
 from edge.config.plugs import Drivers
 from edge.config.points import check_distinct, read_point
 from edge.config.reader import Reader, Table, Where, label
-from edge.config.site import Device, Gateway, Limit, Link, Port, Site, Store, Wire
+from edge.config.site import Device, Gateway, Link, Port, Site, Store, Wire
 from edge.config.tables import (
     DevicePointTable,
     DeviceTable,
@@ -33,6 +31,7 @@ from edge.config.tables import (
     StoreTable,
     link_tables,
 )
+from edge.config.walk_limits import read_limits
 from edge.contract import DeviceSpec, Driver, Point
 from edge.power_line import line_of
 
@@ -102,7 +101,7 @@ class Walk:
         made_devices = [self._device(*pair) for pair in zip(devices, measured, strict=True)]
         wires = self._wires(made_ports, devices, made_devices)
         self._references(ports, devices, links)
-        made_limits = self._limits(limits, [item for items in (*measured, *watched) for item in items])
+        made_limits = read_limits(self.reader, limits, [item for items in (*measured, *watched) for item in items])
         made_links = [self._link(*pair) for pair in zip(links, watched, strict=True)]
         self._names(devices, links, watched)
         self._enough(devices, [*measured, *watched], links)
@@ -305,69 +304,6 @@ class Walk:
             if points and isinstance(given, str) and given in first:
                 other = first[given][0]
                 self.reader.problem((*part.where, "id"), f"{other} is called so too; give one of them another id")
-
-    def _limits(self, parts: Sequence[_Part], measured: Sequence[_Measured]) -> list[Limit | None]:
-        check_distinct(self.reader, "point", [(item.where, item.id) for item in measured])
-        known = {item.id: None for item in measured if isinstance(item.id, str)}
-        points = {item.point.id: item.point for item in measured if item.point}
-        self._twins(measured, points, known)
-        made: dict[str, Limit | None] = {}
-        for part in parts:
-            point = part.raw.get("point")
-            if isinstance(point, str):
-                self.reader.reference((*part.where, "point"), "point", point, known)
-            if part.table and not is_combined(part.table):
-                made[part.table.id] = read_limit(self.reader, part.where, part.table, points)
-        self._combined([part for part in parts if part.table and is_combined(part.table)], _ids(parts), made)
-        self._hurried([part for part in parts if part.table], made, points)
-        return [made.get(part.table.id) if part.table else None for part in parts]
-
-    def _hurried(self, parts: Sequence[_Part], made: Mapping[str, Limit | None], points: Mapping[str, Point]) -> None:
-        """What is read faster takes all along that is read as often: amounts among them would be counted more often."""
-        limits = [limit for limit in made.values() if limit]
-        amounts = {points[limit.point].every_ms: limit.id for limit in limits if sums_amounts(limit.judged)}
-        for part in parts:
-            limit = made.get(part.table.id)
-            if limit is None or not limit.while_raised_ms or limit.judged.members:
-                continue
-            other = amounts.get(points[limit.point].every_ms)
-            if other is not None and other != limit.id:
-                self.reader.problem(
-                    (*part.where, "while_raised"),
-                    f"limit “{other}” sums amounts that are read with {limit.point} and would be counted more often; "
-                    "read one of them at another `every`, or sum a counter",
-                )
-
-    def _twins(self, measured: Sequence[_Measured], points: Mapping[str, Point], known: Mapping[str, None]) -> None:
-        for item in measured:
-            twin = item.point.doubt.twin if item.point and item.point.doubt else ""
-            if not twin or item.point is None:
-                continue
-            place, other = (*item.where, "twin"), points.get(twin)
-            if not self.reader.reference(place, "point", twin, known) or other is None:
-                continue
-            if other.id == item.point.id or other.unit != item.point.unit:
-                self.reader.problem(
-                    place, f"“{twin}” is no second instrument for the same quantity in {item.point.unit}"
-                )
-
-    def _combined(self, parts: Sequence[_Part], known: Sequence[str], made: dict[str, Limit | None]) -> None:
-        """Limits about other limits, each after its members; a ring of them has no beginning."""
-        waiting = list(parts)
-        for part in parts:
-            for member in members_of(part.table):
-                self.reader.reference(part.where, "limit", member, known)
-        while waiting:
-            names = {part.table.id for part in waiting}
-            ready = [part for part in waiting if names.isdisjoint(members_of(part.table))]
-            if not ready:
-                ring = ", ".join(part.where[0] for part in waiting)
-                self.reader.problem(waiting[0].where, f"limits that judge each other in a ring: {ring}")
-                return
-            for part in ready:
-                right = {limit.id: limit for limit in made.values() if limit}
-                made[part.table.id] = read_combined(self.reader, part.where, part.table, right)
-                waiting.remove(part)
 
     def _link(self, part: _Part, watched: Sequence[_Measured]) -> Link | None:
         table: LinkTable | None = part.table
