@@ -58,7 +58,7 @@ from sim.province_site import (
     Site,
     Took,
 )
-from sim.province_store import Store
+from sim.province_store import IN_STEPS, Store
 
 __all__ = ["ASK_AGAIN_MS", "KeyFolder", "Province", "Stored"]
 
@@ -377,6 +377,16 @@ class Province:
             self._store.add_map(table, (*key, body.seq), body.at_ms, body.clock, body.values, now_ms)
         elif isinstance(body, wire.SheetPacket):
             self._store.add_sheet(*key, body.sheet, now_ms)
+            self._explain_alarms(key, body.sheet)
+
+    def _explain_alarms(self, key: tuple[str, int], sheet: Sheet) -> None:
+        """Alarms that came before their sheet are told in their unit now."""
+        for seq, alarm in self._store.alarms_without_sheet(*key):
+            shown = shown_alarm(alarm, sheet)
+            if shown[2] != IN_STEPS:
+                words = alarm_words(alarm, shown, limit_name(alarm, sheet))
+                self._store.explain_alarm((*key, seq), shown, words)
+                self._lines.append(f"{key[0]}: ALARM {words}")
 
     def _noise(self, gateway: str, why: str, *, kind: str = "") -> None:
         self.counts["noise"] += 1
