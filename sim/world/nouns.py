@@ -148,6 +148,7 @@ class Record:
     troubles: list[tuple[float, Trouble]] = field(default_factory=list)  # as they began
     sizes: list[tuple[float, int]] = field(default_factory=list)  # of the store's files, bytes
     overrate: int = 0  # Beidou requests that came before the card's period was over
+    writes: list[str] = field(default_factory=list)  # that reached an instrument: nobody ordered any
     faults: list[str] = field(default_factory=list)  # parts of the daemon that failed, in its own words
     lines: list[str] = field(default_factory=list)  # the trace; only kept when asked for
     keep_lines: bool = False

@@ -109,6 +109,15 @@ class World:
             size = sum(file.stat().st_size for file in folder.glob("outbox.db*")) if folder.is_dir() else 0
             self.record.sizes.append((self.loop.time(), size))
 
+    def observe(self) -> None:
+        """Writes down what the parts have counted themselves."""
+        if self.terminal is not None:
+            asked = self.terminal.requests
+            used = self.record.used.setdefault(self.sky_link, [])
+            used += [request.at_s for request in asked[len(used) :]]
+            self.record.overrate = self.terminal.over_rate
+        self.record.writes = [port for port, model in self.models.items() if getattr(model, "writes", 0)]
+
     async def close(self) -> None:
         """Ends everything; nothing of it is judged."""
         await self.box.kill()
@@ -172,14 +181,14 @@ async def _live(world: World, on_hour: Callable[[float], None]) -> tuple[list[Br
     hour_s = 0.0
     while loop.time() < story.lasts_s and not broken:
         await asyncio.sleep(min(CHECK_EVERY_S, story.lasts_s - loop.time()))
+        world.observe()
         broken += watch.check(loop.time())
         broken += [Broken("7 starts", loop.time(), text) for text in _failures(world)]
         if loop.time() >= hour_s:
             hour_s = loop.time() + PROGRESS_S
             gc.collect()
             on_hour(loop.time())
-    if world.terminal is not None:
-        world.record.overrate = world.terminal.over_rate
     await world.box.stop()
+    world.observe()
     broken += watch.end(loop.time())
     return broken, watch.sums()
