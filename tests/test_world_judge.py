@@ -471,6 +471,32 @@ def no_word_on_the_link_after_a_start(play: Play) -> None:
     play.record.used["fibre"] = [0.5]
 
 
+def only_a_card(play: Play, from_s: float, to_s: float) -> None:
+    """The sky is open all the time, the fibre gone for a while: a card's packets come in its slots."""
+    cut_off(play, from_s, to_s)
+    play.record.usable["beidou"] = [Span(0.0, inf)]
+    slots = range(round(from_s) + 180, round(to_s), 65)
+    play.packets += [(95_000 + n, int(Kind.ROUNDS), 70, "beidou", float(at_s)) for n, at_s in enumerate(slots)]
+
+
+@breaks()
+def a_card_takes_over_when_the_road_is_gone(play: Play) -> None:
+    only_a_card(play, 5000.0, 6200.0)
+
+
+@breaks()
+def a_card_rests_while_a_wide_road_may_be_up(play: Play) -> None:
+    """Slow is up, and so is one that has been dead for less than it takes to find out."""
+    play.record.usable["beidou"] = [Span(0.0, 3000.0), Span(3100.0, inf)]
+    play.trouble("road.slow", 3050.0, 1200.0, "fibre", 400.0)
+
+
+@breaks(LINKS)
+def a_card_that_rests_though_it_is_the_only_way(play: Play) -> None:
+    only_a_card(play, 5000.0, 6200.0)
+    play.packets = [it for it in play.packets if it[3] != "beidou"]
+
+
 @breaks(BOUNDED)
 def a_store_beyond_its_quota(play: Play) -> None:
     play.record.sizes = [(100.0, 5_000_000), (200.0, 25_000_000)]
