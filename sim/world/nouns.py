@@ -191,6 +191,6 @@ class Outcome:
     story: Story
     broken: tuple[Broken, ...]
     hash: str
-    took_s: float  # of real time
+    took_s: float  # of the processor: a world never waits, so on a quiet machine that is real time
     sums: Mapping[str, float] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
