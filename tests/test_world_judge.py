@@ -132,6 +132,25 @@ def a_failed_reading_that_is_marked(play: Play) -> None:
 
 
 @breaks()
+def a_line_just_after_the_plug_is_in_again(play: Play) -> None:
+    lost_line(play, 5993.0)
+
+
+@breaks(KEPT)
+def a_line_long_after_the_plug_is_in_again(play: Play) -> None:
+    lost_line(play, 5991.0)
+
+
+def lost_line(play: Play, back_s: float) -> None:
+    """The mast's plug was out until then, and what was said until 5998.7 s is in no round."""
+    play.trouble("port.unplug", 5980.1, back_s - 5980.1, "mast")
+    for name in ("wind", "direction"):
+        unshow(play.record, name, 5980.1, back_s)
+        play.record.failed.clear()
+        play.of(5990.0).steps[name] = play.of(6000.0).steps[name] = None
+
+
+@breaks()
 def noise_before_a_good_answer(play: Play) -> None:
     unshow(play.record, "calm", 6000.0, 6010.0, Shown(6000.3, SHOWS["calm"](6000.0), False))
 

@@ -165,6 +165,7 @@ class Alarms:
 
     def _ran_for(self, at_s: float, hold_s: float) -> bool:
         """A hold is counted within one life."""
+        calm &= ~self._truth.unheard(seen, at)
         return any(
             low <= at_s - hold_s + HOLD_S + self._slack_s() and at_s <= high + 1.0 for low, high, _ in self._truth.lives
         )

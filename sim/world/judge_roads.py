@@ -148,7 +148,7 @@ class Roads:
             if by_s <= self._judged.get(link, 0.0) or by_s > min(high, truth.now_s):
                 continue
             self._judged[link] = by_s
-            place = bisect_left(came, low)
+            place = bisect_left(came, low - FOUND_OUT_S)  # it may have been known earlier, and all been told by now
             if place == len(came) or came[place] > by_s:
                 what = f"{link} is the only way since {low:.1f} s, nothing came over it by {by_s:.1f} s"
                 yield Broken("10 links", by_s, what)

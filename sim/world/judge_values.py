@@ -129,6 +129,7 @@ class Values:
         given &= ~truth.restless([seen.port], at, before_s, seen.every_s)
         starts = [(low - LIFE_S, low + START_S + seen.every_s) for low, _, _ in truth.lives]
         ends = [(high - truth.uncommitted_s(), high + LIFE_S) for _, high, why in truth.lives if why]
+        clean = clean[~truth.unheard(seen, clean)]
         given &= ~held(sorted(starts), at) & ~held(sorted(ends), at)
         if truth.is_clock_troubled():
             given &= ~held(truth.during("clock.1970", "clock.step", "clock.unsynced", after_s=60.0), at)
