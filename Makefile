@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PARALLEL := -n auto --dist worksteal
 
 .PHONY: demo test check bench bench-peers soak format clean
 
@@ -11,7 +12,7 @@ demo: $(READY)
 
 test: $(READY)
 	@$(BIN)/python tests/need_tools.py
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 check: $(READY)
 	@$(BIN)/ruff check .
@@ -29,7 +30,7 @@ bench-peers: $(READY)
 
 soak: $(READY)
 	@$(BIN)/python tests/need_tools.py
-	@$(BIN)/python -m pytest -m soak
+	@$(BIN)/python -m pytest $(PARALLEL) -m soak
 
 format: $(READY)
 	@$(BIN)/ruff check --fix .

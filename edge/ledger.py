@@ -31,7 +31,9 @@ LEDGER_DAYS = 400  # a year and a month; some 60 bytes for each group and day
 LEDGER_SHEETS = 30  # older descriptions of the site are forgotten; their tallies then go without names
 ROW_BYTES = 24  # about, of an entry beside its body
 NOTHING_FAILED = b"\x40"  # how the body of a round ends whose readings are all good: CBOR of no qualities
-DAMAGED = (ValueError, TypeError, KeyError, IndexError, OverflowError, cbor2.CBORError)
+DAMAGED = (ValueError, TypeError, AttributeError, LookupError, OverflowError, cbor2.CBORError)
+PLACES_MOST = 1 << 16  # of points in a group, as the sheet can name them; beyond it a place is damage
+NUMBER_MOST = 1 << 60  # beyond it a count is damage, and SQLite could not take it
 OTHERS = -1  # in `levels`: entries that are neither rounds nor summaries
 
 
@@ -110,10 +112,28 @@ class Tally:
 
     @classmethod
     def of(cls, plain: Sequence[Any]) -> Tally:
-        """The inverse of `plain`."""
+        """The inverse of `plain`. Raises one of DAMAGED for what makes no sense: it is counted with later."""
         taken, settled, folded, evicted, runs = plain
-        failed = {place: dict(q) for first, last, q in runs for place in range(first, last + 1)}
-        return cls(taken, settled, folded, dict(evicted), failed)
+        failed: dict[int, dict[int, int]] = {}
+        next_place = 0
+        for first, last, qualities in runs:
+            if not next_place <= _number(first) <= _number(last) < PLACES_MOST:
+                raise ValueError(f"places {first}..{last}")
+            failed.update((place, _numbers(qualities)) for place in range(first, last + 1))
+            next_place = last + 1
+        return cls(_number(taken), _number(settled), _number(folded), _numbers(evicted), failed)
+
+
+def _number(value: object) -> int:
+    if type(value) is not int or abs(value) > NUMBER_MOST:
+        raise TypeError(f"{value!r} is no count")
+    return value
+
+
+def _numbers(value: object) -> dict[int, int]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r} is no map of counts")
+    return {_number(key): _number(count) for key, count in value.items()}
 
 
 def day_of(at_ms: object, clock: object) -> int:
@@ -156,8 +176,9 @@ class Running:
             return cls()
         try:
             day, tallies, levels, evicted = cbor2.loads(data)
-            found = {Key(*item[:3]): Tally.of(item[3]) for item in tallies}
-            return cls(day, found, dict(levels), {why: list(counts) for why, counts in evicted.items()})
+            found = {Key(*map(_number, key)): Tally.of(tally) for *key, tally in tallies}
+            gone = {_number(why): [_number(entries), _number(readings)] for why, (entries, readings) in evicted.items()}
+            return cls(_number(day), found, _numbers(levels), gone)
         except DAMAGED:
             return cls()
 

@@ -176,8 +176,8 @@ class Outbox(Salvaging):
             connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA journal_size_limit = {WAL_MOST_BYTES}")
             quick_check(connection)
-            # After an fsync that failed, frames of the log may be in the page cache only, and a later fsync is content with
-            # that: what is there goes into the file itself, and the commit after it begins the log anew.
+            # After an fsync that failed, frames of the log may be in the page cache only, and a later fsync is content
+            # with that: what is there goes into the file itself, and the commit after it begins the log anew.
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             # The file may be open for reading and still refuse writing (read-only mount, no rights): find out now.
             connection.execute("BEGIN IMMEDIATE")

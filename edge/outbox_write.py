@@ -15,6 +15,7 @@ import cbor2
 
 from edge.contract import ClockQuality, Kind
 from edge.entries import Held, NewEntry, Standing
+from edge.errors import StoreBroken
 from edge.ledger import (
     DAMAGED,
     DAY_MS,
@@ -212,7 +213,8 @@ class OutboxWriter(OutboxReader):
 
     @contextmanager
     def _transaction(self) -> Iterator[Books]:
-        """What goes through the books is in the account when the transaction is on the disk, or neither is."""
+        """What goes through the books is in the account when the transaction is on the disk, or neither is. A value
+        of a kind that nobody thought of is damage: StoreBroken, so that the file is put aside and work goes on."""
         with self._guard():
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -221,9 +223,11 @@ class OutboxWriter(OutboxReader):
                 books.close()
                 self._db.execute("COMMIT")
                 self.good_seq = self.last_seq()
-            except BaseException:
+            except BaseException as error:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
+                if isinstance(error, DAMAGED):
+                    raise StoreBroken(self.path, f"{type(error).__name__}: {error}", damaged=True) from error
                 raise
 
 

@@ -58,7 +58,7 @@ from sim.province_site import (
     Site,
     Took,
 )
-from sim.province_store import Store
+from sim.province_store import IN_STEPS, Store
 
 __all__ = ["ASK_AGAIN_MS", "KeyFolder", "Province", "Stored"]
 
@@ -366,6 +366,7 @@ class Province:
         elif isinstance(body, wire.Summaries) and sheet is not None:
             self._store.add_summaries(summary_rows(key[0], sheet, body, now_ms))
         elif isinstance(body, wire.Alarms):
+            sheet = sheet or next((it for it in self._site(key[0]).sheets if it.epoch == key[1]), None)
             for seq, alarm in dict(body.alarms).items():
                 if seq in new:
                     shown = shown_alarm(alarm, sheet)
@@ -377,6 +378,16 @@ class Province:
             self._store.add_map(table, (*key, body.seq), body.at_ms, body.clock, body.values, now_ms)
         elif isinstance(body, wire.SheetPacket):
             self._store.add_sheet(*key, body.sheet, now_ms)
+            self._explain_alarms(key, body.sheet)
+
+    def _explain_alarms(self, key: tuple[str, int], sheet: Sheet) -> None:
+        """Alarms that came before their sheet are told in their unit now."""
+        for seq, alarm in self._store.alarms_without_sheet(*key):
+            shown = shown_alarm(alarm, sheet)
+            if shown[2] != IN_STEPS:
+                words = alarm_words(alarm, shown, limit_name(alarm, sheet))
+                self._store.explain_alarm((*key, seq), shown, words)
+                self._lines.append(f"{key[0]}: ALARM {words}")
 
     def _noise(self, gateway: str, why: str, *, kind: str = "") -> None:
         self.counts["noise"] += 1

@@ -15,7 +15,7 @@ from edge.wire import packet as wire
 from edge.wire.basics import WireError
 from edge.wire.seal import Opened
 from edge.wire.sheet import Sheet, SheetPoint
-from sim.province_store import Shown, as_real
+from sim.province_store import IN_STEPS, Shown, as_real
 
 LAST_DATE_MS = 253_402_300_799_999  # 9999-12-31, the last day of datetime
 SMALLEST_STEP = Decimal("1e-30")  # what no instrument has, and no arithmetic here overflows on
@@ -91,7 +91,7 @@ def shown_alarm(alarm: Alarm, sheet: Sheet | None) -> Shown:
     if alarm.rule in (Rule.STALE, Rule.SUSPECT):
         return None, Decimal(alarm.threshold), "s"
     point, basis = _point(alarm.point, sheet), alarm.basis
-    step, unit = (point.step, point.unit) if point else (Decimal(1), "steps")
+    step, unit = (point.step, point.unit) if point else (Decimal(1), IN_STEPS)
     if basis is not None:
         step, unit = basis.step, basis.unit
     return None if alarm.value is None else alarm.value * step, alarm.threshold * step, unit

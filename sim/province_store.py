@@ -16,8 +16,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from edge.contract import Alarm, Kind
+from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Rule
 from edge.wire.sheet import Sheet
+
+IN_STEPS = "steps"  # the unit of an alarm whose point no sheet has told yet
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -172,6 +174,32 @@ class Store:
         self._db.execute(
             "INSERT INTO alarms VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*key, *what, as_real(shown[0]), as_real(shown[1]), shown[2], int(alarm.clock), now_ms, words),
+        )
+
+    def alarms_without_sheet(self, gateway: str, epoch: int) -> list[tuple[int, Alarm]]:
+        """(seq, alarm) of those whose point no sheet had told yet."""
+        rows = self._db.execute(
+            "SELECT seq, limit_id, point, level, change, rule, value, threshold, at_ms, clock FROM alarms"
+            " WHERE gateway = ? AND epoch = ? AND unit = ?",
+            (gateway, epoch, IN_STEPS),
+        )
+        return [
+            (
+                seq,
+                Alarm(
+                    *(limit, point, Level(level), Change[change.upper()], Rule[rule.upper()]),
+                    *(None if value is None else round(value), round(threshold), at_ms, ClockQuality(clock)),
+                ),
+            )
+            for seq, limit, point, level, change, rule, value, threshold, at_ms, clock in rows
+        ]
+
+    def explain_alarm(self, key: tuple[str, int, int], shown: Shown, words: str) -> None:
+        """An alarm in its point's unit, now that the sheet has come."""
+        self._db.execute(
+            "UPDATE alarms SET value = ?, threshold = ?, unit = ?, words = ?"
+            " WHERE gateway = ? AND epoch = ? AND seq = ?",
+            (as_real(shown[0]), as_real(shown[1]), shown[2], words, *key),
         )
 
     def add_map(self, table: str, key: tuple[str, int, int], at_ms: int, clock: int, values: Any, now_ms: int) -> None:

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from edge.cli.verbs import fengsui
 from edge.config.load import load
-from edge.config.templates import TRUST
+from edge.config.templates import TRUST, shipped
 from edge.errors import SiteFileError
 from tests.sensor_sites import GATEWAY, TEMPLATES, own_template, template
 
@@ -116,3 +116,13 @@ def test_one_that_is_half_written_hides_no_other(tmp_path: Path) -> None:
     one = invoke("our-nail", "--site", site)
     assert one.exit_code == 3
     assert "our-nail.toml" in one.stderr
+
+
+def test_the_folder_s_readme_has_every_template() -> None:
+    text = (shipped() / "README.md").read_text("utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    wanted = [
+        f"| `{name}` | {said.maker}, {said.model} | {said.what} | {said.trust} |"
+        for name, said in ((name, template(name)) for name in TEMPLATES)
+    ]
+    assert rows == wanted

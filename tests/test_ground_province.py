@@ -173,6 +173,21 @@ def test_every_alarm_can_be_said(alarm: Alarm, part: str) -> None:
     assert any(part in line for line in lines), lines
 
 
+def test_an_alarm_that_came_without_its_sheet_is_told_in_its_unit_when_the_sheet_comes(tmp_path: Path) -> None:
+    db = tmp_path / "p.db"
+    lines: list[str] = []
+    province, gateway = make_province(db, lines), Gateway()
+    alarm = Alarm("high", "level", Level.RED, Change.RAISED, Rule.ABOVE, 1234, 1200, T0_MS)
+    province.receive(GATEWAY, gateway.pack(wire.encode_alarms(None, [(5, alarm)]), sheet=False), 777)
+    sql = "SELECT value, threshold, unit, received_at_ms FROM alarms"
+    assert query(db, sql) == [(1234.0, 1200.0, "steps", 777)]
+    province.receive(GATEWAY, gateway.sheet_packet(), 999)
+    assert query(db, sql) == [(12.34, 12.0, "m", 777)]
+    assert any("12.34 m, limit above 12.00 m" in line for line in lines)
+    province.receive(GATEWAY, gateway.pack(wire.encode_alarms(None, [(6, alarm)]), sheet=False), 1000)
+    assert query(db, sql)[1] == (12.34, 12.0, "m", 1000)
+
+
 def test_status_and_account_are_kept_as_json(tmp_path: Path) -> None:
     db = tmp_path / "p.db"
     province, gateway = make_province(db), Gateway()

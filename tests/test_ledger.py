@@ -13,6 +13,7 @@ from edge import ledger as ledger_module
 from edge.account import by_point, in_short, percent
 from edge.contract import ClockQuality, Kind, Quality, Round
 from edge.entries import NewEntry
+from edge.errors import StoreBroken
 from edge.filling import Filling
 from edge.ledger import DAY_MS, EARLIER, UNDATED, Key, Running, Tally, day_of, failing
 from edge.outbox import Outbox
@@ -191,6 +192,46 @@ def test_a_ledger_that_makes_no_sense_begins_anew(damage: bytes) -> None:
     box._db.execute("UPDATE store SET running = ?", (damage,))
     box.commit([round_(DAY0_MS)], sheet=1)
     assert box.ledger()[Key(DAY, 1, 0)].taken == 1
+
+
+@pytest.mark.parametrize("flip", [0x01, 0x20, 0x40, 0x80, 0xFF])
+def test_no_damage_to_a_ledger_stops_a_commit(flip: int) -> None:
+    box = ready()
+    box.commit([round_(DAY0_MS + i * 1000, SILENT, group=i % 2) for i in range(20)], [(box.epoch, 1, 5)], sheet=1)
+    box.discard(7)
+    running = box._db.execute("SELECT running FROM store").fetchone()[0]
+    for place in range(len(running)):
+        damaged = running[:place] + bytes([running[place] ^ flip]) + running[place + 1 :]
+        box._db.execute("UPDATE store SET running = ?", (damaged,))
+        box.commit([round_(DAY0_MS, SILENT), round_(DAY0_MS + DAY_MS)], [(box.epoch, 8, 8)], sheet=1)
+        assert box.levels()
+        box.account()
+        box._db.execute("DELETE FROM ledger")
+
+
+@pytest.mark.parametrize(
+    "runs", [[[0, 2**40, {1: 1}]], [[0, 1, {1: 1}], [1, 2, {1: 1}]], [[0, 0, [[1, 1]]]], [[-1, 0, {}]]]
+)
+def test_a_tally_whose_places_make_no_sense_is_none(runs: Any) -> None:
+    with pytest.raises(ledger_module.DAMAGED):
+        Tally.of([1, 0, 0, {}, runs])
+
+
+def test_damage_that_nobody_thought_of_is_told_as_a_broken_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = ready(tmp_path)
+    before = box.account()
+
+    def fails(_data: bytes) -> Running:
+        raise AttributeError("no such thing")
+
+    monkeypatch.setattr(Running, "decode", fails)
+    with pytest.raises(StoreBroken, match="AttributeError") as raised:
+        box.commit([round_(DAY0_MS)], sheet=1)
+    assert raised.value.damaged
+    monkeypatch.undo()
+    assert box.account() == before
 
 
 @pytest.mark.parametrize(("at_ms", "clock", "day"), [(5, 2, 0), (5, 1, 1), ("x", 0, 1), (-5, 0, 1), (DAY0_MS, 1, DAY)])

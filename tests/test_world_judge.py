@@ -132,6 +132,25 @@ def a_failed_reading_that_is_marked(play: Play) -> None:
 
 
 @breaks()
+def a_line_just_after_the_plug_is_in_again(play: Play) -> None:
+    lost_line(play, 5993.0)
+
+
+@breaks(KEPT)
+def a_line_long_after_the_plug_is_in_again(play: Play) -> None:
+    lost_line(play, 5991.0)
+
+
+def lost_line(play: Play, back_s: float) -> None:
+    """The mast's plug was out until then, and what was said until 5998.7 s is in no round."""
+    play.trouble("port.unplug", 5980.1, back_s - 5980.1, "mast")
+    for name in ("wind", "direction"):
+        unshow(play.record, name, 5980.1, back_s)
+        play.record.failed.clear()
+        play.of(5990.0).steps[name] = play.of(6000.0).steps[name] = None
+
+
+@breaks()
 def noise_before_a_good_answer(play: Play) -> None:
     unshow(play.record, "calm", 6000.0, 6010.0, Shown(6000.3, SHOWS["calm"](6000.0), False))
 
@@ -469,6 +488,32 @@ def nobody_is_asked_after_a_start(play: Play) -> None:
 def no_word_on_the_link_after_a_start(play: Play) -> None:
     restarted(play, 5002.0, 5100.0, "power.cut")
     play.record.used["fibre"] = [0.5]
+
+
+def only_a_card(play: Play, from_s: float, to_s: float) -> None:
+    """The sky is open all the time, the fibre gone for a while: a card's packets come in its slots."""
+    cut_off(play, from_s, to_s)
+    play.record.usable["beidou"] = [Span(0.0, inf)]
+    slots = range(round(from_s) + 180, round(to_s), 65)
+    play.packets += [(95_000 + n, int(Kind.ROUNDS), 70, "beidou", float(at_s)) for n, at_s in enumerate(slots)]
+
+
+@breaks()
+def a_card_takes_over_when_the_road_is_gone(play: Play) -> None:
+    only_a_card(play, 5000.0, 6200.0)
+
+
+@breaks()
+def a_card_rests_while_a_wide_road_may_be_up(play: Play) -> None:
+    """Slow is up, and so is one that has been dead for less than it takes to find out."""
+    play.record.usable["beidou"] = [Span(0.0, 3000.0), Span(3100.0, inf)]
+    play.trouble("road.slow", 3050.0, 1200.0, "fibre", 400.0)
+
+
+@breaks(LINKS)
+def a_card_that_rests_though_it_is_the_only_way(play: Play) -> None:
+    only_a_card(play, 5000.0, 6200.0)
+    play.packets = [it for it in play.packets if it[3] != "beidou"]
 
 
 @breaks(BOUNDED)

@@ -7,11 +7,14 @@ that command plays the smallest story that still fails.
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 
 import click
@@ -74,7 +77,7 @@ class Progress:
 
 @click.command("world")
 @click.option("--seed", default=1, show_default=True, help="Of all chance: the same seed is the same story.")
-@click.option("--seeds", metavar="N..M", help="Several, one after the other.")
+@click.option("--seeds", metavar="N..M", help="Several, as many at a time as there are cores.")
 @click.option("--days", default=1.0, show_default=True, type=click.FloatRange(0.01, 400), help="Of each story.")
 @click.option("--trace", is_flag=True, help="Write the trace of each story, also of one that is kept.")
 @click.option("--shrink", "shrinks", is_flag=True, help="Of a story that fails: look for the smallest that still does.")
@@ -82,10 +85,7 @@ def world(seed: int, seeds: str | None, days: float, trace: bool, shrinks: bool)
     """The real daemon in virtual time, through weather, cut roads, power cuts and failing disks, all from one seed."""
     sums = Sums()
     progress = Progress()
-    for number in _seeds(seeds, seed):
-        story = story_of(number, days, *standard())
-        played = play_in_memory(story, keep_lines=trace, on_hour=_hours(progress, story))
-        progress.clear()
+    for number, played in _played(_seeds(seeds, seed), days, trace, progress):
         outcome = played.outcome
         sums.take(outcome)
         click.echo(_line(outcome))
@@ -129,6 +129,28 @@ def play(file: str, real: bool, trace: bool, keep: Path | None) -> None:
     if trace or played.outcome.broken:
         _tell(played, f"fengsui-sim play {file}{' --real' if real else ' --trace'}", trace or real)
     sys.exit(0 if played.is_kept else 1)
+
+
+def _played(seeds: Sequence[int], days: float, trace: bool, progress: Progress) -> Iterator[tuple[int, Played]]:
+    """The stories of these seeds in their order, as many at a time as there are cores."""
+    if len(seeds) == 1:
+        story = story_of(seeds[0], days, *standard())
+        played = play_in_memory(story, keep_lines=trace, on_hour=_hours(progress, story))
+        progress.clear()
+        yield seeds[0], played
+        return
+    with ProcessPoolExecutor(min(len(seeds), os.cpu_count() or 1), get_context("spawn")) as pool:
+        playing = [pool.submit(play_seed, number, days, trace) for number in seeds]
+        for done, (number, coming) in enumerate(zip(seeds, playing, strict=True)):
+            progress.show(f"{done} of {len(seeds)} stories played")
+            played = coming.result()
+            progress.clear()
+            yield number, played
+
+
+def play_seed(number: int, days: float, trace: bool = False) -> Played:
+    """The random story of a seed, in this process."""
+    return play_in_memory(story_of(number, days, *standard()), keep_lines=trace)
 
 
 def _path(file: str) -> Path:

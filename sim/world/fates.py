@@ -40,8 +40,6 @@ class Fates:
         loop = self._world.loop
         for trouble in self._world.story.troubles:
             loop.call_at(trouble.at_s, self._begin, trouble)
-            if not trouble.kind.startswith("power."):
-                loop.call_at(trouble.end_s, self._end, trouble)
 
     def is_unplugged(self, port: str) -> bool:
         return any(it.kind == "port.unplug" and it.on == port for it in self._lasting)
@@ -55,6 +53,7 @@ class Fates:
             return
         self._lasting.append(trouble)
         self._settle(trouble)
+        world.loop.call_at(trouble.end_s, self._end, trouble)
 
     def _end(self, trouble: Trouble) -> None:
         self._lasting.remove(trouble)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from math import inf
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from edge.config.site import Limit
 from edge.contract import ClockQuality, Level, Rule
 from sim.world.judge_books import AlarmRow
 from sim.world.judge_roads import Roads
-from sim.world.judge_spans import Bools, Floats, Stretches, held, merged
+from sim.world.judge_spans import Bools, Floats, held, merged
 from sim.world.judge_truth import CLOCK_UNSURE_S, DISK_TROUBLES, HANG_S, UNREST_BEFORE_S, Seen, Truth
 from sim.world.nouns import Broken
 
@@ -28,6 +27,7 @@ TICK_S = 2.0  # silence is looked at each second
 HOLD_S = 1.0  # a hold ends with the first value after it; values come a little earlier or later than the grid
 COMMIT_S = 2.0  # an alarm is on the disk: what dies before that is raised again by the next life
 LOOK_BACK_S = 900.0  # beyond the longest hold: where the run of a value began
+IN_STEPS = "steps"  # the unit of an alarm whose point the province does not know yet
 ORDER_S = 3.0  # an alarm this much older than what came in...
 OVERTAKES_S = 10.0  # ...is there at most so long after it
 
@@ -121,13 +121,14 @@ class Alarms:
     def _fits(self, kept: _Limit, row: AlarmRow, level: Level) -> bool:
         """Whether what was shown allows the limit to go to this level now: up to it, or down to it."""
         thresholds, sign = dict(kept.limit.thresholds), kept.sign
-        step = float(kept.seen.point.step)
+        # What came before its sheet is told in steps.
+        step = 1.0 if row.unit == IN_STEPS else float(kept.seen.point.step)
         if level is not Level.NONE and abs(row.threshold / step - thresholds[level]) > 0.5:
             return False
         value = None if row.value is None else round(row.value / step)
         if value is None or not self._was_shown(kept.seen, value, row.at_s):
             return False
-        if row.change != "cleared" and sign * (value - thresholds[level]) >= 0:
+        if row.change != "cleared" and sign * (value - thresholds[level]) >= 0 and not self._falls(kept, row):
             beyond = sign * (self._sure(kept.seen, row.at_s, kept.limit.hold_s) - thresholds[level]) >= 0
             if bool(np.all(beyond)) and self._ran_for(row.at_s, kept.limit.hold_s):
                 return True
@@ -137,6 +138,12 @@ class Alarms:
         edge = thresholds[left] * sign - kept.limit.hysteresis_steps
         back = sign * self._sure(kept.seen, row.at_s, kept.limit.clear_hold_s) < edge
         return sign * value < edge and bool(np.all(back)) and self._ran_for(row.at_s, kept.limit.clear_hold_s)
+
+    def _falls(self, kept: _Limit, row: AlarmRow) -> bool:
+        """Whether it comes down from a higher level: that one must be left, which is more than this one to be met."""
+        place = kept.rows.index(row)
+        before = kept.rows[place - 1] if place else None
+        return before is not None and before.level > row.level and not self._may_be_forgotten(before, row)
 
     def _was_shown(self, seen: Seen, value: int, at_s: float) -> bool:
         low, high = np.searchsorted(seen.at.all, (at_s - self._slack_s(), at_s + self._slack_s() - STAMP_S + 0.5))
@@ -158,6 +165,7 @@ class Alarms:
         at, steps = seen.at.all[first:last], seen.steps.all[first:last]
         calm = seen.clean.all[first:last] == 1.0
         calm &= ~self._truth.restless([seen.port], at, UNREST_BEFORE_S + seen.every_s, STAMP_S)
+        calm &= ~self._truth.unheard(seen, at)
         calm &= np.abs(steps - np.floor(steps) - 0.5) > 1e-6  # a tie may be rounded either way
         if seen.mixed:
             calm &= np.mod(at, seen.every_s) < seen.every_s / 2
@@ -200,18 +208,21 @@ class Alarms:
     def _repeated(self, kept: _Limit, new: list[AlarmRow]) -> Iterator[Broken]:
         """No level is told twice in a row, unless the first telling may have died with the daemon."""
         fresh = {(row.epoch, row.seq) for row in new}
-        excused = self._forgets()
         for before, row in pairwise(kept.rows):
             if {(before.epoch, before.seq), (row.epoch, row.seq)}.isdisjoint(fresh) or before.level != row.level:
                 continue
-            low, high = self._time_of(before), self._time_of(row)
-            if not any(low <= end and start <= high for start, end in excused):
+            if not self._may_be_forgotten(before, row):
                 yield Broken("3 alarms", row.received_s, f"{_words(row)}: told before, at {before.at_s:.1f} s")
 
-    def _forgets(self) -> Stretches:
-        """When what a limit stood at may have been forgotten."""
-        deaths = [(end - COMMIT_S, end) for _, end, why in self._truth.lives if why and end < inf]
-        return merged([*deaths, *self._truth.may_be_lost(), *self._truth.clock_doubt()])
+    def _may_be_forgotten(self, before: AlarmRow, row: AlarmRow) -> bool:
+        """Whether what a limit stood at after `before` may have been forgotten by the time of `row`: it died with the
+        daemon before it was on the disk, or with the disk."""
+        low, high = self._time_of(before), self._time_of(row)
+        young_s = COMMIT_S + self._truth.disk_slow_s() * 2
+        if any(low <= end <= low + young_s + self._slack_s() for _, end, why in self._truth.lives if why):
+            return True
+        ill = [*self._truth.may_be_lost(), *self._truth.clock_doubt()]
+        return any(low <= end and start <= high for start, end in ill)
 
     # -- each alarm that must be ---------------------------------------------------------------------------------------
 

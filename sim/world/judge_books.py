@@ -31,10 +31,12 @@ READINGS = (
     "CROSS JOIN readings r ON r.gateway = e.gateway AND r.epoch = e.epoch AND r.seq = e.seq "
     "WHERE e.gateway = ? AND e.received_at_ms >= ? AND e.received_at_ms < ? AND e.kind = 0"
 )
-ENTRIES = "SELECT epoch, seq, kind FROM entries WHERE gateway = ? AND received_at_ms >= ? AND received_at_ms < ?"
+ENTRIES = (
+    "SELECT epoch, seq, received_at_ms FROM entries WHERE gateway = ? AND received_at_ms >= ? AND received_at_ms < ?"
+)
 ALARMS = (
     "SELECT a.epoch, a.seq, a.at_ms, a.limit_id, a.point, a.level, a.change, a.rule, a.value, a.threshold, a.clock, "
-    "a.received_at_ms FROM entries e JOIN alarms a USING (gateway, epoch, seq) "
+    "a.received_at_ms, a.unit FROM entries e JOIN alarms a USING (gateway, epoch, seq) "
     "WHERE e.gateway = ? AND e.received_at_ms >= ? AND e.received_at_ms < ? AND e.kind = 1"
 )
 ACCOUNTS = (
@@ -93,6 +95,7 @@ class AlarmRow(NamedTuple):
     threshold: float
     clock: int
     received_s: float
+    unit: str = ""
 
 
 class AccountRow(NamedTuple):
@@ -127,7 +130,7 @@ class News:
     """What came in since the last look. `strangers`: points the site does not know. `reused`: epoch, counter, at_s."""
 
     readings: list[Readings] = field(default_factory=list)
-    entries: list[tuple[int, int, int]] = field(default_factory=list)
+    entries: list[tuple[int, int, float]] = field(default_factory=list)  # epoch, seq, received_s
     alarms: list[AlarmRow] = field(default_factory=list)
     accounts: list[AccountRow] = field(default_factory=list)
     packets: list[Packet] = field(default_factory=list)
@@ -178,12 +181,12 @@ class Books:
     def _read(self, db: sqlite3.Connection, cursor: _Cursor, until_ms: int, news: News) -> None:
         between = (self._gateway, cursor.until_ms, until_ms)
         cursor.until_ms = max(until_ms, cursor.until_ms)
-        news.entries += db.execute(ENTRIES, between).fetchall()
+        news.entries += [(epoch, seq, at_s_of(ms)) for epoch, seq, ms in db.execute(ENTRIES, between)]
         rows = db.execute(READINGS, between).fetchall()
         if rows:
             news.readings.append(self._readings(rows, news))
         for row in db.execute(ALARMS, between):
-            news.alarms.append(AlarmRow(*row[:2], at_s_of(row[2]), *row[3:11], at_s_of(row[11])))
+            news.alarms.append(AlarmRow._make((*row[:2], at_s_of(row[2]), *row[3:11], at_s_of(row[11]), row[12] or "")))
         for epoch, seq, at_ms, body, received_ms in db.execute(ACCOUNTS, between):
             news.accounts.append(AccountRow(epoch, seq, at_s_of(at_ms), json.loads(body), at_s_of(received_ms)))
         since = (self._gateway, cursor.packet)

@@ -7,20 +7,22 @@ evicted. Excused are the first seconds of a life, what was not committed at a de
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from sim.world.judge_books import AccountRow, News, Readings, Window
-from sim.world.judge_spans import Floats, Stretches, held, holds, merged
-from sim.world.judge_truth import DISK_START_S, DISK_TROUBLES, Seen, Truth
+from sim.world.judge_spans import Floats, Stretches, held, holds, merged, without
+from sim.world.judge_truth import DISK_BACK_S, DISK_START_S, DISK_TROUBLES, Seen, Truth
 from sim.world.nouns import START_MS, Broken
 
 START_GRACE_S = 10.0  # the promise itself: a start takes so long; the first round of a life is not on the grid
 STOP_LOSES_S = 1.0  # of an ordered end: the round that is being filled, and two periods
 MISSED_BEFORE_S = 30.0  # a device whose answers stay away holds up its wire: an instant may pass meanwhile
+ACCOUNT_S = 1.0  # from its time until an account is drawn up
+ANSWERED_S = 25.0  # a receipt over an open road, and the commit that it waits for
 NEAR = 1.0  # period: with a clock that was learnt late, the grid is not the true one
 
 
@@ -34,7 +36,8 @@ class Kept:
         self._group_of = {point.id: place for place, (_, points) in enumerate(self._groups) for point in points}
         self._places = [self._group_of[name] for name in truth.points]
         self._there: list[set[int]] = [set() for _ in self._groups]  # at_ms of rounds
-        self._entries: dict[int, set[int]] = {}  # epoch -> seqs
+        self._entries: dict[int, dict[int, float]] = {}  # epoch -> seq -> when it came first
+        self._came: list[float] = []  # when entries came, whatever book
         self._readings = 0
         self._accounts: list[AccountRow] = []
         self._judged_s = 0.0
@@ -42,8 +45,9 @@ class Kept:
 
     def take(self, news: News) -> Iterator[Broken]:
         """Notes what has arrived; an account must balance at once, and a round be whole."""
-        for epoch, seq, _ in news.entries:
-            self._entries.setdefault(epoch, set()).add(seq)
+        for epoch, seq, received_s in news.entries:
+            self._entries.setdefault(epoch, {}).setdefault(seq, received_s)
+            insort(self._came, received_s)
         for rows in news.readings:
             yield from self._rounds(rows)
         for name in news.strangers:
@@ -51,6 +55,7 @@ class Kept:
         for account in news.accounts:
             self._accounts.append(account)
             yield from self._balance(account)
+            yield from self._settled(account)
 
     def _rounds(self, rows: Readings) -> Iterator[Broken]:
         changes = (np.diff(rows.seq) != 0) | (np.diff(rows.epoch) != 0)
@@ -89,6 +94,26 @@ class Kept:
             if int(number.get("settled", 0)) > there:
                 what = f"settled {name}: {number['settled']}, of which the province has {there}"
                 yield Broken("2 custody", row.received_s, what)
+
+    def _settled(self, row: AccountRow) -> Iterator[Broken]:
+        """What is told as settled is what the province had by then; and over a road that was open, all that it had."""
+        truth = self._truth
+        if not holds(truth.running, row.at_s) or holds(truth.clock_doubt(), row.at_s) or truth.is_clock_troubled():
+            return
+        settled = int(row.body.get("entries", {}).get("settled", 0))
+        had = bisect_right(self._came, row.at_s + ACCOUNT_S)
+        if settled > had:
+            what = f"settled entries at {row.at_s:.1f} s: {settled}, of which the province had {had} by then"
+            yield Broken("2 custody", row.received_s, what)
+        roads = [road for link in truth.wide for road in truth.open_roads(link)]
+        ill = truth.during(*DISK_TROUBLES, after_s=DISK_BACK_S)
+        open_s = min((low for low, high in without(roads, ill) if low <= row.at_s <= high), default=row.at_s)
+        times = self._entries.get(row.epoch, {}).values()
+        late_s = row.at_s - ANSWERED_S - truth.site.store.commit_every_s
+        due = sum(open_s <= came_s <= late_s for came_s in times)
+        if settled < due:
+            what = f"settled entries at {row.at_s:.1f} s: {settled}; the province had {due} of them long before"
+            yield Broken("2 custody", row.received_s, what)
 
     def holes(self) -> Iterator[Broken]:
         """At the end: what of the store's own numbers never came must be folded, evicted or taken over by the account.

@@ -8,7 +8,7 @@ from itertools import pairwise
 from math import inf
 
 from sim.world.judge_books import ROUNDS, Packet
-from sim.world.judge_spans import Stretches, without
+from sim.world.judge_spans import Stretches, merged, without
 from sim.world.judge_truth import DISK_TROUBLES, HANG_S, Truth
 from sim.world.nouns import Broken
 
@@ -139,18 +139,22 @@ class Roads:
                 yield Broken("10 links", span.from_s, what)
 
     def _sky_back(self, link: str) -> Iterator[Broken]:
-        """A card is used in the slots after the sky is back, where no wide road carries all."""
+        """A card is used in the slots after the sky is back, or after the last wide road is known to be gone."""
         truth = self._truth
-        wide = [stretch for road in truth.wide for stretch in truth.open_roads(road)]
         came = sorted([*self._packets.get(link, []), *(self._packets.get("beidou", []) if link != "beidou" else [])])
         needs_s = SKY_START_S + SKY_SLOTS * SKY_SLOT_S + SKY_DELAY_S
-        for low, high in self._calm(truth.open_roads(link)):
+        for low, high in without(self._calm(truth.open_roads(link)), self._maybe_up()):
             by_s = low + needs_s
             if by_s <= self._judged.get(link, 0.0) or by_s > min(high, truth.now_s):
                 continue
             self._judged[link] = by_s
-            place = bisect_left(came, low)
-            if not any(a < by_s and b > low for a, b in wide) and (place == len(came) or came[place] > by_s):
-                yield Broken(
-                    "10 links", by_s, f"{link} is back since {low:.1f} s, nothing came over it by {by_s:.1f} s"
-                )
+            place = bisect_left(came, low - FOUND_OUT_S)  # it may have been known earlier, and all been told by now
+            if place == len(came) or came[place] > by_s:
+                what = f"{link} is the only way since {low:.1f} s, nothing came over it by {by_s:.1f} s"
+                yield Broken("10 links", by_s, what)
+
+    def _maybe_up(self) -> Stretches:
+        """When some wide road may be taken for up, be it slow, or dead and not known to be: the card then carries
+        alarms and tests only, so that its slots are free for them."""
+        usable = self._truth.record.usable
+        return merged((it.from_s, it.to_s + FOUND_OUT_S) for link in self._truth.wide for it in usable.get(link, []))

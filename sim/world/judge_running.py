@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
+import numpy as np
+
 from sim.world.judge_roads import ON_WAY_S
-from sim.world.judge_spans import holds
+from sim.world.judge_spans import both, holds, without
 from sim.world.judge_truth import DISK_START_S, DISK_TROUBLES, Truth
 from sim.world.nouns import Broken
 
 ASKED_S = 10.0  # from a start to the first question: the promise
 SPOKEN_S = 10.0 + ON_WAY_S  # from a start to the first word on a link that is open: the promise, and its ladder
+ASKED_AGAIN_S = 90.0  # beyond its period: the longest pause of 60 s, and what others on its wire take
 ENDS = ("power.cut", "power.kill", "power.stop", "")  # what may end a life
 STORE_SLACK_BYTES = 2_000_000  # its write-ahead log (400 pages and what one transaction adds) and a page half full
 
@@ -21,6 +24,7 @@ class Running:
 
     def __init__(self, truth: Truth) -> None:
         self._truth = truth
+        self._asked_s: dict[str, float] = {}  # when each device was asked last
         self._begun = 0
         self._ended = 0
         self._sizes = 0
@@ -29,6 +33,7 @@ class Running:
     def check(self) -> Iterator[Broken]:
         yield from self._starts()
         yield from self._endings()
+        yield from self._asked()
         yield from self._bounds()
         yield from self._writes()
 
@@ -90,6 +95,31 @@ class Running:
         hands = len(truth.troubles("power.cut", "power.kill", "power.stop", "disk.damage"))
         if len(lives) > 1 + hands:
             yield Broken("7 starts", truth.now_s, f"{len(lives)} starts, {hands} troubles that ended a life")
+
+    def _asked(self) -> Iterator[Broken]:
+        """A device that is asked is asked again, however long it was silent, while it is plugged in."""
+        truth = self._truth
+        for device in truth.site.devices:
+            mine = [truth.points[point.id] for point in device.points]
+            if not mine or mine[0].listened:
+                continue
+            since_s = self._asked_s.get(device.id, 0.0)
+            failed = [self._failed_since(seen.point.id, since_s) for seen in mine]
+            shown = [seen.at.all[seen.at.all.searchsorted(since_s, "right") :] for seen in mine]
+            asked = np.unique(np.concatenate([*failed, *shown]))
+            wait_s = ASKED_AGAIN_S + min(seen.every_s for seen in mine)
+            edges = np.concatenate(([since_s], asked, [truth.now_s]))
+            wide = np.flatnonzero(np.diff(edges) > wait_s).tolist()
+            gaps = [(float(edges[place]), float(edges[place + 1])) for place in wide]
+            plugged = without(both(gaps, truth.running), truth.during("port.unplug", on=mine[0].port))
+            for low, high in plugged:
+                if high - low > wait_s:
+                    yield Broken("1 kept", low + wait_s, f"{device.id} was not asked from {low:.1f} to {high:.1f} s")
+            self._asked_s[device.id] = float(asked[-1]) if len(asked) else since_s
+
+    def _failed_since(self, point: str, since_s: float) -> list[float]:
+        failed = self._truth.record.failed.get(point, [])
+        return failed[bisect_right(failed, since_s) :]
 
     def _bounds(self) -> Iterator[Broken]:
         sizes = self._truth.record.sizes

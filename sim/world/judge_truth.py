@@ -14,7 +14,7 @@ import numpy as np
 
 from edge.config.site import Site
 from edge.contract import Point
-from sim.world.judge_spans import Bools, Column, Floats, Stretches, merged, without
+from sim.world.judge_spans import Bools, Column, Floats, Stretches, held, merged, without
 from sim.world.nouns import Record, Shown, Story, Trouble
 
 T = TypeVar("T")
@@ -29,6 +29,7 @@ CLOCK_UNSURE_S = 6.0  # a time learnt from the province is right within 5 s (hal
 DRAIN_S = 900.0  # 16 MB at 0.2 Mbit/s take 640 s; and receipts and repeats of what a cut left on the way
 FAR_DELAY_S = 1.0  # one way: twice a satellite's; a session alone then takes longer than an alarm may
 COMMIT_SLACK_S = 1.0  # of a commit itself
+HEARD_AGAIN_S = 6.5  # a lost port is tried every 5 s; of a line within a second of that, nobody knows where it began
 
 DISK_TROUBLES = ("disk.full", "disk.error", "disk.read_only", "disk.hang", "disk.slow")
 
@@ -158,6 +159,12 @@ class Truth:
             low = np.searchsorted(times, at - before_s)
             found &= np.searchsorted(times, at + after_s, "right") > low
         return found
+
+    def unheard(self, seen: Seen, at: Floats) -> Bools:
+        """What an instrument that speaks by itself may have said to nobody: its port is gone, or was just now."""
+        if not seen.listened:
+            return np.zeros(len(at), bool)
+        return held(self.during("port.unplug", on=seen.port, after_s=HEARD_AGAIN_S), at)
 
     def clock_doubt(self) -> Stretches:
         return self.known("clock_doubt", self._clock_doubt)

@@ -20,6 +20,7 @@ HALF_STEP = 0.5 + 1e-6  # rounding to whole steps may go either way at the half
 RELATIVE = 1e-12  # of a double's own
 FUTURE_S = 1.0  # a reading after its own arrival; the clock is right within half a second
 LIFE_S = 2.0  # before a start and after an end: a round is stamped with its grid, within a second or so of now
+BEFORE_ALL_S = -200 * 86_400.0  # the year the world begins in: who wakes in 1970 and believes it is a fool
 START_S = 10.0  # the first rounds of a life: instruments that speak have not spoken yet, ports are being opened
 WHOLE_ENTRY = 3  # so many values of one entry, and more than half of them: its time is wrong, not its values
 
@@ -79,6 +80,10 @@ class Values:
         for place in np.flatnonzero(sure & (at > received + FUTURE_S))[:1].tolist():
             what = f"{self._name(rows, place)} stands at {at[place]:.3f} s and came in at {received[place]:.3f} s"
             yield Broken("6 honest time", float(received[place]), what)
+        known = rows.clock != ClockQuality.UNKNOWN
+        for place in np.flatnonzero(known & (at < BEFORE_ALL_S))[:1].tolist():
+            what = f"{self._name(rows, place)} stands at {at[place]:.0f} s: no gateway ran so long ago"
+            yield Broken("6 honest time", float(received[place]), what)
         lives = [(low - LIFE_S, high + LIFE_S) for low, high in self._truth.running]
         if self._truth.is_clock_troubled():
             return
@@ -124,6 +129,7 @@ class Values:
         low, high = seen.sure_window(at)
         first, last = np.searchsorted(seen.at.all, (low.min(), high.max() + 1.0)) if len(at) else (0, 0)
         clean = seen.at.all[first:last][seen.clean.all[first:last] == 1.0]
+        clean = clean[~truth.unheard(seen, clean)]
         given = np.searchsorted(clean, high, "right") > np.searchsorted(clean, low)
         before_s = 15.0 + 2 * seen.every_s
         given &= ~truth.restless([seen.port], at, before_s, seen.every_s)

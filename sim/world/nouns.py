@@ -148,6 +148,7 @@ class Record:
     troubles: list[tuple[float, Trouble]] = field(default_factory=list)  # as they began
     sizes: list[tuple[float, int]] = field(default_factory=list)  # of the store's files, bytes
     overrate: int = 0  # Beidou requests that came before the card's period was over
+    writes: list[str] = field(default_factory=list)  # that reached an instrument: nobody ordered any
     faults: list[str] = field(default_factory=list)  # parts of the daemon that failed, in its own words
     lines: list[str] = field(default_factory=list)  # the trace; only kept when asked for
     keep_lines: bool = False
@@ -190,6 +191,6 @@ class Outcome:
     story: Story
     broken: tuple[Broken, ...]
     hash: str
-    took_s: float  # of real time
+    took_s: float  # of the processor: a world never waits, so on a quiet machine that is real time
     sums: Mapping[str, float] = field(default_factory=dict)
     lines: tuple[str, ...] = ()

@@ -22,6 +22,7 @@ from sim.world.nouns import Record, Span
 USER_TIMEOUT_S = 25.0  # TCP_USER_TIMEOUT of drivers/mqtt, which no socket pair knows of
 REFUSED_AFTER_S = 0.05
 BACK_S = (0.2, 3.0)  # TCP finds out that a road is back at its next retransmission
+SYN_AGAIN_S = (1.0, 2.0, 4.0, 8.0)  # Linux: tcp_syn_retries, at 1, 3, 7 and 15 s
 READ_BYTES = 65_536
 TICK_S = 20.0  # how often the broker looks for clients whose keep-alive is over
 
@@ -254,13 +255,15 @@ class Roads:
         if road is None:
             raise ConnectionRefusedError
         self.record.used.setdefault(road.link, []).append(self.loop.time())
-        if road.state == "cut":
-            await asyncio.Event().wait()
         await asyncio.sleep(REFUSED_AFTER_S + 2 * road.delay_s)
+        for pause_s in SYN_AGAIN_S:
+            if road.state != "cut":
+                break
+            await asyncio.sleep(pause_s)
+        else:
+            await asyncio.Event().wait()  # until who connects has had enough
         if road.state == "refused":
             raise ConnectionRefusedError
-        if road.state == "cut":
-            await asyncio.Event().wait()
 
         def take(sock: socket.socket) -> None:
             self._lines.append(Line(road, self, sock, self._life))

@@ -44,7 +44,6 @@ CHECK_EVERY_S = 600.0  # what can be judged while the story goes on
 SIZE_EVERY_S = 60.0
 PROGRESS_S = 3600.0
 FAULT = "a fault of ours"  # the daemon's own word for a part of it that failed
-real_s = time.perf_counter  # before the world's clocks are put in its place
 
 
 class World:
@@ -109,6 +108,15 @@ class World:
             size = sum(file.stat().st_size for file in folder.glob("outbox.db*")) if folder.is_dir() else 0
             self.record.sizes.append((self.loop.time(), size))
 
+    def observe(self) -> None:
+        """Writes down what the parts have counted themselves."""
+        if self.terminal is not None:
+            asked = self.terminal.requests
+            used = self.record.used.setdefault(self.sky_link, [])
+            used += [request.at_s for request in asked[len(used) :]]
+            self.record.overrate = self.terminal.over_rate
+        self.record.writes = [port for port, model in self.models.items() if getattr(model, "writes", 0)]
+
     async def close(self) -> None:
         """Ends everything; nothing of it is judged."""
         await self.box.kill()
@@ -125,7 +133,7 @@ def play(
 
     Raises SiteFileError for its site, ValueError for troubles that name what is not there.
     """
-    began_s = real_s()
+    began_s = time.process_time()
     record = Record(keep_lines=keep_lines)
 
     async def all_of_it(loop: WorldLoop) -> tuple[list[Broken], Mapping[str, float]]:
@@ -156,7 +164,7 @@ def play(
     finally:
         if was_collecting:
             gc.enable()
-    return Outcome(story, tuple(broken), record.hash, real_s() - began_s, sums, tuple(record.lines))
+    return Outcome(story, tuple(broken), record.hash, time.process_time() - began_s, sums, tuple(record.lines))
 
 
 def _failures(world: World) -> list[str]:
@@ -172,14 +180,14 @@ async def _live(world: World, on_hour: Callable[[float], None]) -> tuple[list[Br
     hour_s = 0.0
     while loop.time() < story.lasts_s and not broken:
         await asyncio.sleep(min(CHECK_EVERY_S, story.lasts_s - loop.time()))
+        world.observe()
         broken += watch.check(loop.time())
         broken += [Broken("7 starts", loop.time(), text) for text in _failures(world)]
         if loop.time() >= hour_s:
             hour_s = loop.time() + PROGRESS_S
             gc.collect()
             on_hour(loop.time())
-    if world.terminal is not None:
-        world.record.overrate = world.terminal.over_rate
     await world.box.stop()
+    world.observe()
     broken += watch.end(loop.time())
     return broken, watch.sums()

@@ -1,0 +1,324 @@
+"""Short stories at a small site, each full of one kind of trouble: what shows a fault of the daemon (world_mutants.py).
+
+The daemon keeps every promise in each of them. The last quarter of an hour is calm: what is at the province by then is
+what the judges count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from unittest import mock
+
+from sim.world.nouns import Story, Trouble
+from sim.world.scenario import seconds
+from sim.world.scenario_site import whole_site
+from sim.world.stage import Played, play_in_memory
+
+SMALL_QUOTA = "150kB"  # of the story in which the store fills: some thousand rounds instead of some hundred thousand
+SMALL_LOG_BYTES = 435_000  # its write-ahead log: 400 pages, and what one transaction adds
+
+BODY = """
+[[port]]
+id = "rs485"
+open = "serial:/dev/rs485"
+baud = 9600
+
+[[port]]
+id = "plc"
+open = "tcp:10.9.0.2:502"
+
+[[port]]
+id = "wind"
+open = "serial:/dev/wind"
+baud = 4800
+
+[[device]]
+id = "dam"
+driver = "modbus"
+port = "rs485"
+unit = 1
+timeout = "300ms"
+{dam}
+
+[[device]]
+id = "pond"
+driver = "modbus"
+port = "rs485"
+unit = 2
+timeout = "300ms"
+{pond}
+
+[[device]]
+id = "fan"
+driver = "modbus"
+port = "plc"
+unit = 1
+timeout = "300ms"
+{fan}
+
+[[device]]
+id = "mast"
+driver = "serial_line"
+port = "wind"
+format = "nmea"
+{mast}
+
+[[limit]]
+id = "level-high"
+point = "pond.level"
+above = {{ yellow = 420.0, orange = 421.0, red = 422.0 }}
+hysteresis = 0.2
+
+[[limit]]
+id = "pore-high"
+point = "dam.pore"
+above = {{ orange = 200.0 }}
+hold = "30s"
+
+[[limit]]
+id = "pore-silent"
+point = "dam.pore"
+stale = {{ yellow = "60s" }}
+
+[[limit]]
+id = "gas-high"
+point = "fan.gas"
+above = {{ red = 1.5 }}
+hysteresis = 0.1
+"""
+POINT = """[[device.point]]
+id = "{}"
+unit = "{}"
+step = {}
+range = [{}, {}]
+every = "{}"
+{}
+"""
+POINTS = {
+    "dam": (
+        ("dam.pore", "kPa", 0.01, 0, 300, 'register = 0\ntype = "f32"\norder = "CDAB"'),
+        ("dam.tilt", "deg", 0.01, -15, 15, 'register = 100\ntype = "i16"\nscale = 0.01'),
+        ("dam.temp", "degC", 0.1, -20, 80, 'register = 200\ntype = "i16"\nscale = 0.1'),
+    ),
+    "pond": (
+        ("pond.level", "m", 0.01, 400, 440, "register = 0\nscale = 0.01"),
+        ("pond.beach", "m", 0.01, 0, 300, "register = 1\nscale = 0.01"),
+    ),
+    "fan": (
+        ("fan.gas", "%CH4", 0.01, 0, 4, "register = 0\nscale = 0.01"),
+        ("fan.flow", "m3/s", 0.1, 0, 200, "register = 100\nscale = 0.1"),
+    ),
+    "mast": (("mast.wind", "m/s", 0.1, 0, 60, 'sentence = "MWV"\nfield = 3'),),
+}
+ROADS = ("fibre", "cellular")
+
+
+def site(
+    *,
+    links: tuple[str, ...] = ROADS,
+    every: str = "5s",
+    commit: str = "1s",
+    batch: str = "10s",
+    quota: str = "10MB",
+    more: int = 0,
+) -> str:
+    """A site file: eight points at three instruments and a wind gauge, four limits; `more` points at one of them."""
+    flows = [
+        (f"fan.flow-{number}", "m3/s", 0.1, 0, 200, f"register = {number}\nscale = 0.1")
+        for number in range(1, more + 1)
+    ]
+    points = {
+        device: "\n".join(POINT.format(*rest[:5], every, rest[5]) for rest in its)
+        for device, its in {**POINTS, "fan": (*POINTS["fan"], *flows)}.items()
+    }
+    text = whole_site("quarry", links, BODY.format(**points), batch=batch, quota=quota)
+    return text.replace("[store]\n", f'[store]\ncommit_every = "{commit}"\n')
+
+
+def story(name: str, lasts: str, text: str, site_text: str, seed: int = 1) -> Story:
+    """`text`: a trouble a line, `at for kind on value`, as far as they mean something."""
+    troubles = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        at, length, kind, *rest = line.split()
+        on = rest[0] if rest else ""
+        if on and not on[0].isalpha():
+            rest.insert(0, on := "")
+        value = float(rest[1]) if len(rest) > 1 else 0.0
+        troubles.append(Trouble(kind, seconds(at), seconds(length), on, value))
+    return Story(name, site_text, seed, seconds(lasts), tuple(troubles))
+
+
+CALM = """
+    1s 2h point.is pond.level 418
+    1s 2h point.is dam.pore 100
+    1s 2h point.is fan.gas 0.5
+"""
+
+STORIES = {
+    it.name: it
+    for it in (
+        story(
+            "roads",
+            "40min",
+            """
+            2min 1s power.kill
+            5min 400s road.cut fibre
+            5min 405s road.refused cellular
+            15min 60s road.silent fibre
+            15min 60s road.silent cellular
+            """,
+            site(),
+        ),
+        story(
+            "province",
+            "30min",
+            """
+            30s 5min province.away
+            8min 0.1s province.forgets
+            """,
+            site(),
+        ),
+        story(
+            "cuts",
+            "35min",
+            """
+            2min 12min road.cut fibre
+            2min 12min road.cut cellular
+            4min 5s power.cut
+            6min 5s power.cut
+            8min 5s power.cut
+            10min 5s power.cut
+            743s 1s power.stop
+            13min 1s power.kill
+            """,
+            site(commit="40s"),
+        ),
+        story(
+            "alarms",
+            "30min",
+            """
+            1s 59s point.is pond.level 418
+            60s 50s point.is pond.level 420
+            110s 50s point.is pond.level 421.3
+            160s 30s point.is pond.level 420.9
+            190s 30s point.is pond.level 419.9
+            220s 580s point.is pond.level 418
+            820s 80s point.is pond.level 422.5
+            900s 900s point.is pond.level 418
+            1s 299s point.is dam.pore 100
+            300s 12s point.is dam.pore 250
+            312s 10s point.is dam.pore 100
+            322s 15s point.is dam.pore 250
+            337s 3s point.is dam.pore 100
+            340s 24min point.is dam.pore 100
+            1s 400s point.is fan.gas 0.5
+            401s 199s point.is fan.gas 2.5
+            600s 20min point.is fan.gas 0.5
+            430s 2s power.kill
+            640s 100s device.silence dam 1
+            800s 5min road.silent fibre
+            """,
+            site(commit="20s", batch="30s"),
+        ),
+        story(
+            "wires",
+            "35min",
+            """
+            1min 60s device.late dam 5.05
+            2min 60s device.late fan 5.05
+            3min 90s device.crc dam 0.4
+            5min 90s device.noise pond 0.3
+            7min 90s port.flip rs485 0.2
+            9min 5min port.flip wind 0.9
+            14min 3min port.drop wind 0.9
+            11min 30s device.silence dam 1
+            12min 60s device.silence pond 0.4
+            14min 20s port.unplug plc
+            """,
+            site(),
+        ),
+        story(
+            "disk",
+            "37min",
+            """
+            1min 11min road.cut fibre
+            1min 11min road.cut cellular
+            4min 1s power.kill
+            5min 200s disk.read_only
+            1s 483s point.is fan.gas 0.5
+            484s 60s point.is fan.gas 2.5
+            544s 1h point.is fan.gas 0.5
+            """,
+            site(links=(*ROADS, "beidou")),
+        ),
+        story(
+            "clock",
+            "40min",
+            """
+            100s 10min road.cut fibre
+            100s 10min road.cut cellular
+            110s 8min clock.1970
+            120s 5s power.cut
+            15min 5min clock.step 3600
+            """,
+            site(),
+        ),
+        story(
+            "sky",
+            "10min",
+            "5min 2s power.kill",
+            site(links=("beidou",)),
+        ),
+        story(
+            "backlog",
+            "35min",
+            CALM
+            + """
+            1min 15min road.cut fibre
+            15min 2min point.is fan.gas 2.5
+            959s 3min road.slow fibre 60
+            """.replace("1s 2h point.is fan.gas 0.5", ""),
+            site(links=("fibre",), more=24).replace('batch = "10s"', 'batch = "10s"\nmtu = 1500'),
+        ),
+        story(
+            "evicting",
+            "42min",
+            """
+            1s 29s point.is fan.gas 0.5
+            30s 2h point.is fan.gas 2.5
+            20s 24min road.cut fibre
+            1min 25min clock.1970
+            70s 5s power.cut
+            1650s 1s power.kill
+            """,
+            site(links=("fibre",), every="1s", quota=SMALL_QUOTA, more=24),
+        ),
+        story(
+            "full",
+            "40min",
+            CALM
+            + """
+            60s 22min road.cut fibre
+            1350s 1s power.kill
+            """,
+            site(links=("fibre",), every="1s", quota=SMALL_QUOTA, more=24),
+        ),
+    )
+}
+
+
+def played(name: str) -> Played:
+    """Plays one of them."""
+    with _small_store() if SMALL_QUOTA in STORIES[name].site else contextlib.nullcontext():
+        return play_in_memory(STORIES[name])
+
+
+@contextlib.contextmanager
+def _small_store() -> Iterator[None]:
+    """A store as small as no site may have it, so that it fills within the hour."""
+    with (
+        mock.patch("edge.config.walk.MIN_QUOTA_BYTES", 50_000),
+        mock.patch("sim.world.judge_running.STORE_SLACK_BYTES", SMALL_LOG_BYTES),
+    ):
+        yield
