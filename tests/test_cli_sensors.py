@@ -12,7 +12,7 @@ from edge.cli.verbs import fengsui
 from edge.config.load import load
 from edge.config.templates import TRUST, shipped
 from edge.errors import SiteFileError
-from tests.sensor_sites import GATEWAY, TEMPLATES, own_template, template
+from tests.sensor_sites import GATEWAY, PORT, TEMPLATES, own_template, template
 
 OWN = """
 maker = "us"
@@ -126,3 +126,18 @@ def test_the_folder_s_readme_has_every_template() -> None:
         for name, said in ((name, template(name)) for name in TEMPLATES)
     ]
     assert rows == wanted
+
+
+def test_the_readme_s_examples_are_right(tmp_path: Path) -> None:
+    text = (shipped() / "README.md").read_text("utf-8")
+    device, own = (part.partition("```")[0] for part in text.split("```toml\n")[1:])
+    own_template(tmp_path, "ours", own)
+    more = PORT + device + '[[device]]\nid = "log"\ndevice = "ours"\nport = "bus"\n'
+    path = tmp_path / "site.toml"
+    path.write_text(GATEWAY + more + 'points = ["pressure-16"]\nk16 = 1e-4\nf0_16 = 2000\n', "utf-8")
+    assert [point.id for point in load(path).points] == [
+        "pond.level",
+        "pond.distance",
+        "pond.installed",
+        "log.pressure-16",
+    ]
