@@ -2,8 +2,8 @@
 
 Written each SAVE_EVERY_S, at a clean end and when the supply fails; read once, before the first reading. A power cut
 without a warning costs what came since the last time: a minute of a 24 h sum, and nothing of a sum from a counter. The
-levels themselves are not here but in the store, committed with their alarms. A site whose limits remember nothing but
-levels has no such file: the card is spared. A disk that hangs holds nothing up (`edge.link_memory`).
+levels themselves are not here but in the store, committed with their alarms. Limits of values alone are written while a
+hold time runs, and limits without one never: the card is spared. A disk that hangs holds nothing up (link_memory.py).
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ class LimitMemory:
         self._clock = clock
         self._run_blocking = run_blocking
         self._file = FileMemory(folder / FILE, run_blocking, FILE_BYTES)
-        self._needed = any(_remembers(limits, limit_id) for limit_id in limits.judged)
+        parts = [part for state in limits.judged.values() for part in state.parts]
+        self._measures = any(part.measure is not None for part in parts)
+        self._needed = self._measures or any(m.limit.hold_s or m.limit.clear_hold_s for m in limits.judged.values())
+        self._timed = False  # whether a hold time was running when it was saved last
 
     async def load(self) -> int:
         """How many parts of limits go on from before. To be followed by `Limits.restore`."""
@@ -68,8 +71,15 @@ class LimitMemory:
 
     async def save(self) -> None:
         """Now."""
-        if not self._needed:
+        timing = any(
+            latch.since_s is not None
+            for state in self._limits.judged.values()
+            for part in state.parts
+            for latch in part.latches
+        )
+        if not (self._measures or timing or self._timed):
             return
+        self._timed = timing  # once more when the last hold time has ended, so that it does not go on after a restart
         now = self._clock.now()
         instant = _Instant(self._clock.boot, self._clock.monotonic_s(), now.at_ms, int(now.quality))
         plain = cbor2.dumps([list(instant), save(self._limits, asyncio.get_running_loop().time())])
@@ -85,9 +95,3 @@ class LimitMemory:
             return None
         passed_ms = now.at_ms - int(saved.at_ms)
         return max(0, passed_ms) / 1000 if passed_ms >= -BACK_MS else None
-
-
-def _remembers(limits: Limits, limit_id: str) -> bool:
-    state = limits.judged[limit_id]
-    timed = state.limit.hold_s or state.limit.clear_hold_s
-    return any(part.measure is not None or timed for part in state.parts)

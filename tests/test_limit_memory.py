@@ -91,6 +91,21 @@ def test_a_level_that_had_stood_for_most_of_its_time_needs_the_rest(tmp_path: Pa
     run(story())
 
 
+def test_limits_with_hold_times_are_written_while_one_runs_and_once_after(tmp_path: Path) -> None:
+    async def story() -> None:
+        life, file = Life(tmp_path, START_MS, 1, SLOW), tmp_path / FILE
+        written = []
+        for value in (1, 9, 9, 1, 1):
+            life.limits.judge("rain", value, Quality.GOOD, asyncio.get_running_loop().time())
+            file.unlink(missing_ok=True)
+            await life.memory.save()
+            written.append(file.exists())
+            await asyncio.sleep(60)
+        assert written == [False, True, True, True, False]
+
+    run(story())
+
+
 def test_a_spoilt_file_is_as_none(tmp_path: Path) -> None:
     async def story() -> None:
         first = Life(tmp_path, START_MS, 1)
