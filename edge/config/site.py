@@ -89,6 +89,11 @@ class Limit(Struct, frozen=True):
     scale: Point
     while_raised_ms: int | None = None
 
+    @property
+    def plain(self) -> bool:
+        """Whether it judges what its point shows, on one side, or its silence."""
+        return self.judged.spec is None and not self.judged.clear and self.rule in (Rule.ABOVE, Rule.BELOW, Rule.STALE)
+
 
 class Link(Struct, frozen=True):
     """A way out. `settings`: an instance of the driver's `link` struct. Rounds wait `batch_s` to be packed together.

@@ -55,6 +55,7 @@ class Alarms:
         self._limits = {
             limit.id: _Limit(limit, truth.points[limit.point])
             for limit in truth.site.limits
+            if limit.plain
             if limit.point in truth.points
         }
         self._waiting: list[AlarmRow] = []

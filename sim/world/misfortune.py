@@ -136,7 +136,8 @@ class _Fate:
         """A point with a limit goes to or just beyond one of its thresholds; a ramp comes back later."""
         steps = {point.id: float(point.step) for point in self._site.points}
         mine = self._things["point"]
-        limits = [limit for limit in self._site.limits if limit.rule is not Rule.STALE and limit.point in mine]
+        plain = [limit for limit in self._site.limits if limit.plain and limit.point in mine]
+        limits = [limit for limit in plain if limit.rule is not Rule.STALE]
         free_s: dict[str, float] = {}
         for at_s in self._instants(kind, chance):
             if not limits:

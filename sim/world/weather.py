@@ -77,7 +77,7 @@ class Weather:
         self._seed = seed
         self._climate = Climate(seed, knobs or {})
         self._limits: dict[str, list[Limit]] = {}
-        for limit in limits:
+        for limit in (each for each in limits if each.plain):
             self._limits.setdefault(limit.point, []).append(limit)
         self._signals: dict[str, Signal] = {}
 
