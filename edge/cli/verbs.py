@@ -17,6 +17,7 @@ from edge.errors import SiteFileError
 VERBS = {
     "run": ("edge.cli.run:run", "Run the gateway of a site file (what the service does)"),
     "check": ("edge.cli.site:check", "Check a site file and list what would run"),
+    "new": ("edge.cli.new:new", "Write a commented site file for one kind of site"),
     "sensors": ("edge.cli.sensors:sensors", "Sensor templates: list them, or explain one"),
     "schema": ("edge.cli.site:schema", "Print the JSON schema of site files, for editors"),
     "keygen": ("edge.cli.site:keygen", "Make the secret key shared with the province"),

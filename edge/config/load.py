@@ -1,7 +1,8 @@
 """Reads a site file: `load(path)` gives a `Site`, or `SiteFileError` with every mistake found.
 
-The walk: text -> TOML -> tables -> structs, each table by itself, then what must fit together. Devices that name a
-sensor template are written out before. A reference to something that is there but wrong itself is no second mistake.
+The walk: text -> TOML -> tables -> structs, each table by itself, then what must fit together. The numbers of [design]
+are put in their places, and devices that name a sensor template are written out, before. A reference to something that
+is there but wrong itself is no second mistake.
 Opens nothing but the file and the templates that it names.
 """
 
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from edge.config.design import fill
 from edge.config.plugs import Drivers
 from edge.config.reader import Reader, Table
 from edge.config.site import Site
@@ -35,9 +37,11 @@ def load(
 
     Raises SiteFileError with all problems.
     """
-    raw = read_toml(path)
     reader = Reader((folder or path.parent).absolute())
-    site = _site(path, raw, reader, Drivers(drivers), templates)
+    designed = fill(reader, read_toml(path))
+    asked = len(reader.problems)
+    site = _site(path, designed.raw, reader, Drivers(drivers), templates)
+    reader.problems[asked:] = [problem for problem in reader.problems[asked:] if not designed.follows(problem)]
     if site is not None and check_files and not site.gateway.key.is_file():
         key = site.gateway.key
         reader.problem(("gateway", "key"), f"{key} does not exist; make it with: fengsui keygen {key}")

@@ -27,6 +27,11 @@ from edge.config.tables import (
 from edge.contract import Driver
 
 Schema = dict[str, Any]
+DESIGN: Schema = {
+    "type": "object",
+    "description": 'Numbers of the site\'s own design by name; a limit or a device uses one as "$name" or "$name * 1.1"',
+    "additionalProperties": {"type": ["number", "string"], "description": "A text is a number that is still asked for"},
+}
 
 
 def schema(drivers: Mapping[str, Driver] | None = None) -> Schema:
@@ -36,6 +41,7 @@ def schema(drivers: Mapping[str, Driver] | None = None) -> Schema:
     top = _object(SiteTable)
     keys = top["properties"]
     keys["gateway"], keys["store"] = _object(GatewayTable), _object(StoreTable)
+    keys["design"] = DESIGN
     keys["port"]["items"], keys["limit"]["items"] = _object(PortTable), _object(LimitTable)
     devices = {name: driver for name, driver in found.items() if driver.device}
     by_hand = [_device(name, driver) for name, driver in devices.items()]

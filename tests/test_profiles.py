@@ -1,0 +1,135 @@
+"""Every profile passes once what it asks for is filled in, asks for all of it by name, and has a source for each number."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from edge.cli import EXIT_FAILED, EXIT_REFUSED, EXIT_SITE_FILE
+from edge.cli.verbs import fengsui
+from edge.config import load
+from edge.config.profiles import Profile, profiles
+from edge.contract import Level, Rule
+from edge.errors import SiteFileError
+from tests.profile_numbers import filled_in, write
+
+PROFILES = profiles()
+WANTED = {"tailings", "coal-gas", "open-pit", "landslide", "river", "tank-farm", "dust", "forest-fire"}
+every = pytest.mark.parametrize("profile", PROFILES.values(), ids=list(PROFILES))
+SOURCE = re.compile(r"# \[([SVIPMJD])\]")
+AMOUNT = re.compile(r"[0-9]+(ms|s|min|h|d|MB|GB)|\$[a-z0-9_]+ \* .*|[0-9]+ (blue|yellow|orange|red)")
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(fengsui, list(arguments), catch_exceptions=False)
+
+
+def has_number(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(has_number, value.values()))
+    if isinstance(value, list):
+        return any(map(has_number, value))
+    if isinstance(value, str):
+        return AMOUNT.fullmatch(value) is not None
+    return not isinstance(value, bool)
+
+
+def problems(file: Path) -> list[str]:
+    with pytest.raises(SiteFileError) as caught:
+        load(file)
+    return list(caught.value.problems)
+
+
+def test_there_is_one_for_every_kind_of_site() -> None:
+    assert set(PROFILES) == WANTED
+    assert all(profile.title_zh and profile.title != profile.name for profile in PROFILES.values())
+
+
+@every
+def test_it_passes_once_what_it_asks_for_is_filled_in(profile: Profile, tmp_path: Path) -> None:
+    file = write(tmp_path, profile, filled_in(profile))
+    site = load(file)
+    assert all(re.search(r"[\u4e00-\u9fff]", named.name) for named in (*site.points, *site.limits))
+    judged = {limit.point for limit in site.limits if limit.rule not in (Rule.STALE, Rule.COMBINED)}
+    silent = {limit.point for limit in site.limits if limit.rule is Rule.STALE}
+    assert judged == silent  # `check` would note that one falls silent unheard
+    assert any(level is Level.RED for limit in site.limits for level, _ in limit.thresholds)
+    checked = json.loads(invoke("check", str(file), "--json").output)
+    assert not [note for note in checked["warnings"] if "points judged" in note]
+
+
+@every
+def test_check_asks_for_all_of_it_by_name_and_for_nothing_else(profile: Profile, tmp_path: Path) -> None:
+    found = problems(write(tmp_path, profile, profile.text))
+    for name, what in profile.asks.items():
+        [asked] = [problem for problem in found if problem.startswith(f"design → {name}: ")]
+        assert "is asked for" in asked
+        assert what in asked
+    others = [problem for problem in found if not problem.startswith("design → ")]
+    assert all(re.match(r"gateway → id|port\[\d\] \S+ → open|link\[0\] \S+ → host", problem) for problem in others)
+
+
+@every
+def test_one_number_that_is_missing_is_the_only_thing_it_complains_of(profile: Profile, tmp_path: Path) -> None:
+    text = filled_in(profile)
+    for name in profile.asks:
+        without = re.sub(rf"^{name} = .*$", f'{name} = "still open"', text, flags=re.MULTILINE)
+        [problem] = problems(write(tmp_path, profile, without))
+        assert problem.startswith(f"design → {name}: is asked for: still open")
+
+
+@every
+def test_every_number_says_where_it_comes_from(profile: Profile) -> None:
+    bare = []
+    for number, line in enumerate(profile.text.splitlines(), 1):
+        key = line.partition(" = ")[0]
+        if line.startswith(("#", "[")) or not line or key in ("id", "name", "device"):
+            continue
+        try:
+            [value] = tomllib.loads(line).values()
+        except tomllib.TOMLDecodeError:
+            pytest.fail(f"line {number} can not be looked at alone: {line}")
+        if has_number(value) and not SOURCE.search(line):
+            bare.append(f"{number}: {line}")
+        if "[P]" in line or "[S]" in line or "[V]" in line:
+            assert len(line.partition("# [")[2]) > 3, line
+    assert not bare
+
+
+@every
+def test_a_level_of_a_standard_names_it(profile: Profile) -> None:
+    """[P] and [S] alone are no source: behind them stands which page or standard."""
+    for line in profile.text.splitlines():
+        if line.startswith(("above", "below", "outside", "clear", "rollup")) and re.search(r"# \[[PS]\]", line):
+            assert re.search(r"[0-9]{3,}", line.partition("#")[2]), line
+
+
+def test_new_writes_a_file_that_check_then_asks_about(tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    written = invoke("new", "--profile", "tailings", "--to", str(file))
+    assert written.exit_code == 0
+    assert f"fengsui check {file}" in written.output
+    assert file.read_text("utf-8") == invoke("new", "--profile", "tailings").output == PROFILES["tailings"].text
+    checked = CliRunner().invoke(fengsui, ["check", str(file)])
+    assert checked.exit_code == EXIT_SITE_FILE
+    assert "freeboard_least: is asked for: 最小安全超高" in checked.output
+
+
+def test_new_overwrites_nothing_and_names_what_there_is(tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    file.write_text("mine")
+    refused = invoke("new", "--profile", "river", "--to", str(file))
+    assert (refused.exit_code, file.read_text()) == (EXIT_REFUSED, "mine")
+    unknown = invoke("new", "--profile", "tailing")
+    assert unknown.exit_code == EXIT_FAILED
+    assert "did you mean “tailings”" in unknown.output
+    assert invoke("new", "--profile", "river", "--to", str(tmp_path / "no" / "f")).exit_code == EXIT_REFUSED
+    assert all(name in invoke("new").output for name in WANTED)
+    assert {entry["profile"] for entry in json.loads(invoke("new", "--json").output)} == WANTED
+    assert set(json.loads(invoke("new", "--profile", "dust", "--json").output)["asks"]) == set(PROFILES["dust"].asks)
