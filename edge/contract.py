@@ -187,9 +187,13 @@ class Alarm:
     at_ms: int
     clock: ClockQuality = ClockQuality.TRUSTED
     basis: Basis | None = None
+    drill: bool = False  # nothing has happened: a person tries what would
 
     def words(self, point: Point) -> str:
         """The alarm in words: `RED raised: pond.level 312.40 m, above 312.00 m`."""
+        return f"DRILL, {self._words(point)}" if self.drill else self._words(point)
+
+    def _words(self, point: Point) -> str:
         level = "cleared" if self.change is Change.CLEARED else f"{self.level.name} {self.change.name.lower()}"
         if self.rule is Rule.COMBINED:
             return f"{level}: {self._members()}"
@@ -348,6 +352,39 @@ class Memory(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Switched:
+    """What became of one order to an output. `on`: what it shows now, None where that can not be known; `why`: what
+    is wrong, "" where the order was done (and, of an output that can be read, seen to be done)."""
+
+    on: bool | None
+    why: str = ""
+
+
+class Output(Protocol):
+    """Something that can be switched. One call at a time; no retries in here. Never raises."""
+
+    hold_s: float | None  # with no further word it goes to its safe state by itself after so long; None: it stays so
+    readable: bool  # whether `read` can tell how it stands
+
+    async def switch(self, on: bool, for_s: float, text: str = "") -> Switched:
+        """One order, sent once and read back. `for_s`: it is meant to be on no longer than that, if nothing more is
+        said; a device with a timer is told so. `text`: what a speaking output says."""
+
+    async def read(self) -> Switched:
+        """How it stands."""
+
+    def health(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """An output as the site file has it. `settings`: an instance of the driver's `output` struct."""
+
+    id: str
+    settings: Any
+
+
+@dataclass(frozen=True, slots=True)
 class LinkSpec:
     """A link as the site file has it, and what it may use of the gateway.
 
@@ -391,6 +428,10 @@ class Driver:
     `open_link(spec)` makes a link, connecting nothing yet; with `link_point`, it is a PolledSensor too.
     `check(port, devices)` and `check_link(settings)` return sentences about settings that are wrong together
     (each starting with the device or point id), for `edge/config`.
+    `output`: the driver's keys of `[[output]]`; `output_port`: its outputs talk through a `[[port]]`.
+    `outputs(port, open_port, outputs, sensors)` makes the outputs on one wire (of a driver without `output_port`: all
+    of them, `port` None), by id, opening nothing yet; `sensors`: those on the same wire, to share it with.
+    `check_outputs(port, outputs)` is their `check`.
     `explain(text)`: what lines or hexadecimal frames of its wire mean, one map for each (`fengsui decode`): `valid`
     (bool), `what` (one sentence), `fields` (name -> value), JSON types only.
     """
@@ -406,3 +447,12 @@ class Driver:
     link_point: type[Any] | None = None
     link_port: bool = False
     explain: Callable[[str], Sequence[Mapping[str, Any]]] | None = None
+    output: type[Any] | None = None
+    output_port: bool = False
+    outputs: (
+        Callable[[PortSettings | None, OpenPort, Sequence[OutputSpec], Mapping[str, Sensor]], Mapping[str, Output]]
+        | None
+    ) = None
+    check_outputs: Callable[[PortSettings | None, Sequence[OutputSpec]], Sequence[str]] = field(
+        default=lambda _port, _outputs: ()
+    )

@@ -21,16 +21,17 @@ from typing import IO, Any
 from edge.answers import Answers, Journal
 from edge.clock import Clock
 from edge.config.site import Site
-from edge.contract import Alarm, ClockQuality, Kind, Level, Link, OpenPort, PolledSensor, Quality, Round, Sensor
+from edge.contract import Alarm, ClockQuality, Kind, Level, Link, OpenPort, Output, PolledSensor, Quality, Round, Sensor
 from edge.control import Server
 from edge.diskwork import OneThread, aside
+from edge.drills import Drills
 from edge.entries import Standing
 from edge.errors import StoreBroken
 from edge.hurry import Hurry
 from edge.intake import Intake
 from edge.keeper import Keeper
 from edge.limit_memory import LimitMemory
-from edge.limits import Limits
+from edge.limits import EVIDENCE, Limits
 from edge.links import open_links
 from edge.outbox import Outbox
 from edge.packing import alarm_entry, map_entry, round_entry
@@ -41,6 +42,7 @@ from edge.process import hold_name, lock_folder, notify
 from edge.relay import Relay
 from edge.shelving import Shelving
 from edge.site_sheet import carries_bytes, longest_sheet, sheet_of, too_large
+from edge.switching import Outputs, open_outputs
 from edge.wear import Sample, Wear, read_counters
 from edge.wire.basics import WireError
 from edge.wire.seal import parse_key_file
@@ -70,6 +72,7 @@ class Daemon:
         clock: Clock,
         run_blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
         version: str,
+        outputs: Mapping[str, Output] | None = None,
     ) -> None:
         self.site = site
         self.clock = clock
@@ -105,6 +108,8 @@ class Daemon:
         self.hurry = Hurry(site, self.limits, self.intake)
         self.memory = LimitMemory(self.limits, site.store.folder, clock, aside(run_blocking))
         self.shelving = Shelving(self.limits, self._tell, self.say)
+        self.outputs = Outputs(site, outputs or {}, self.say, self._tell)
+        self.drills = Drills(site, self.outputs, self._send, self._tell, self.say)
         self.answers = Answers(
             *(site, clock, self.intake, self.limits, self.keeper, lambda: self.relay, self.journal, version),
             {"wear": self.wear.show, "power": self.power.show, "shelf": self.shelving.show},
@@ -142,6 +147,7 @@ class Daemon:
                 running = [
                     parts.create_task(self._supervise(name, part), name=name)
                     for name, part in {
+                        **self.outputs.parts(),
                         "intake": self.intake.run,
                         "alarms": self._commit_alarms,
                         "keeper": self.keeper.run,
@@ -158,6 +164,7 @@ class Daemon:
                 notify("READY=1")
         finally:
             notify("STOPPING=1")
+            await self.outputs.end()
             await self._commit_last()
             await self.keeper.stop()
 
@@ -185,15 +192,22 @@ class Daemon:
         self.limits.restore(never | {standing.id: (standing.level, standing.value) for standing in standings})
         self.answers.since_ms.update({standing.id: standing.at_ms for standing in standings})
         self.hurry.look()
+        self._resume(standings)
         if self.clock.quality is ClockQuality.UNKNOWN:
             self.say("clock", "the time is not known (before the newest we recorded): readings are dated when it is")
         self.keeper.learnt = self._restore_late
+
+    def _resume(self, standings: Sequence[Standing]) -> None:
+        """What outputs were on for goes on, for the rest of its time."""
+        now_ms = self.clock.now().at_ms
+        self.outputs.restore({it.id: (it.level, max(0, now_ms - it.at_ms) / 1000) for it in standings})
 
     def _restore_late(self) -> None:
         """The disk took its time: what no limit has said since holds, so that an alarm of before still has its end."""
         late = [standing for standing in self.keeper.standings if standing.id not in self.answers.since_ms]
         self.limits.restore({standing.id: (standing.level, standing.value) for standing in late})
         self.answers.since_ms.update({standing.id: standing.at_ms for standing in late})
+        self._resume(late)
 
     async def _relay(self) -> None:
         while True:
@@ -215,7 +229,7 @@ class Daemon:
     async def _control(self) -> None:
         while True:
             try:
-                handlers = self.answers.handlers() | self.shelving.handlers()
+                handlers = self.answers.handlers() | self.shelving.handlers() | self.drills.handlers()
                 await Server(self.site.gateway.socket, handlers).run()
             except OSError as error:
                 self.journal.say_once("control", f"no socket at {self.site.gateway.socket}: {error.strerror or error}")
@@ -229,6 +243,7 @@ class Daemon:
             await asyncio.sleep(TICK_S)
             self._raise(self.limits.tick(loop.time()))
             self._send(self.shelving.over())
+            self._send(self.drills.over())
             if loop.time() >= watchdog_s:
                 notify("WATCHDOG=1")
                 watchdog_s = loop.time() + WATCHDOG_S
@@ -261,6 +276,8 @@ class Daemon:
     # -- the way of a reading ------------------------------------------------------------------------------------
 
     def _judge(self, point: str, value: int | None, quality: Quality, now_s: float) -> None:
+        if point in self.outputs.waits_for and value is not None and quality in EVIDENCE:
+            self.outputs.heard(point)
         changed = self.limits.judge(point, value, quality, now_s)
         if changed:
             self._raise(changed)
@@ -269,18 +286,21 @@ class Daemon:
         """What has changed: alarms, and how often points are read."""
         if not changed:
             return
+        self.outputs.judged(changed)
         self.hurry.look()
         self._send(self.shelving.let_through(changed))
 
     def _send(self, alarms: Sequence[Alarm]) -> None:
         if not alarms:
             return
+        self.outputs.alarms(alarms)  # the siren waits for nothing
         now = self.clock.now()
         self._alarm_waits.set()
         for alarm in alarms:
             stamped = replace(alarm, at_ms=now.at_ms, clock=now.quality)
             self._raised.append(stamped)
-            self.answers.since_ms[alarm.limit] = now.at_ms
+            if not alarm.drill:
+                self.answers.since_ms[alarm.limit] = now.at_ms
             self.journal.alarm(stamped, stamped.words(self._points[alarm.point]))
 
     async def _commit_alarms(self) -> None:
@@ -291,7 +311,7 @@ class Daemon:
 
     async def _commit_raised(self) -> None:
         raised, self._raised = self._raised, []
-        standings = [Standing(a.limit, a.level, a.value, a.at_ms) for a in raised]
+        standings = [Standing(a.limit, a.level, a.value, a.at_ms) for a in raised if not a.drill]
         await self.keeper.take_now([alarm_entry(alarm) for alarm in raised], standings)
 
     async def _commit_last(self) -> None:
@@ -399,7 +419,7 @@ def build(
         link = links[watched.id][0] if watched.id in links else None
         if watched.points and isinstance(link, PolledSensor):
             sensors[watched.id] = link
-    return Daemon(site, sensors, links, clock, run_blocking, version)
+    return Daemon(site, sensors, links, clock, run_blocking, version, open_outputs(site, open_port, sensors))
 
 
 def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -70,7 +70,8 @@ def round_entry(round_: Round) -> NewEntry:
 def alarm_entry(alarm: Alarm) -> NewEntry:
     """An alarm as the store holds it: CBOR of its fields but the time, which is the entry's own (and may be mended)."""
     fields = (alarm.limit, alarm.point, alarm.level, alarm.change, alarm.rule, alarm.value, alarm.threshold)
-    more = [] if alarm.basis is None else [_basis_items(alarm.basis)]
+    basis = None if alarm.basis is None else _basis_items(alarm.basis)
+    more = [basis, True] if alarm.drill else [] if basis is None else [basis]
     return NewEntry(Kind.ALARM, 0, alarm.at_ms, alarm.clock, 0, cbor2.dumps([*map(_plain, fields), *more]))
 
 
@@ -105,9 +106,9 @@ def alarm_of(held: Held) -> Alarm:
     """The alarm of an entry. Raises Unpackable."""
     with _sense(held):
         limit, point, level, change, rule, value, threshold, *more = cbor2.loads(held.body)
-        basis = _basis(*more) if more else None
+        basis = _basis(more[0]) if more and more[0] else None
         fields = (str(limit), str(point), Level(level), Change(change), Rule(rule), value, int(threshold))
-        return Alarm(*fields, held.at_ms, held.clock, basis)
+        return Alarm(*fields, held.at_ms, held.clock, basis, len(more) > 1)
 
 
 def summaries_of(held: Held, sheet: Sheet) -> Summaries:

@@ -4,7 +4,7 @@ The slaves themselves are `sim.modbus_slave`; here are the slave file, the event
 registers and faults while it runs, one a line on standard input, each answered by one line on standard output:
 
     set UNIT TABLE ADDRESS WORD...      fault UNIT KIND [p=0.1] [value=2.5] [times=3]      clear UNIT|all
-    unplug      plug      stats      quit
+    unplug      plug      stats      log UNIT      quit
 
 A slave file is TOML:
 
@@ -253,6 +253,14 @@ class Server:
             if fd in self._masters:
                 self._masters[fd][0].write(data)
 
+    def _log(self, line: str) -> str:
+        """`log UNIT`: the changes of its coils, [time.monotonic(), coil, value] each."""
+        slave = self._slaves.get(int(line.split()[1]))
+        if slave is None:
+            return "error: there is no such unit"
+        slave.refresh(time.monotonic() - self._started_s)
+        return "ok " + json.dumps([(self._started_s + at_s, coil, value) for at_s, coil, value in slave.log])
+
     def _command(self, commands: Any) -> bool:
         """Obeys what has come in; False: no more will come."""
         text = commands.read(COMMAND_BYTES)
@@ -266,6 +274,8 @@ class Server:
                 self.unplug()
             elif line == "plug":
                 answer = f"ok {self.plug()}"
+            elif line.startswith("log "):
+                answer = self._log(line)
             else:
                 answer = obey(self._slaves, line)
             print(answer, flush=True)

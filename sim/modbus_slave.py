@@ -20,7 +20,10 @@ SILENT_CHARACTERS = 3.5
 UART_BURST_BYTES = 8  # a UART hands over received bytes in bursts of about half its FIFO
 HELD_BYTES = 512
 TABLES = ("coil", "discrete", "holding", "input")
-FAULTS = ("silence", "noise", "crc", "late", "exception", "unit", "short", "twice", "split")
+FAULTS = ("silence", "noise", "crc", "late", "exception", "unit", "short", "twice", "split", "stuck")
+PULSE_COILS = 0x200  # Waveshare's "flash on": function 5 to coil 0x200 + n with a number is n on for so many 0.1 s
+PULSE_MOST = 0x7FFF
+LOGGED = 10_000  # changes of coils that are kept
 _FORMATS = {"u16": "H", "i16": "h", "u32": "I", "i32": "i", "u64": "Q", "i64": "q", "f32": "f", "f64": "d"}
 
 _CRC_TABLE = []
@@ -96,6 +99,11 @@ class Slave:
     busy_until_s: float = 0.0  # it answers in order: a late reply holds up the next
     requests: int = 0
     writes: int = 0
+    now_s: float = 0.0  # of the line, as of the last refresh
+    pulses: dict[int, float] = field(default_factory=dict)  # coil -> when it falls by itself (PULSE_COILS)
+    watchdog: int | None = None  # holding register: all coils fall after so many seconds without a request; 0 never
+    heard_s: float = 0.0
+    log: list[tuple[float, int, int]] = field(default_factory=list)  # coils that have changed: when, which, to what
 
     def table(self, name: str) -> dict[int, int]:
         """One of TABLES by name. Raises ValueError."""
@@ -109,7 +117,16 @@ class Slave:
         self.table(table).update(enumerate(words, address))
 
     def refresh(self, now_s: float) -> None:
-        """Brings the live registers to `now_s` after the start."""
+        """Brings the live registers and the timers to `now_s` after the start."""
+        for coil, end_s in list(self.pulses.items()):
+            if now_s >= end_s:
+                del self.pulses[coil]
+                self.turn(coil, 0, end_s)
+        silence_s = self.holding.get(self.watchdog, 0) if self.watchdog is not None else 0
+        if silence_s and now_s - self.heard_s >= silence_s:
+            for coil in self.coil:
+                self.turn(coil, 0, self.heard_s + silence_s)
+        self.now_s = now_s
         for live in self.live:
             row = live.series.row_at(now_s, live.every_s)
             if row != live.row:
@@ -117,8 +134,16 @@ class Slave:
                 raw = (live.series.value(row) - live.offset) / live.scale
                 self.put(live.table, live.address, encode_words(raw, live.kind, live.order))
 
+    def turn(self, coil: int, value: int, at_s: float) -> None:
+        """A coil takes a value, and it is noted when; unless the fault `stuck` holds it."""
+        if self.coil[coil] != value and not any(fault.kind == "stuck" for fault in self.faults):
+            self.coil[coil] = value
+            self.log.append((at_s, coil, value))
+            del self.log[:-LOGGED]
+
     def reply(self, pdu: bytes) -> bytes:
         """The reply PDU, an exception included."""
+        self.heard_s = self.now_s
         self.requests += 1
         handler = _HANDLERS.get(pdu[0])
         if handler is None:
@@ -151,9 +176,15 @@ def _read_bits(slave: Slave, pdu: bytes) -> bytes:
 
 def _write_bit(slave: Slave, pdu: bytes) -> bytes:
     address, value = struct.unpack(">HH", pdu[1:])
-    if value not in (0, 0xFF00):
+    if address - PULSE_COILS in slave.coil and 0 < value <= PULSE_MOST:
+        slave.pulses[address - PULSE_COILS] = slave.now_s + value / 10
+        address, value = address - PULSE_COILS, 0xFF00
+    elif value not in (0, 0xFF00):
         raise ValueError(value)
-    _store(slave, slave.coil, address, [value >> 15])
+    else:
+        slave.pulses.pop(address, None)
+    slave.turn(address, value >> 15, slave.now_s)
+    slave.writes += 1
     return pdu[1:]
 
 

@@ -114,6 +114,7 @@ def alarm_words(alarm: Alarm, shown: Shown, name: str) -> str:
         why = f"{_judged(alarm)}{'-' if value is None else value}{unit}, {limit} {threshold}{unit}"
     level = "cleared" if alarm.change == Change.CLEARED else f"{Level(alarm.level).name} {alarm.change.name.lower()}"
     clock = "" if alarm.clock == ClockQuality.TRUSTED else f" (clock {alarm.clock.name.lower()})"
+    level = f"DRILL, {level}" if alarm.drill else level
     return f"{level}: {name or alarm.limit} ({alarm.limit}, point {alarm.point}): {why}, at {_utc(alarm.at_ms)}{clock}"
 
 

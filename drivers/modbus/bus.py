@@ -25,6 +25,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from drivers.modbus import wire
+from drivers.modbus.turns import Turns
 from drivers.modbus.wire import Answer, Exchange, Refusal, Request
 from edge.contract import OpenPort, Port, PortSettings
 from edge.errors import PortLost
@@ -79,7 +80,7 @@ class Bus:
         self._settings = settings
         self._open_port = open_port
         self._is_rtu = is_rtu
-        self._lock = asyncio.Lock()
+        self._turns = Turns()
         self._port: Port | None = None
         self._echo: bool | None = None
         self._transaction = 0
@@ -90,20 +91,21 @@ class Bus:
         self._character_s = _character_bits(settings) / settings.baud if is_rtu else 0.0
         self._silent_s = _silent_s(settings.baud, self._character_s) if is_rtu else 0.0
 
-    async def ask(self, request: Request, timeout_s: float) -> Answer | Refusal | Silence:
-        """Asks once. `timeout_s` is for the device alone: the time on the wire is added. Raises PortLost."""
-        async with self._lock:
+    async def ask(self, request: Request, timeout_s: float, *, urgent: bool = False) -> Answer | Refusal | Silence:
+        """Asks once. `timeout_s` is for the device alone: the time on the wire is added. `urgent`: before all that wait
+        and are not; behind what is on the wire. Raises PortLost."""
+        async with self._turns.take(urgent):
             try:
                 return await self._clear_way(request, timeout_s) or await self._exchange(request, timeout_s)
             except PortLost:
                 self._drop()
                 raise
 
-    async def write(self, request: Request, timeout_s: float) -> Written:
+    async def write(self, request: Request, timeout_s: float, *, urgent: bool = False) -> Written:
         """Sends a write once, and reads back what it can not be sure of. Raises PortLost only if nothing was sent."""
         sent_before = self._sent
         try:
-            reply = await self.ask(request, timeout_s)
+            reply = await self.ask(request, timeout_s, urgent=urgent)
         except PortLost as error:
             if self._sent == sent_before:
                 raise
@@ -114,7 +116,7 @@ class Bus:
             return Written(Outcome.NOT_DONE, reply.why)
         if isinstance(reply, Answer) and not self._may_be_echo(request):
             return Written(Outcome.DONE)
-        return await self._read_back(request, timeout_s)
+        return await self._read_back(request, timeout_s, urgent)
 
     def close(self) -> None:
         """Closes the port; the next question opens it again."""
@@ -277,12 +279,13 @@ class Bus:
     def _may_be_echo(self, request: Request) -> bool:
         return self._is_rtu and self._echo is None and request.function in wire.SINGLE_WRITES
 
-    async def _read_back(self, request: Request, timeout_s: float) -> Written:
+    async def _read_back(self, request: Request, timeout_s: float, urgent: bool) -> Written:
         is_bits = request.function in wire.BIT_FUNCTIONS
         function = wire.READ_COILS if is_bits else wire.READ_HOLDING
         wanted = tuple(int(bool(value)) for value in request.values) if is_bits else request.values
         try:
-            reply = await self.ask(Request(request.unit, function, request.address, request.quantity), timeout_s)
+            question = Request(request.unit, function, request.address, request.quantity)
+            reply = await self.ask(question, timeout_s, urgent=urgent)
         except PortLost as error:
             return Written(Outcome.UNKNOWN, str(error))
         if isinstance(reply, Answer):

@@ -34,7 +34,7 @@ class ModbusSensor:
     def __init__(self, device: DeviceSpec, bus: Bus) -> None:
         settings: ModbusDevice = device.settings
         self._id = device.id
-        self._bus = bus
+        self.bus = self._bus = bus
         self._unit = settings.unit
         self._timeout_s = parse_duration_s(settings.timeout)
         self._max_gap = settings.max_gap

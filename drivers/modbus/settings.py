@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -86,7 +86,12 @@ def registers_of(point: ModbusPoint) -> int:
     return 1 if point.table in BIT_TABLES else REGISTERS[kind_of(point)]
 
 
-def mode_of(port: PortSettings, device: ModbusDevice) -> str:
+class HasMode(Protocol):
+    @property
+    def mode(self) -> Literal["rtu", "tcp"] | None: ...
+
+
+def mode_of(port: PortSettings, device: HasMode) -> str:
     """`rtu` or `tcp`, with its default."""
     return device.mode or ("tcp" if port.open.startswith("tcp:") else "rtu")
 

@@ -112,7 +112,10 @@ def crc_ok(frame: bytes) -> bool:
 
 @lru_cache(maxsize=1024)  # a poller asks the same few questions for ever
 def encode_pdu(request: Request) -> bytes:
-    """Function code and data. Raises ValueError when address, quantity or values are outside the standard."""
+    """Function code and data. Raises ValueError when address, quantity or values are outside the standard, but for
+    function 5 with a number of 2 or more: relays with a timer take a duration so (Waveshare: coil 0x0200 + n)."""
+    if request.function == WRITE_COIL and len(request.values) == 1 and request.values[0] > 1:
+        return bytes([WRITE_COIL]) + request.address.to_bytes(2, "big") + request.values[0].to_bytes(2, "big")
     return bytes([request.function]) + _message(request).encode()
 
 

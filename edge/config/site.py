@@ -8,7 +8,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from edge.contract import DeviceSpec, Driver, Level, Point, Rule
+from edge.actions import Action
+from edge.contract import DeviceSpec, Driver, Level, OutputSpec, Point, Rule
 from edge.limit_nouns import Limit as Judged
 
 
@@ -111,6 +112,18 @@ class Link(Struct, frozen=True):
     point_settings: Mapping[str, Any] = {}
 
 
+class Output(Struct, frozen=True):
+    """What can be switched. `port`: the id of its `[[port]]`, for a driver with `output_port`. `rest_on`: it is on
+    while nothing is wrong, and an action takes that away."""
+
+    id: str
+    name: str
+    driver: Driver
+    spec: OutputSpec
+    port: str | None = None
+    rest_on: bool = False
+
+
 class Site(Struct, frozen=True):
     """The whole site file. `templates`: the files of the sensor templates that it was written out with."""
 
@@ -123,6 +136,8 @@ class Site(Struct, frozen=True):
     links: tuple[Link, ...]
     wires: tuple[Wire, ...]
     templates: tuple[Path, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    actions: tuple[Action, ...] = ()
 
     @property
     def points(self) -> tuple[Point, ...]:

@@ -154,6 +154,48 @@ class LimitTable(Struct, kw_only=True):
     among: Annotated[Members, Meta(description="Of votes and rollup: other limits")] | None = None
 
 
+class OutputTable(Struct, kw_only=True):
+    """[[output]]: what can be switched; its driver adds keys."""
+
+    id: Id
+    driver: str
+    name: Name = ""
+    rest: Annotated[
+        Literal["off", "on"],
+        Meta(description="While nothing is wrong; its safe state is always off: at start, at the end, without us"),
+    ] = "off"
+
+
+class OutputPortTable(Struct, kw_only=True):
+    """Further keys of an [[output]] that talks through a wire (`Driver.output_port`)."""
+
+    port: Annotated[str, Meta(description="The [[port]] it is on")]
+
+
+class ActionTable(Struct, kw_only=True):
+    """[[action]]: which limits switch what."""
+
+    id: Id
+    name: Name = ""
+    on: Annotated[list[str], Meta(min_length=1, max_length=200, description="Ids of limits: the highest of them")]
+    level: Annotated[
+        Literal["blue", "yellow", "orange", "red"], Meta(description="From this level up; not with `column`")
+    ] = "blue"
+    output: Annotated[str, Meta(description="The [[output]] that is switched")] | None = None
+    column: (
+        Annotated[dict[str, str], Meta(description='A lamp for each level, one lit: { red = "lamp-red" }')] | None
+    ) = None
+    pattern: (
+        Annotated[list[Duration], Meta(min_length=2, max_length=16, description="On, off, on, off ..., over and over")]
+        | None
+    ) = None
+    max_on: (
+        Annotated[Duration, Meta(description="No longer than this after an alarm; required unless `rest` is on")] | None
+    ) = None
+    only_while_raised: Annotated[bool, Meta(description="Ends with the level; false: only with max_on")] = True
+    text: Annotated[str, Meta(max_length=100, description="What a speaking output says")] = ""
+
+
 class LinkTable(Struct, kw_only=True):
     """[[link]]: a way out; its driver adds keys."""
 
@@ -180,6 +222,11 @@ def link_tables(driver: Driver) -> list[type[Struct]]:
     return [LinkTable, *port, *([LinkPointsTable] if driver.link_point else [])]
 
 
+def output_tables(driver: Driver) -> list[type[Struct]]:
+    """The gateway's own keys of an [[output]] of this driver, the common ones first."""
+    return [OutputTable, *([OutputPortTable] if driver.output_port else [])]
+
+
 class SiteTable(Struct, kw_only=True):
     """The top of the file."""
 
@@ -189,3 +236,5 @@ class SiteTable(Struct, kw_only=True):
     device: list[dict[str, Any]] = []
     limit: list[dict[str, Any]] = []
     link: list[dict[str, Any]] = []
+    output: list[dict[str, Any]] = []
+    action: list[dict[str, Any]] = []

@@ -18,8 +18,9 @@ from msgspec import Struct
 from edge.config.plugs import Drivers
 from edge.config.points import check_distinct, read_point
 from edge.config.reader import Reader, Table, Where, label
-from edge.config.site import Device, Gateway, Link, Port, Site, Store, Wire
+from edge.config.site import Device, Gateway, Link, Output, Port, Site, Store, Wire
 from edge.config.tables import (
+    ActionTable,
     DevicePointTable,
     DeviceTable,
     GatewayTable,
@@ -29,9 +30,12 @@ from edge.config.tables import (
     PortTable,
     SiteTable,
     StoreTable,
+    OutputTable,
     link_tables,
+    output_tables,
 )
 from edge.config.walk_limits import read_limits
+from edge.config.walk_outputs import read_actions, read_outputs
 from edge.contract import DeviceSpec, Driver, Point
 from edge.power_line import line_of
 
@@ -97,13 +101,20 @@ class Walk:
         limits = self._parts("limit", top.limit, LimitTable)
         links = [self._driven(part, "link", LinkTable) for part in self._parts("link", top.link, None)]
         watched = [self._points(part, "link") for part in links]
+        outputs = [self._driven(part, "output", OutputTable) for part in self._parts("output", top.output, None)]
+        actions = self._parts("action", top.action, ActionTable)
         made_ports = self._ports(ports)
         made_devices = [self._device(*pair) for pair in zip(devices, measured, strict=True)]
         wires = self._wires(made_ports, devices, made_devices)
-        self._references(ports, devices, links)
+        self._references(ports, devices, links, outputs)
         made_limits = read_limits(self.reader, limits, [item for items in (*measured, *watched) for item in items])
         made_links = [self._link(*pair) for pair in zip(links, watched, strict=True)]
         self._names(devices, links, watched)
+        users = {str(part.raw.get("port")): str(part.raw.get("driver")) for part in (*links, *devices)}
+        made_outputs = read_outputs(self.reader, outputs, made_ports, users)
+        known_outputs: dict[str, Output | None] = dict.fromkeys(_ids(outputs))
+        known_outputs |= {output.id: output for output in made_outputs}
+        made_actions = read_actions(self.reader, actions, known_outputs, _ids(limits))
         self._enough(devices, [*measured, *watched], links)
         if self.reader.problems or gateway is None or store is None:
             return None
@@ -116,6 +127,8 @@ class Walk:
             limits=tuple(limit for limit in made_limits if limit),
             links=tuple(link for link in made_links if link),
             wires=tuple(wires),
+            outputs=tuple(made_outputs),
+            actions=tuple(made_actions),
         )
 
     def _table(self, where: Where, raw: Table, kind: type[T]) -> T | None:
@@ -142,7 +155,7 @@ class Walk:
         if own is None:
             self.reader.problem((*where, "driver"), f"the driver “{name}” has no {end}; use it elsewhere")
             return part._replace(table=self.reader.struct(where, raw, common))
-        further = link_tables(driver)[1:] if end == "link" else []
+        further = {"link": link_tables, "output": output_tables}[end](driver)[1:] if end != "device" else []
         if end == "link":
             raw = self._without_foreign(part, driver, [common, *further, own])
         table, settings = self._both(where, raw, common, own, *further)
@@ -274,8 +287,11 @@ class Walk:
             wires.append(Wire(port, driver, specs))
         return wires
 
-    def _references(self, ports: Sequence[_Part], devices: Sequence[_Part], links: Sequence[_Part]) -> None:
+    def _references(
+        self, ports: Sequence[_Part], devices: Sequence[_Part], links: Sequence[_Part], outputs: Sequence[_Part]
+    ) -> None:
         known = _ids(ports)
+        devices = (*devices, *(part for part in outputs if part.driver is None or part.driver.output_port))
         linked = [part for part in links if part.driver and part.driver.link_port]
         guessed = [part for part in links if part.driver is None]  # of a driver nobody knows: perhaps it has a port
         used: dict[object, Where] = {}

@@ -62,6 +62,7 @@ __all__ = [
 ON_SHEET = 0x10  # in the first byte of alarms: numbers count from the sheet's, limits may be named by index
 ALARMS_OF = 9  # first byte of alarms of another epoch than the packet's, which follows in four bytes; without a sheet
 MAX_ALARMS = 256  # in one body
+MORE, DRILL = 3, 4  # of an alarm: no change but a sign that a byte follows; in that byte, behind the change
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +193,12 @@ def _encode_alarm(sheet: Sheet | None, seq: int, alarm: Alarm) -> bytes:
     index = _limit_index(sheet, alarm)
     limit = sheet.limits[index] if sheet and index is not None else None
     graded = _graded(limit, alarm.threshold)
-    flags = alarm.level | alarm.change << 3 | alarm.clock << 5 | (alarm.value is not None) << 7
+    change = MORE if alarm.drill else alarm.change
+    flags = alarm.level | change << 3 | alarm.clock << 5 | (alarm.value is not None) << 7
     flags |= (alarm.rule & 3) << 8 | (limit is not None) << 10 | graded << 11
     flags |= (alarm.basis is not None) << 14 | alarm.rule >> 2 << 15
     seq0, t0_ms = (sheet.seq0, sheet.t0_ms) if sheet else (0, 0)
-    out = flags.to_bytes(2, "little")
+    out = flags.to_bytes(2, "little") + (bytes([alarm.change | DRILL]) if alarm.drill else b"")
     out += varint(index) if index is not None else _text(alarm.limit) + _text(alarm.point)
     out += varint(zigzag(seq - seq0)) + varint(zigzag(alarm.at_ms - t0_ms))
     if not graded:
@@ -247,6 +249,10 @@ def _decode_alarms(body: bytes, sheet: Sheet | None) -> Alarms:
 
 def _decode_alarm(reader: Reader, sheet: Sheet | None) -> Alarm_:
     flags = int.from_bytes(reader.take(2), "little")
+    drill = flags >> 3 & 3 == MORE
+    changed = reader.byte() if drill else flags >> 3 & 3
+    if drill and changed not in (Change.RAISED | DRILL, Change.CHANGED | DRILL, Change.CLEARED | DRILL):
+        raise WireError(f"alarm: second flags 0x{changed:02x}")
     limit = None
     if flags >> 10 & 1:
         limit = _limit_at(sheet, reader.varint())
@@ -260,12 +266,12 @@ def _decode_alarm(reader: Reader, sheet: Sheet | None) -> Alarm_:
     threshold = _threshold(limit, graded) if graded else reader.signed()
     value = threshold + reader.signed() if flags >> 7 & 1 else None
     try:
-        level, change, clock = Level(flags & 7), Change(flags >> 3 & 3), ClockQuality(flags >> 5 & 3)
+        level, change, clock = Level(flags & 7), Change(changed & 3), ClockQuality(flags >> 5 & 3)
         rule = Rule(flags >> 8 & 3 | flags >> 15 << 2)
     except ValueError as error:
         raise WireError(f"alarm: {error}") from None
     basis = decode_basis(reader, limit.basis if limit else None, point) if flags >> 14 & 1 else None
-    return seq, Alarm(name, point, level, change, rule, value, threshold, at_ms, clock, basis)
+    return seq, Alarm(name, point, level, change, rule, value, threshold, at_ms, clock, basis, drill)
 
 
 def _limit_at(sheet: Sheet | None, index: int) -> SheetLimit:

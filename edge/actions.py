@@ -1,0 +1,186 @@
+"""Which output has to be on, and until when: pure. It is told each alarm with its monotonic instant, and asked.
+
+An action watches some limits. While the highest of them stands at its level or above, it asks for its output, for
+`max_on_s` at most after the last alarm that began or worsened it; then the output is off whatever stands, until the
+next alarm. Of several actions that ask for one output, that of the highest level says the pattern and the text, of
+equal ones the newest; a drill gives way to anything real.
+
+An output that rests on (a fan's or a feeder's release) works the other way round: it is on only while nothing asks for
+it and every point that its limits judge has been heard since the start; what asks takes the release away, for as long
+as the level stands, with no maximum: off is its safe state, and it must not come back into gas by itself.
+
+No clock, no I/O: edge/switching.py carries it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from math import inf
+from typing import NamedTuple
+
+from edge.contract import Alarm, Level
+
+MAX_ON_MOST_S = 24 * 3600.0  # a siren that nobody has seen to in a day is no alarm any more
+DRILL_MOST_S = 60.0  # long enough to be heard from the other end of a dam; a drill must not be taken for the real thing
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """From the site file. `only`: of a light column, at exactly `level`. `pattern_s`: on, off, on, off ...; () steady.
+    `max_on_s` inf: of an output that rests on."""
+
+    id: str
+    limits: tuple[str, ...]
+    level: Level
+    output: str
+    max_on_s: float
+    pattern_s: tuple[float, ...] = ()
+    only: bool = False
+    only_while_raised: bool = True
+    text: str = ""
+
+
+class Lane(Enum):
+    """By what an action goes: what is judged, what of it is told, or a drill."""
+
+    JUDGED = 0
+    TOLD = 1
+    DRILL = 2
+
+
+class Wanted(NamedTuple):
+    """How an output has to stand, until what instant if nothing else happens, and because of what."""
+
+    on: bool
+    until_s: float
+    by: tuple[str, ...] = ()
+    text: str = ""
+    drill: bool = False
+
+
+@dataclass(slots=True)
+class _Demand:
+    """What asks for an output: from when, until when at most."""
+
+    action: Action
+    level: Level
+    since_s: float
+    until_s: float
+    drill: bool = False
+
+    def on_until(self, now_s: float) -> tuple[bool, float]:
+        """Where its pattern is, and until when."""
+        pattern = self.action.pattern_s
+        if not pattern:
+            return True, self.until_s
+        cycle_s = sum(pattern)
+        begun_s = self.since_s + (now_s - self.since_s) // cycle_s * cycle_s
+        for index, length_s in enumerate(pattern):
+            begun_s += length_s
+            if now_s < begun_s:
+                return index % 2 == 0, min(begun_s, self.until_s)
+        return True, min(begun_s + pattern[0], self.until_s)  # rounding: the next cycle has just begun
+
+
+@dataclass(slots=True)
+class _Output:
+    rest_on: bool
+    demands: dict[tuple[str, bool], _Demand] = field(default_factory=dict)  # by action, and whether it is a drill
+
+
+class Actions:
+    """All actions of a site. `outputs`: id -> whether it rests on. `points_of`: limit -> the points that it judges."""
+
+    def __init__(
+        self, outputs: Mapping[str, bool], actions: Sequence[Action], points_of: Mapping[str, Iterable[str]]
+    ) -> None:
+        self._outputs = {output: _Output(rest_on) for output, rest_on in outputs.items()}
+        self._of_limit: dict[str, list[Action]] = {}
+        self._levels: dict[tuple[str, Lane], Level] = {}  # as told last
+        self._unheard: dict[str, set[str]] = {}  # output that rests on -> points not heard yet
+        for action in actions:
+            for limit in action.limits:
+                self._of_limit.setdefault(limit, []).append(action)
+                if outputs[action.output]:
+                    self._unheard.setdefault(action.output, set()).update(points_of[limit])
+        self.waits_for = set().union(*self._unheard.values())  # points of which the first reading matters
+
+    def restore(self, standing: Mapping[str, tuple[Level, float]], now_s: float) -> None:
+        """What stood before a restart: limit -> (level, seconds since its alarm). An action goes on for the rest of its
+        time."""
+        for limit, (level, ago_s) in standing.items():
+            for lane in (Lane.JUDGED, Lane.TOLD):
+                self._take(limit, level, lane, now_s - max(0.0, ago_s))
+
+    def judged(self, alarm: Alarm, now_s: float) -> set[str]:
+        """A limit has changed, told or put aside; the outputs to look at, of those that rest on."""
+        return self._take(alarm.limit, alarm.level, Lane.JUDGED, now_s)
+
+    def alarm(self, alarm: Alarm, now_s: float) -> set[str]:
+        """An alarm goes out; the outputs to look at. What a technician has put aside does not come here."""
+        return self._take(alarm.limit, alarm.level, Lane.DRILL if alarm.drill else Lane.TOLD, now_s)
+
+    def heard(self, point: str) -> set[str]:
+        """A point of `waits_for` has its first reading; the outputs to look at."""
+        self.waits_for.discard(point)
+        ready = set()
+        for output, points in self._unheard.items():
+            if point in points:
+                points.discard(point)
+                ready |= set() if points else {output}
+        return ready
+
+    def drill(self, output: str, for_s: float, now_s: float) -> None:
+        """An output is tried, with the pattern and the text of its first action, for `for_s` (DRILL_MOST_S at most)."""
+        model = next((a for actions in self._of_limit.values() for a in actions if a.output == output), None)
+        for_s = min(for_s, DRILL_MOST_S, model.max_on_s if model else inf)
+        pattern, text = (model.pattern_s, model.text) if model else ((), "")
+        action = Action(f"drill of {output}", (), Level.NONE, output, for_s, pattern, text=text)
+        self._outputs[output].demands[action.id, True] = _Demand(action, Level.NONE, now_s, now_s + for_s, True)
+
+    def wanted(self, output: str, now_s: float) -> Wanted:
+        """How an output has to stand at `now_s`."""
+        state = self._outputs[output]
+        for key, demand in list(state.demands.items()):
+            if demand.until_s <= now_s:
+                del state.demands[key]
+        if state.rest_on and self._unheard.get(output):
+            return Wanted(False, inf, ("not every point is heard yet",))
+        if not state.demands:
+            return Wanted(state.rest_on, inf)
+        first = max(state.demands.values(), key=lambda it: (not it.drill, it.level, it.since_s))
+        until_s = min(demand.until_s for demand in state.demands.values())
+        by = tuple(sorted(demand.action.id for demand in state.demands.values()))
+        on, phase_s = first.on_until(now_s)
+        if state.rest_on:
+            return Wanted(False, until_s, by, drill=first.drill)
+        return Wanted(
+            on, phase_s if first.until_s == until_s else min(phase_s, until_s), by, first.action.text, first.drill
+        )
+
+    def _take(self, limit: str, level: Level, lane: Lane, since_s: float) -> set[str]:
+        before = self._levels.get((limit, lane), Level.NONE)
+        self._levels[limit, lane] = level
+        touched = set()
+        for action in self._of_limit.get(limit, ()):
+            if lane in (Lane.DRILL, Lane.JUDGED if self._outputs[action.output].rest_on else Lane.TOLD):
+                worse = level > before or (action.only and level is not before)
+                self._weigh(action, lane, since_s, worse)
+                touched.add(action.output)
+        return touched
+
+    def _weigh(self, action: Action, lane: Lane, since_s: float, begins: bool) -> None:
+        """Whether an action asks for its output now. `begins`: an alarm has begun or worsened."""
+        drill = lane is Lane.DRILL
+        demands, key = self._outputs[action.output].demands, (action.id, drill)
+        top = max(self._levels.get((limit, lane), Level.NONE) for limit in action.limits)
+        stands = top is action.level if action.only else top >= action.level
+        if stands and begins:
+            most_s = min(action.max_on_s, DRILL_MOST_S) if drill else action.max_on_s
+            demands[key] = _Demand(action, top, since_s, since_s + most_s, drill)
+        elif not stands and (action.only_while_raised or drill):
+            demands.pop(key, None)
+        elif stands and key in demands:
+            demands[key].level = top

@@ -1,0 +1,259 @@
+"""Carries out what edge/actions.py wants: one task for each output, so that none waits for another, nor for a disk.
+
+An order is given once. What the output then shows is read back; where it shows something else, or nothing, that is
+said (and told to the province), and before the order is given again it is asked how it stands. One that can not be
+asked is told once more only to be off. While it stands on, the order is said again before the device's own timer runs
+out. Now and then every output that can be read is looked at: a hand or a welded contact may have changed it.
+
+At the start and at the end every output is off; edge/ACTIONS.md says what that means for one that rests on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from math import inf
+from typing import Any
+
+from edge.actions import Actions, Wanted
+from edge.config.site import Limit, Site
+from edge.contract import Alarm, Level, OpenPort, Output, Sensor, Switched
+from edge.limit_nouns import Limit as Judged
+
+ORDER_MOST_S = 15.0  # a driver ends by itself long before; one that does not must not be waited for
+STOP_S = 2.0  # at the end: systemd kills after 90 s, and the store is to be committed before
+RETRY_FIRST_S = 1.0
+RETRY_LONGEST_S = 10.0
+LOOK_ON_S = 10.0  # how often it is looked at while it is to be on,
+LOOK_OFF_S = 60.0  # and while it is to be off
+SAY_AGAIN = 3.0  # parts of the device's timer: two orders may fail before it runs out
+
+Say = Callable[[str, str], None]
+Tell = Callable[[dict[str, Any]], None]
+
+
+class Switcher:
+    """One output."""
+
+    def __init__(self, id_: str, output: Output, actions: Actions, say: Say, tell: Tell) -> None:
+        self.id = id_
+        self.on: bool | None = None  # as seen last; of one that can not be read, as ordered
+        self.why = ""  # what is wrong, while something is
+        self.wanted = Wanted(False, inf)
+        self.last_ms = 0.0  # from the alarm to the end of the order that followed
+        self._output = output
+        self._actions = actions
+        self._say = say
+        self._tell = tell
+        self._woken = asyncio.Event()
+        self._woken_s = 0.0
+        self._due_s = -inf  # when it is to be looked at, or told again
+        self._held_until_s = inf  # when the device's own timer switches it off
+        self._retry_s = RETRY_FIRST_S
+        self._suspect = output.readable  # to be asked before it is told
+        self._ran: tuple[str, ...] = ()
+
+    def wake(self) -> None:
+        """What is wanted may have changed."""
+        if not self._woken.is_set():
+            self._woken_s = asyncio.get_running_loop().time()
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Follows what is wanted until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            news = self._woken.is_set()
+            self._woken.clear()
+            now_s = loop.time()
+            wanted = self.wanted = self._actions.wanted(self.id, now_s)
+            # One that does not do as told waits for its pause, not for the next beat: others want the wire too.
+            differs = wanted.on is not self.on and (news or not self.why or not self._output.readable)
+            if differs or now_s >= self._due_s:
+                await self._follow(wanted, now_s)
+            self._tell_run(wanted)
+            wake_s = min(wanted.until_s, self._due_s)
+            try:
+                async with asyncio.timeout_at(wake_s if wake_s < inf else None):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+
+    async def end(self) -> None:
+        """Off, whatever is wanted."""
+        if self.on is not False:
+            await self._output.switch(False, inf)
+
+    def show(self) -> dict[str, Any]:
+        """For `fengsui outputs`; JSON types only."""
+        return {
+            "on": self.on,
+            "wanted": self.wanted.on,
+            "by": list(self.wanted.by),
+            "drill": self.wanted.drill,
+            "wrong": self.why,
+            "hold_s": self._output.hold_s,
+            "last_ms": round(self.last_ms, 1),
+            "driver": dict(self._output.health()),
+        }
+
+    async def _follow(self, wanted: Wanted, now_s: float) -> None:
+        """One step: look where there is doubt, else order what is not so, else say it again or look."""
+        if self._suspect:
+            got = await self._bounded(self._output.read())
+            self._suspect = False
+            self._note(got)
+            if got.on is None or got.on is wanted.on:
+                return
+        again = wanted.on and self.on is True and self._held_until_s < wanted.until_s
+        if wanted.on is self.on and not again and self._output.readable:
+            self._note(await self._bounded(self._output.read()))
+            if self.on is not None and self.on is not wanted.on and not self.why:
+                self._wrong(f"stands {_word(self.on)} and has to be {_word(wanted.on)}: somebody has switched it")
+            return
+        for_s, hold_s = wanted.until_s - now_s, self._output.hold_s
+        self._held_until_s = inf if hold_s is None else now_s + min(for_s, hold_s)
+        got = await self._bounded(self._output.switch(wanted.on, for_s, wanted.text))
+        if self._woken_s:
+            self.last_ms = (asyncio.get_running_loop().time() - self._woken_s) * 1000
+            self._woken_s = 0.0
+        self._note(got if self._output.readable else Switched(wanted.on if not got.why else True, got.why))
+
+    async def _bounded(self, doing: Awaitable[Switched]) -> Switched:
+        try:
+            async with asyncio.timeout(ORDER_MOST_S):
+                return await doing
+        except TimeoutError:
+            return Switched(None, f"no end of it in {ORDER_MOST_S:g} s")
+
+    def _note(self, got: Switched) -> None:
+        """What was seen, and when to look or say again."""
+        now_s = asyncio.get_running_loop().time()
+        self.on = got.on
+        doubt = got.on is None or bool(got.why)
+        if doubt:
+            self._wrong(got.why or "can not be read")
+            self._suspect = self._output.readable
+            self._due_s = now_s + self._retry_s
+            self._retry_s = min(RETRY_LONGEST_S, self._retry_s * 2)
+            if not self._output.readable and self.wanted.on:
+                self._due_s = inf  # it can not be asked, and is not told twice to be on
+            return
+        if got.on is not self.wanted.on:
+            self._due_s = now_s  # seen, and to be put right
+            return
+        if self.why:
+            self._say(f"output {self.id}", f"is {_word(bool(got.on))}, as it has to be")
+            self._tell({"output": self.id, "wrong": ""})
+        self.why, self._retry_s = "", RETRY_FIRST_S
+        hold_s = self._output.hold_s
+        if got.on and hold_s is not None:  # of one that rests on, too
+            self._due_s = now_s + min(LOOK_ON_S, hold_s / SAY_AGAIN)
+        elif self._output.readable:
+            self._due_s = now_s + (LOOK_ON_S if got.on else LOOK_OFF_S)
+        else:
+            self._due_s = inf
+
+    def _wrong(self, why: str) -> None:
+        """Said and told once, until it is right again."""
+        if not self.why:
+            self._say(f"output {self.id}", why)
+            self._tell({"output": self.id, "wrong": why})
+        self.why = why
+
+    def _tell_run(self, wanted: Wanted) -> None:
+        """The province hears of the beginning and the end of what asks for it, not of each beat of a pattern."""
+        if wanted.by == self._ran:
+            return
+        self._ran = wanted.by
+        words: dict[str, Any] = {"output": self.id, "by": list(wanted.by), "on": self.on}
+        self._tell({**words, "drill": True} if wanted.drill else words)
+        drill = "DRILL: " if wanted.drill else ""
+        self._say(
+            f"output {self.id}", f"{drill}{_word(self.on)}{f', by {chr(44).join(wanted.by)}' if wanted.by else ''}"
+        )
+
+
+class Outputs:
+    """All outputs of a site. `outputs`: by id, from `open_outputs`."""
+
+    def __init__(self, site: Site, outputs: Mapping[str, Output], say: Say, tell: Tell) -> None:
+        rests = {output.id: output.rest_on for output in site.outputs}
+        self.actions = Actions(rests, site.actions, points_of(site.limits))
+        self.waits_for = self.actions.waits_for
+        self.switchers = {id_: Switcher(id_, output, self.actions, say, tell) for id_, output in outputs.items()}
+
+    def parts(self) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
+        """What runs, by name."""
+        return {f"output {id_}": switcher.run for id_, switcher in self.switchers.items()}
+
+    def restore(self, standing: Mapping[str, tuple[Level, float]]) -> None:
+        """What stood before a restart: limit -> (level, seconds since)."""
+        if self.switchers:
+            self.actions.restore(standing, asyncio.get_running_loop().time())
+            self._wake(self.switchers)
+
+    def judged(self, alarms: Sequence[Alarm]) -> None:
+        """Limits have changed: first of all that follows."""
+        if self.switchers:
+            now_s = asyncio.get_running_loop().time()
+            self._wake({output for alarm in alarms for output in self.actions.judged(alarm, now_s)})
+
+    def alarms(self, alarms: Sequence[Alarm]) -> None:
+        """Alarms go out."""
+        if self.switchers:
+            now_s = asyncio.get_running_loop().time()
+            self._wake({output for alarm in alarms for output in self.actions.alarm(alarm, now_s)})
+
+    def heard(self, point: str) -> None:
+        """A point of `waits_for` has its first good reading."""
+        self._wake(self.actions.heard(point))
+
+    def drill(self, output: str, for_s: float) -> None:
+        """Switches an output as its first action would."""
+        self.actions.drill(output, for_s, asyncio.get_running_loop().time())
+        self._wake([output])
+
+    async def end(self) -> None:
+        """All off, each by itself, in STOP_S at most."""
+        if self.switchers:
+            ending = [asyncio.ensure_future(switcher.end()) for switcher in self.switchers.values()]
+            _, late = await asyncio.wait(ending, timeout=STOP_S)
+            for task in late:
+                task.cancel()
+
+    def show(self) -> dict[str, Any]:
+        return {id_: switcher.show() for id_, switcher in self.switchers.items()}
+
+    def _wake(self, outputs: Sequence[str] | set[str] | Mapping[str, Any]) -> None:
+        for output in outputs:
+            self.switchers[output].wake()
+
+
+def points_of(limits: Sequence[Limit]) -> dict[str, set[str]]:
+    """Limit -> the points that it judges, of combined ones those of its members."""
+    judged = {limit.id: limit.judged for limit in limits}
+
+    def points(limit: Judged) -> set[str]:
+        if limit.members:
+            return set().union(*(points(judged[member]) for member in limit.members))
+        return {limit.point} | {part.spec.other for part in limit.parts if part.spec and part.spec.other}
+
+    return {limit_id: points(limit) for limit_id, limit in judged.items()}
+
+
+def open_outputs(site: Site, open_port: OpenPort, sensors: Mapping[str, Sensor]) -> dict[str, Output]:
+    """The outputs of a site, those on a wire with sensors (by device id) sharing it. Nothing is opened yet."""
+    ports = {port.id: port for port in site.ports}
+    made: dict[str, Output] = {}
+    for where in dict.fromkeys((output.driver.name, output.port) for output in site.outputs):
+        here = [output for output in site.outputs if (output.driver.name, output.port) == where]
+        beside = {device.id: sensors[device.id] for device in site.devices if device.port == where[1]}
+        port = ports[where[1]] if where[1] else None
+        if here[0].driver.outputs is not None:
+            made |= here[0].driver.outputs(port, open_port, [output.spec for output in here], beside)
+    return made
+
+
+def _word(on: bool | None) -> str:
+    return "in doubt" if on is None else "on" if on else "off"
