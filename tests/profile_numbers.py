@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from edge.config.profiles import Profile
 
-NUMBERS = {
+NUMBERS: Mapping[str, Mapping[str, float]] = {
     "tailings": {
         "pond_level_operating": 417,
         "pond_level_preflood": 418,
@@ -84,7 +84,7 @@ NUMBERS = {
     },
     "forest-fire": {"hot": 32, "dry_yellow": 35, "dry_red": 20, "litter_dry": 12},
 }
-USUAL = ((r"_register$", None), (r"_scale$|_resolution$", 0.01), (r"_(east|north|height)0$", 4_321.5))
+USUAL: Sequence[tuple[str, float | None]] = ((r"_register$", None), (r"_scale$|_resolution$", 0.01), (r"_(east|north|height)0$", 4_321.5))
 
 
 def numbers_of(profile: Profile) -> Iterator[tuple[str, float]]:

@@ -145,27 +145,27 @@ def _csv(path: Path) -> Iterator[Item]:
                 continue
             if len(cells) != len(header):
                 raise BadHistory(f"{where}: {len(cells)} columns, the header has {len(header)}")
-            yield from read(where, header, cells, _time_ms(where, cells[time].strip()))
+            yield from read(where, header, cells, time_ms(where, cells[time].strip()))
 
 
 def _long(where: str, header: list[str], cells: list[str], at_ms: int) -> Iterator[Item]:
-    yield at_ms, cells[header.index(POINT)].strip(), _number(where, cells[header.index(VALUE)])
+    yield at_ms, cells[header.index(POINT)].strip(), number(where, cells[header.index(VALUE)])
 
 
 def _wide(where: str, header: list[str], cells: list[str], at_ms: int) -> Iterator[Item]:
     for name, cell in zip(header, cells, strict=True):
         if name not in TIMES:
-            yield at_ms, name, _number(where, cell)
+            yield at_ms, name, number(where, cell)
 
 
-def _number(where: str, text: str) -> float | None:
+def number(where: str, text: str) -> float | None:
     try:
         return float(text) if text.strip() else None
     except ValueError:
         raise BadHistory(f"{where}: “{text[:40]}” is no number; leave a value that is missing empty") from None
 
 
-def _time_ms(where: str, text: str) -> int:
+def time_ms(where: str, text: str) -> int:
     try:
         if text.isdecimal() and len(text) < 16:
             at_ms = int(text)

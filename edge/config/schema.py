@@ -14,6 +14,7 @@ import msgspec
 from edge.config.expand import CHOICE_KEY, POINT_KEY, TEMPLATE_KEY
 from edge.config.plugs import Drivers
 from edge.config.tables import (
+    ActionTable,
     DevicePointTable,
     DeviceTable,
     GatewayTable,
@@ -23,13 +24,14 @@ from edge.config.tables import (
     SiteTable,
     StoreTable,
     link_tables,
+    output_tables,
 )
 from edge.contract import Driver
 
 Schema = dict[str, Any]
 DESIGN: Schema = {
     "type": "object",
-    "description": 'Numbers of the site\'s own design by name; a limit or a device uses one as "$name" or "$name * 1.1"',
+    "description": 'Numbers of the site\'s own design by name; a limit or a device has "$name" or "$name * 1.1"',
     "additionalProperties": {"type": ["number", "string"], "description": "A text is a number that is still asked for"},
 }
 
@@ -46,6 +48,8 @@ def schema(drivers: Mapping[str, Driver] | None = None) -> Schema:
     devices = {name: driver for name, driver in found.items() if driver.device}
     by_hand = [_device(name, driver) for name, driver in devices.items()]
     keys["device"]["items"] = _any_of([*by_hand, *(_templated(name, driver) for name, driver in devices.items())])
+    keys["action"]["items"] = _object(ActionTable)
+    keys["output"]["items"] = _any_of([_output(name, driver) for name, driver in found.items() if driver.output])
     keys["link"]["items"] = _any_of([_link(name, driver) for name, driver in found.items() if driver.link])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Fengsui site file", **top}
 
@@ -118,6 +122,11 @@ def _link(name: str, driver: Driver) -> Schema:
     if driver.link_point is not None:
         whole["properties"]["point"]["items"] = _joined(PointTable, [driver.link_point], None)
     return whole
+
+
+def _output(name: str, driver: Driver) -> Schema:
+    common, *further = output_tables(driver)
+    return _joined(common, [*further, driver.output], name)
 
 
 def _any_of(kinds: list[Schema]) -> Schema:
