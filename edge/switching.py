@@ -21,7 +21,7 @@ from edge.contract import Alarm, Level, OpenPort, Output, Sensor, Switched
 from edge.limit_nouns import Limit as Judged
 
 ORDER_MOST_S = 15.0  # a driver ends by itself long before; one that does not must not be waited for
-STOP_S = 2.0  # at the end: systemd kills after 90 s, and the store is to be committed before
+STOP_S = 2.0  # at the end: the service is killed after 20 s, and the store is to be committed before
 RETRY_FIRST_S = 1.0
 RETRY_LONGEST_S = 10.0
 LOOK_ON_S = 10.0  # how often it is looked at while it is to be on,

@@ -63,6 +63,7 @@ WORDS = {
     "rounds-long": ["240 rounds", "seq 739"],
     "rounds-group-1": ["group 1, every 10min", "rain 0.0 mm"],
     "alarm": ["seq 70000  RED raised: pond.level 2300.4 mm, above 2300.0 mm", "尾矿库水位"],
+    "alarm-drill": ["seq 70002  DRILL, RED raised: pond.level 2300.4 mm, above 2300.0 mm"],
     "alarm-basis": ["seq 70001  BLUE raised: sum of rain and pond.level in 43200 s 50.3 mm, above 50.0 mm", "rain-12h"],
     "status": ["seq 71", "cpu: 0.25", 'links: {"4g": true, "vsat": null}'],
     "account": ["taken: 5", "(clock not confirmed)"],

@@ -56,6 +56,15 @@ def test_every_key_of_the_gateways_own_tables_is_shown() -> None:
     assert set(tree["store"]) == keys_of(tables.StoreTable)
     assert shown(tree["port"]) == keys_of(tables.PortTable)
     assert shown(tree["limit"]) == keys_of(tables.LimitTable)
+    assert shown(tree["action"]) == keys_of(tables.ActionTable)
+
+
+def test_every_key_of_an_outputs_driver_is_shown() -> None:
+    drivers: dict[str, Driver] = {output.driver.name: output.driver for output in load(EXAMPLE).outputs}
+    assert set(drivers) == {"modbus", "command", "syn6288"}
+    for name, driver in drivers.items():
+        outputs = [output for output in tomllib.loads(all_keys_used())["output"] if output["driver"] == name]
+        assert shown(outputs) | {"rest"} == keys_of(*tables.output_tables(driver), driver.output) | {"rest"}
 
 
 @pytest.mark.parametrize("name", ["modbus", "serial_line"])

@@ -7,6 +7,7 @@ when the format gets a new version.
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -116,6 +117,7 @@ BODIES: dict[str, tuple[Body, str]] = {
     "rounds-long": (Rounds(0, tuple(_long())), "240 rounds: levels by chance, temperatures on the grid"),
     "rounds-group-1": (Rounds(1, (RoundRow(1, T0_MS + 600_000, (0,)),)), "one round of group 1"),
     "alarm": (Alarms(((70_000, ALARM),)), "red: pond.level 2300.4 above 2300.0 mm"),
+    "alarm-drill": (Alarms(((70_002, replace(ALARM, drill=True)),)), "the red alarm of `alarm`, as a drill"),
     "alarm-basis": (Alarms(((70_001, RAINED),)), "blue: the sum of rain in 12 h 50.3 above 50.0 mm, and what went in"),
     "status": (Status(71, T0_MS, 0, STATUS), "a status map"),
     "account": (Account(72, T0_MS, 1, {"taken": 5}), "an account map"),

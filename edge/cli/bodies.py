@@ -293,6 +293,7 @@ def _alarm_json(seq: int, alarm: Alarm, sheet: Sheet | None, points: Points) -> 
         "value_steps": alarm.value,
         "threshold": alarm.threshold,
         **({} if alarm.basis is None else {"basis": _basis_json(alarm.basis)}),
+        **({"drill": True} if alarm.drill else {}),
         "text": _alarm_words(alarm, sheet, points),
     }
 

@@ -1,0 +1,42 @@
+"""Spoken text: a SYN6288 speech module on a serial port of its own, before an amplifier. On is to speak the action's
+text, off to be silent. `wire` holds the frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from edge.contract import Driver, OpenPort, Output, OutputSpec, PortSettings, Sensor
+
+
+class SpeechOutput(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Keys of `[[output]]`."""
+
+    volume: Annotated[int, Meta(ge=0, le=16, description="Of the voice: 0 silent, 16 loudest")] = 16
+
+
+def check_outputs(port: PortSettings | None, specs: Sequence[OutputSpec]) -> list[str]:
+    """One module has a wire for itself."""
+    if len(specs) > 1:
+        return [f"{spec.id}: a speech module needs a port of its own" for spec in specs[1:]]
+    return []
+
+
+def outputs(
+    port: PortSettings | None, open_port: OpenPort, specs: Sequence[OutputSpec], _sensors: Mapping[str, Sensor]
+) -> Mapping[str, Output]:
+    """The module on one port."""
+    from drivers.syn6288.output import Speech
+
+    if port is None:
+        raise ValueError("a speech module without a port")
+    return {spec.id: Speech(port, open_port, spec.settings.volume) for spec in specs}
+
+
+DRIVER = Driver(
+    name="syn6288", output=SpeechOutput, output_port=True, outputs=outputs, check_outputs=check_outputs
+)
