@@ -43,6 +43,7 @@ class Journal:
         self._clock = clock
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self.alarms: deque[dict[str, Any]] = deque(maxlen=ALARMS_KEPT)
+        self.decided: deque[Alarm] = deque(maxlen=ALARMS_KEPT)  # the same, with the numbers that decided
         self.watchers: list[asyncio.Queue[dict[str, Any]]] = []
 
     def say(self, about: str, text: str) -> None:
@@ -73,6 +74,7 @@ class Journal:
             "text": text,
         }
         self.alarms.append(shown)
+        self.decided.append(alarm)
         self.tell({"alarm": shown})
         self.say(f"limit {alarm.limit}", text)
 
@@ -117,6 +119,7 @@ class Answers:
             "status": self._ask_status,
             "points": self._ask_points,
             "alarms": self._ask_alarms,
+            "rules": self._ask_rules,
             "links": self._ask_links,
             "outbox": self._ask_outbox,
             "account": self._ask_account,
@@ -214,8 +217,33 @@ class Answers:
                 for limit in self.site.limits
             ],
             "shelf": self.more["shelf"]() if "shelf" in self.more else {},
-            "recent": list(self.journal.alarms),
+            "recent": self._recent(),
         }
+
+    def _recent(self) -> list[dict[str, Any]]:
+        """The last alarms, the newest last, with the numbers that decided."""
+        from edge.rules_now import numbers_of  # only for who asks: the daemon is to stay small
+
+        pairs = zip(self.journal.alarms, self.journal.decided, strict=True)
+        return [{**shown, "why": numbers_of(alarm, self._points)} for shown, alarm in pairs]
+
+    async def _ask_rules(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        from edge.rules_now import rule_now
+
+        wanted = request.get("limit")
+        if wanted is not None and wanted not in self.limits.judged:
+            raise FengsuiError(f"there is no limit {wanted}; limits: {', '.join(self.limits.judged)}")
+        now_s = asyncio.get_running_loop().time()
+        last = {alarm["limit"]: alarm for alarm in self._recent()}
+        return [
+            {
+                **rule_now(limit, self.limits, self.intake.points, now_s),
+                "since_ms": self.since_ms.get(limit.id),
+                "last_alarm": last.get(limit.id),
+            }
+            for limit in self.site.limits
+            if wanted in (None, limit.id)
+        ]
 
     def _links(self) -> dict[str, Any]:
         relay = self.relay()

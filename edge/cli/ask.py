@@ -18,7 +18,6 @@ from edge.cli.slots import SHOWN, slot_lines
 from edge.cli.verbs import json_option, stop
 from edge.control import ANSWER_S, DEFAULT_SOCKET, ENVIRONMENT, READ_S, NoDaemon, Refused, ask, ask_once
 
-RECENT_SHOWN = 20
 LEVEL_WIDTH = 6  # of the longest: orange, yellow
 HEADLINE = frozenset({"up", "why", "last_receipt_age_s"})
 COLOURS = {"blue": "blue", "yellow": "yellow", "orange": "bright_red", "red": "red"}
@@ -62,14 +61,6 @@ def status(socket_path: Path, as_json: bool) -> None:
 def points(socket_path: Path, as_json: bool) -> None:
     """Every point with its latest value."""
     answer(socket_path, as_json, _show_points, ask="points")
-
-
-@click.command()
-@socket_option
-@json_option
-def alarms(socket_path: Path, as_json: bool) -> None:
-    """Where every limit stands, and the last alarms."""
-    answer(socket_path, as_json, _show_alarms, ask="alarms")
 
 
 @click.command()
@@ -131,10 +122,10 @@ def watch(socket_path: Path, as_json: bool) -> None:
 
 def _level(level: str, width: int = 0) -> str:
     """The level in its colour, padded before it is coloured: what colours is not seen but would be counted."""
-    return _coloured(level, level.ljust(width))
+    return coloured(level, level.ljust(width))
 
 
-def _coloured(level: str, text: str) -> str:
+def coloured(level: str, text: str) -> str:
     return click.style(text, fg=COLOURS[level], bold=True) if level in COLOURS else text
 
 
@@ -223,21 +214,6 @@ def _show_points(answer: Sequence[Mapping[str, Any]]) -> None:
     click.echo(table("points", header, rows))
 
 
-def _show_alarms(answer: Mapping[str, Any]) -> None:
-    limits = answer["limits"]
-    rows = [(m["level"], m["id"], m["point"], clock_time(m["since_ms"]), m["name"]) for m in limits]
-    title, *lines = table("limits", ("level", "limit", "point", "since", "name"), rows).splitlines()
-    click.echo("\n".join([title, *lines[:1]]))
-    for limit, line in zip(limits, lines[1:], strict=True):
-        click.echo(_coloured(limit["level"], line))
-    for line in shelf_lines(answer.get("shelf", {})):
-        click.echo(line)
-    recent = answer["recent"][-RECENT_SHOWN:]
-    click.echo(f"recent alarms ({len(recent)})" if recent else "recent alarms: none since the gateway started")
-    for alarm in recent:
-        click.echo(f"  {_alarm(alarm)}")
-
-
 def shelf_lines(shelf: Mapping[str, Any]) -> Iterator[str]:
     """What is acknowledged and put aside."""
     for limit, seen in shelf.get("acknowledged", {}).items():
@@ -247,7 +223,7 @@ def shelf_lines(shelf: Mapping[str, Any]) -> Iterator[str]:
         yield printable(f"{limit}: put aside up to {aside['up_to']}, {left}")
 
 
-def _alarm(alarm: Mapping[str, Any]) -> str:
+def alarm_line(alarm: Mapping[str, Any]) -> str:
     return f"{clock_time(alarm['at_ms'])}  {_level(alarm['level'], LEVEL_WIDTH)}  {printable(alarm['text'])}"
 
 
@@ -269,4 +245,4 @@ def _watch_line(item: Mapping[str, Any]) -> str:
     if "round" in item:
         values = "  ".join(f"{point} {value}" for point, value in item["round"]["values"].items())
         return f"{clock_time(item['round']['at_ms'])}  {values}"
-    return _alarm(item["alarm"]) if "alarm" in item else _event(item["event"])
+    return alarm_line(item["alarm"]) if "alarm" in item else _event(item["event"])

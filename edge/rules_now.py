@@ -1,0 +1,186 @@
+"""Each limit as it stands: what was judged, what is there now, and what would trip it. Pure, for people.
+
+Everything is read off the engine's own latches, so what is said would trip a level is what will.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from math import isinf
+from typing import Any
+
+from edge.config.site import Limit
+from edge.contract import Alarm, Level, Of, Point, Rule
+from edge.intake_nouns import PointNow
+from edge.limit_nouns import Latch
+from edge.limit_words import COLOURS, explain, lasting
+from edge.limits import Judged, JudgedPart, Limits
+
+Words = tuple[str, str]  # English, Chinese
+
+
+def rule_now(limit: Limit, limits: Limits, points: Mapping[str, PointNow], now_s: float) -> dict[str, Any]:
+    """One limit in JSON types: `inputs` what is there now, `judged` the numbers made of it, `trips` what would change
+    its level, each in both languages."""
+    state = limits.judged[limit.id]
+    trips = list(_trips(limit, state, limits, now_s))
+    return {
+        "id": limit.id,
+        "name": limit.name,
+        "level": state.level.name.lower(),
+        "rule": explain(limit.judged, limit.scale),
+        "rule_zh": explain(limit.judged, limit.scale, chinese=True),
+        "inputs": list(_inputs(limit, limits, points)),
+        "judged": list(_judged(limit, state)),
+        "trips": [english for english, _ in trips],
+        "trips_zh": [chinese for _, chinese in trips],
+    }
+
+
+def numbers_of(alarm: Alarm, points: Mapping[str, Point]) -> dict[str, Any]:
+    """The numbers that decided an alarm, as texts with their units."""
+    basis, point = alarm.basis, points[alarm.point]
+    step, unit = (basis.step, basis.unit) if basis else (point.step, point.unit)
+    silent, counted = alarm.rule in (Rule.STALE, Rule.SUSPECT), alarm.rule is Rule.COMBINED
+    if silent or counted:
+        step, unit = Decimal(1), "s" if silent else ""
+    return {
+        "of": (basis.of if basis else Of.VALUE).name.lower(),
+        "rule": alarm.rule.name.lower(),
+        "value": None if alarm.value is None else str(alarm.value * step),
+        "threshold": str(alarm.threshold * step),
+        "unit": unit,
+        "window_s": basis.window_s if basis else 0,
+        "inputs": [_decided(name, value, alarm, points) for name, value in (basis.inputs if basis else ())],
+    }
+
+
+def _decided(name: str, value: int | None, alarm: Alarm, points: Mapping[str, Point]) -> dict[str, Any]:
+    if alarm.rule is Rule.COMBINED:
+        return {"name": name, "value": Level(value or 0).name.lower(), "unit": ""}
+    if name in points:
+        shown = None if value is None else points[name].show(value)
+        return {"name": name, "value": shown, "unit": points[name].unit}
+    assert alarm.basis is not None
+    return {"name": name, "value": None if value is None else str(value * alarm.basis.step), "unit": alarm.basis.unit}
+
+
+def _inputs(limit: Limit, limits: Limits, points: Mapping[str, PointNow]) -> Iterator[dict[str, Any]]:
+    for member in limit.judged.members:
+        yield {"name": member, "value": limits.judged[member].level.name.lower(), "unit": "", "quality": None}
+    if limit.judged.members:
+        return
+    others = [part.spec.other for part in limit.judged.parts if part.spec and part.spec.other]
+    for name in dict.fromkeys([limit.point, *others]):
+        now = points[name]
+        quality = "not read yet" if now.at_ms is None else now.quality.name.lower().replace("_", " ")
+        yield {"name": name, "value": now.point.show(now.value), "unit": now.point.unit, "quality": quality}
+
+
+def _judged(limit: Limit, state: Judged) -> Iterator[dict[str, Any]]:
+    """The number of each window, where that is not the reading itself."""
+    for part in state.parts:
+        if part.spec is not None:
+            window = {"window_s": part.spec.window_s, "unit": limit.scale.unit}
+            yield {"of": part.spec.of.name.lower(), "value": limit.scale.show(part.value), **window}
+
+
+# -- what would trip it -------------------------------------------------------------------------------------------
+
+
+def _trips(limit: Limit, state: Judged, limits: Limits, now_s: float) -> Iterator[Words]:
+    if limit.rule is Rule.COMBINED:
+        yield from _by_members(limit, state, limits)
+        return
+    if limit.rule in (Rule.STALE, Rule.SUSPECT):
+        yield from _by_silence(limit, state, now_s)
+        return
+    for part in state.parts:
+        over = _over(part)
+        for latch in part.latches:
+            for english, chinese in _by_number(limit, state, part, latch, now_s):
+                yield over[0] + english, over[1] + chinese
+
+
+def _over(part: JudgedPart) -> Words:
+    """Which of several windows."""
+    if part.spec is None or len(part.whole.parts) < 2:
+        return "", ""
+    return f"over {lasting(part.spec.window_s)}: ", f"{lasting(part.spec.window_s, True)}："
+
+
+def _by_number(limit: Limit, state: Judged, part: JudgedPart, latch: Latch, now_s: float) -> Iterator[Words]:
+    colour, zh = latch.level.name.lower(), COLOURS[latch.level]
+    if latch.set:
+        if latch.level is state.level:
+            yield from _left(limit, latch, colour, zh, now_s)
+        return
+    if latch.level <= state.level:
+        return
+    number = part.value
+    if number is not None and latch.low <= number <= latch.high:
+        left = lasting(_rest_s(limit.hold_s, latch, now_s))
+        yield f"{colour} is reached and raised if it lasts {left} longer", f"{zh}已达到，再持续 {left} 即报警"
+        return
+    rising = not isinf(latch.low) and (number is None or number < latch.low)
+    at = int(latch.low if rising else latch.high)
+    gap = "" if number is None else _show(limit, abs(at - number))
+    way, way_zh, more, more_zh = (
+        ("or more", "及以上", "more", "再升") if rising else ("or less", "及以下", "less", "再降")
+    )
+    to_go, to_go_zh = (f": {gap} {more} than now", f"，{more_zh} {gap}") if gap else ("", "")
+    yield f"{colour} at {_show(limit, at)} {way}{to_go}", f"{zh}：{_show(limit, at)}{way_zh}{to_go_zh}"
+
+
+def _left(limit: Limit, latch: Latch, colour: str, zh: str, now_s: float) -> Iterator[Words]:
+    if latch.since_s is not None:
+        left = lasting(_rest_s(limit.clear_hold_s, latch, now_s))
+        yield f"{colour} is left if it stays so {left} longer", f"再保持 {left} 即解除{zh}"
+    for end, side, side_zh in ((latch.stay_low, "below", "低于"), (latch.stay_high, "above", "高于")):
+        if not isinf(end):
+            yield f"{colour} is left {side} {_show(limit, int(end))}", f"{side_zh} {_show(limit, int(end))} 时解除{zh}"
+
+
+def _rest_s(hold_s: float, latch: Latch, now_s: float) -> float:
+    return max(0, round(hold_s - (now_s - (now_s if latch.since_s is None else latch.since_s))))
+
+
+def _show(limit: Limit, steps: int) -> str:
+    return f"{limit.scale.show(steps)} {limit.scale.unit}".rstrip()
+
+
+def _by_silence(limit: Limit, state: Judged, now_s: float) -> Iterator[Words]:
+    stale = limit.rule is Rule.STALE
+    since_s = state.last_evidence_s if stale else state.suspect_s
+    for latch in state.parts[0].latches:
+        if latch.set:
+            continue
+        rest_s = max(0, round(latch.threshold - (0.0 if since_s is None else now_s - since_s)))
+        colour, zh, rest = latch.level.name.lower(), COLOURS[latch.level], lasting(rest_s)
+        what, what_zh = ("without a good value", "无有效数据") if stale else ("of doubtful values only", "仅有可疑数据")
+        yield f"{colour} after {rest} more {what}", f"再 {rest}{what_zh}：{zh}"
+    if state.level is not Level.NONE:
+        yield "it ends with the next good value", "下一个有效数据即解除"
+
+
+def _by_members(limit: Limit, state: Judged, limits: Limits) -> Iterator[Words]:
+    levels = [limits.judged[member].level for member in limit.judged.members]
+    for level in Level:
+        if level <= state.level:
+            continue
+        colour, zh = level.name.lower(), COLOURS[level]
+        reached, needed = sum(member >= level for member in levels), limit.judged.votes
+        if limit.judged.rollup:
+            needed = 1
+        yield (
+            f"{colour} when {needed} of {len(levels)} stand there or higher, now {reached}",
+            f"{len(levels)} 个中 {needed} 个达到{zh}：现有 {reached} 个",
+        )
+        for made, count, of in limit.judged.rollup:
+            if made is level:
+                standing = sum(member >= of for member in levels)
+                yield (
+                    f"{colour} when {count} stand at {of.name.lower()} or higher, now {standing}",
+                    f"{count} 个达到{COLOURS[of]}升为{zh}：现有 {standing} 个",
+                )
