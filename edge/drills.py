@@ -58,7 +58,7 @@ class Drills:
         return self._outputs.show()
 
     async def _ask_drill(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        what, by, reason = (str(request.get(key, "")).strip() for key in ("what", "by", "reason"))
+        what, by, reason = (str(request.get(key, "")).strip() for key in ("name", "by", "reason"))
         for_s = request.get("for_s", DRILL_S)
         if isinstance(for_s, bool) or not isinstance(for_s, int | float):
             raise FengsuiError("for_s must be a number of seconds")

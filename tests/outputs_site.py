@@ -1,4 +1,4 @@
-"""What the tests of outputs share: a site with a polled register, a limit and relays, and the daemon in virtual time."""
+"""What the tests of outputs share: a site with polled registers, limits and relays; the daemon in virtual time."""
 
 from __future__ import annotations
 

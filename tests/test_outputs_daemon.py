@@ -203,7 +203,7 @@ def test_an_alarm_put_aside_sounds_nothing_but_cuts(tmp_path: Path) -> None:
         await asyncio.sleep(1)
         rig.set(1, 1.6)
         await asyncio.sleep(0.5)
-        await rig.daemon.shelving.handlers()["shelve"]({"limit": "gas-high", "for_s": 600, "by": "w", "reason": "test"})
+        await rig.daemon.shelving._ask_shelve({"limit": "gas-high", "for_s": 600, "by": "w", "reason": "test"})
         rig.set(1, 0.5)
         await asyncio.sleep(1)
         assert not rig.on(0)
@@ -266,12 +266,12 @@ def test_a_drill_of_a_limit_is_marked_everywhere_and_ends(tmp_path: Path) -> Non
 
     async def story(rig: Rig) -> None:
         assert rig.daemon is not None
-        drill = rig.daemon.drills.handlers()["drill"]
+        drill = rig.daemon.drills._ask_drill
         with pytest.raises(FengsuiError, match="who is behind it"):
-            await drill({"what": "high"})
+            await drill({"name": "high"})
         with pytest.raises(FengsuiError, match="there is no output or limit low"):
-            await drill({"what": "low", "by": "w", "reason": "r"})
-        await drill({"what": "high", "by": "wang", "reason": "monthly", "for_s": 5})
+            await drill({"name": "low", "by": "w", "reason": "r"})
+        await drill({"name": "high", "by": "wang", "reason": "monthly", "for_s": 5})
         await asyncio.sleep(0.3)
         assert rig.on()
         assert rig.daemon.limits.levels()["high"].name == "NONE"
@@ -280,7 +280,7 @@ def test_a_drill_of_a_limit_is_marked_everywhere_and_ends(tmp_path: Path) -> Non
         await asyncio.sleep(7)
         assert not rig.on()
         assert rig.daemon.journal.alarms[-1]["text"].startswith("DRILL, cleared")
-        await drill({"what": "siren", "by": "wang", "reason": "monthly", "for_s": 3})
+        await drill({"name": "siren", "by": "wang", "reason": "monthly", "for_s": 3})
         await asyncio.sleep(0.3)
         assert rig.on()
         await asyncio.sleep(3.2)
@@ -292,8 +292,8 @@ def test_a_drill_of_a_limit_is_marked_everywhere_and_ends(tmp_path: Path) -> Non
 def test_a_real_alarm_goes_before_a_drill(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
         assert rig.daemon is not None
-        ask = {"what": "high", "by": "wang", "reason": "monthly", "for_s": 5}
-        await rig.daemon.drills.handlers()["drill"](ask)
+        ask = {"name": "high", "by": "wang", "reason": "monthly", "for_s": 5}
+        await rig.daemon.drills._ask_drill(ask)
         rig.set(0, 6)
         await asyncio.sleep(10)
         assert rig.on(), "the drill is over, the alarm is not"

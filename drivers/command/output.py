@@ -56,6 +56,7 @@ class Command:
         try:
             async with asyncio.timeout(self._timeout_s + 2 * GRACE_S):
                 why = await done
+            self._running = None
         except TimeoutError:
             why = f"{words[0]} can not even be started: does its disk hang?"
         self._counts["failed" if why else "done"] += 1

@@ -5,18 +5,14 @@ text, off to be silent. `wire` holds the frames.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from edge.contract import Driver, OpenPort, Output, OutputSpec, PortSettings, Sensor
 
 
 class SpeechOutput(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Keys of `[[output]]`."""
-
-    volume: Annotated[int, Meta(ge=0, le=16, description="Of the voice: 0 silent, 16 loudest")] = 16
+    """It has no keys of its own: the volume is set at the amplifier."""
 
 
 def check_outputs(port: PortSettings | None, specs: Sequence[OutputSpec]) -> list[str]:
@@ -34,9 +30,7 @@ def outputs(
 
     if port is None:
         raise ValueError("a speech module without a port")
-    return {spec.id: Speech(port, open_port, spec.settings.volume) for spec in specs}
+    return {spec.id: Speech(port, open_port) for spec in specs}
 
 
-DRIVER = Driver(
-    name="syn6288", output=SpeechOutput, output_port=True, outputs=outputs, check_outputs=check_outputs
-)
+DRIVER = Driver(name="syn6288", output=SpeechOutput, output_port=True, outputs=outputs, check_outputs=check_outputs)

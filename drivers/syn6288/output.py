@@ -22,16 +22,15 @@ class Speech:
     hold_s: float | None = None  # a text ends by itself; nothing repeats it without us
     readable = False
 
-    def __init__(self, port: PortSettings, open_port: OpenPort, volume: int) -> None:
+    def __init__(self, port: PortSettings, open_port: OpenPort) -> None:
         self._settings = port
         self._open_port = open_port
-        self._volume = volume
         self._port: Port | None = None
         self._counts = dict.fromkeys(("orders", "taken", "refused", "silent"), 0)
 
     async def switch(self, on: bool, for_s: float, text: str = "") -> Switched:
         self._counts["orders"] += 1
-        data = wire.speak(text, self._volume) if on else wire.stop()
+        data = wire.speak(text) if on else wire.stop()
         try:
             taken = await self._say(data)
         except PortLost as error:

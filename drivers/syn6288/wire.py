@@ -4,10 +4,10 @@
 
 Commands: 01 speak (parameter: the low three bits are the code page, 1 = GBK; the others music, 0 = none), 02 stop,
 21 how is it. It answers with single bytes: 4A it has started, 41 taken, 45 not understood, 4E it speaks, 4F it is
-silent. The text may hold marks: [v16] sets the volume, 0 to 16. 9600 8N1 out of the box.
+silent. 9600 8N1 out of the box.
 
 Facts: Beijing Yutone World "SYN6288 Chinese speech synthesis chip data sheet" of 2010-02-22 (copies at vdocuments.net,
-manualzilla.com), the answers also in CSDN's extract of it; the frames 01 and 02 as libdriver/syn6288 sends them (MIT).
+manualzilla.com; not read whole here); the answers by CSDN's extract of it, the frames as libdriver/syn6288 sends them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BEGIN = 0xFD
 SPEAK, STOP, ASK = 0x01, 0x02, 0x21
 GBK = 0x01
 TAKEN, NOT_TAKEN, SPEAKS, SILENT = 0x41, 0x45, 0x4E, 0x4F
-TEXT_MOST_BYTES = 200  # of one frame, data sheet
+TEXT_MOST_BYTES = 200  # of one frame: well below what public drivers send (256)
 
 
 def frame(command: int, data: bytes = b"") -> bytes:
@@ -29,9 +29,9 @@ def frame(command: int, data: bytes = b"") -> bytes:
     return head + body + bytes([reduce(xor, head + body)])
 
 
-def speak(text: str, volume: int) -> bytes:
+def speak(text: str) -> bytes:
     """To be spoken. What GBK does not have becomes "?", what is too long is cut between characters."""
-    raw = f"[v{volume}]".encode("ascii")
+    raw = b""
     for char in text:
         coded = char.encode("gbk", "replace")
         if len(raw) + len(coded) > TEXT_MOST_BYTES:

@@ -16,7 +16,7 @@ by_option = click.option("--by", required=True, help="Your name.")
 reason_option = click.option("--reason", required=True, help="Why; the province is told.")
 
 
-def _seconds(_ctx: click.Context, _parameter: click.Parameter, text: str) -> float:
+def seconds(_ctx: click.Context, _parameter: click.Parameter, text: str) -> float:
     """30min, 2h: in seconds."""
     try:
         return duration_ms(text) / 1000
@@ -37,7 +37,7 @@ def ack(limit: str, by: str, reason: str, socket_path: Path, as_json: bool) -> N
 
 @click.command()
 @click.argument("limit")
-@click.option("--for", "for_s", callback=_seconds, required=True, help="How long: 30min, 2h. Red: 30min at most.")
+@click.option("--for", "for_s", callback=seconds, required=True, help="How long: 30min, 2h. Red: 30min at most.")
 @by_option
 @reason_option
 @socket_option

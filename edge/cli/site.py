@@ -147,6 +147,10 @@ def _warnings(site: Site) -> list[str]:
         for port in site.ports
         if _UNSTABLE_NAME.fullmatch(port.open)
     ]
+    if site.outputs:
+        from edge.cli.outputs import notes  # brings in drivers that a site without outputs need not wait for
+
+        warnings += notes(site)
     return warnings + _key_warnings(site.gateway.key) + _priors_warnings(site) + _sheet_warnings(site)
 
 
@@ -285,6 +289,7 @@ def _as_text(site: Site) -> str:
             [(limit.id, limit.point, _rule(limit, points), limit.name) for limit in site.limits],
         ),
         *_sentences(site),
+        *_outputs(site)[0],
         table(
             "links",
             ("id", "driver", "port", "points", "batch"),
@@ -324,6 +329,7 @@ def _as_json(site: Site) -> dict[str, Any]:
         ],
         "points": [_point_json(point) for point in site.points],
         "limits": [_limit_json(limit) for limit in site.limits],
+        **_outputs(site)[1],
         "links": [
             {"id": link.id, "driver": link.driver.name, "port": link.port, "batch_s": link.batch_s}
             for link in site.links
@@ -358,6 +364,15 @@ def _limit_json(limit: Limit) -> dict[str, Any]:
         "hold_s": limit.hold_s,
         "clear_hold_s": limit.clear_hold_s,
     }
+
+
+def _outputs(site: Site) -> tuple[list[str], dict[str, Any]]:
+    """As text and as JSON."""
+    if not site.outputs:
+        return [], {"outputs": [], "actions": []}
+    from edge.cli.outputs import as_json, as_text
+
+    return as_text(site), as_json(site)
 
 
 def _print_json(value: object) -> None:

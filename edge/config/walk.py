@@ -26,11 +26,11 @@ from edge.config.tables import (
     GatewayTable,
     LimitTable,
     LinkTable,
+    OutputTable,
     PointTable,
     PortTable,
     SiteTable,
     StoreTable,
-    OutputTable,
     link_tables,
     output_tables,
 )

@@ -17,6 +17,7 @@ from tests.bench.scratch import say
 PARTS = {
     "steady": "CPU, memory, uplink and disk bytes, 75 s",
     "alarm": "from a change to the alarm at the province, 60 s",
+    "output": "from a change to the relay that switches, 130 s",
     "start": "cold start, 30 s",
     "bus": "a serial bus at 9600 baud, 140 s",
     "coding": "coding of real series, 20 s",

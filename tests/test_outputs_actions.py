@@ -1,0 +1,107 @@
+"""The plan of outputs, pure: how long, because of what, in which pattern."""
+
+from __future__ import annotations
+
+from math import inf
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.actions import DRILL_MOST_S, Action, Actions
+from edge.contract import Alarm, Change, Level, Rule
+
+WAIL = Action("wail", ("a", "b"), Level.ORANGE, "siren", 60.0, (2.0, 1.0))
+CALL = Action("call", ("c",), Level.BLUE, "siren", 30.0)
+CUT = Action("cut", ("a",), Level.RED, "feeder", inf)
+POINTS = {"a": {"p"}, "b": {"q"}, "c": {"r"}}
+
+
+def actions(*given: Action) -> Actions:
+    return Actions({"siren": False, "feeder": True}, given or (WAIL, CALL, CUT), POINTS)
+
+
+def alarm(limit: str, level: Level, *, drill: bool = False) -> Alarm:
+    change = Change.RAISED if level else Change.CLEARED
+    return Alarm(limit, "p", level, change, Rule.ABOVE, 1, 1, 0, drill=drill)
+
+
+def test_the_highest_level_says_the_pattern_and_all_are_named() -> None:
+    plan = actions()
+    plan.alarm(alarm("c", Level.YELLOW), 0.0)
+    assert plan.wanted("siren", 2.5)[:3] == (True, 30.0, ("call",))
+    plan.alarm(alarm("a", Level.RED), 1.0)
+    assert plan.wanted("siren", 3.5)[:3] == (False, 4.0, ("call", "wail"))
+    assert plan.wanted("siren", 4.0)[0] is True
+    assert plan.wanted("siren", 30.0).by == ("wail",)
+
+
+def test_worse_begins_the_time_anew_and_less_does_not() -> None:
+    plan = actions(WAIL)
+    plan.alarm(alarm("a", Level.ORANGE), 0.0)
+    plan.alarm(alarm("a", Level.RED), 50.0)
+    plan.alarm(alarm("a", Level.ORANGE), 100.0)
+    assert plan.wanted("siren", 109.9).by == ("wail",)
+    assert plan.wanted("siren", 110.0) == (False, inf, (), "", False)
+    plan.alarm(alarm("b", Level.ORANGE), 120.0)
+    assert plan.wanted("siren", 120.0).on, "another limit is another alarm"
+
+
+def test_a_drill_never_lasts_and_never_hides_an_alarm() -> None:
+    plan = actions(CALL)
+    plan.alarm(alarm("c", Level.RED, drill=True), 0.0)
+    assert plan.wanted("siren", 1.0).drill
+    plan.alarm(alarm("c", Level.BLUE), 2.0)
+    assert not plan.wanted("siren", 3.0).drill
+    plan.alarm(alarm("c", Level.NONE, drill=True), 4.0)
+    assert plan.wanted("siren", 5.0).on
+    plan.drill("siren", 1e9, 100.0)
+    assert not plan.wanted("siren", 100.0 + DRILL_MOST_S).on
+
+
+def test_what_rests_on_waits_for_every_point_and_comes_back_with_the_level_alone() -> None:
+    plan = actions()
+    assert plan.waits_for == {"p"}
+    assert not plan.wanted("feeder", 0.0).on
+    assert plan.heard("p") == {"feeder"}
+    assert plan.wanted("feeder", 0.0).on
+    plan.judged(alarm("a", Level.RED), 1.0)
+    assert plan.wanted("feeder", 1e6)[:2] == (False, inf)
+    plan.judged(alarm("a", Level.ORANGE), 2e6)
+    assert plan.wanted("feeder", 2e6).on
+
+
+LIMITS = st.sampled_from("abc")
+STEPS = st.lists(st.tuples(LIMITS, st.sampled_from(Level), st.floats(0, 40), st.booleans()), max_size=30)
+
+
+@given(STEPS)
+def test_never_on_longer_than_the_maximum_after_the_last_alarm_and_never_without_one(
+    steps: list[tuple[str, Level, float, bool]],
+) -> None:
+    plan, now_s, last_s = actions(), 0.0, -inf
+    for limit, level, pause_s, drill in steps:
+        plan.alarm(alarm(limit, level, drill=drill), now_s)
+        last_s = now_s if level else last_s
+        until_s = now_s + pause_s
+        while now_s < until_s:
+            wanted = plan.wanted("siren", now_s)
+            assert wanted.until_s > now_s
+            assert not wanted.on or now_s < last_s + WAIL.max_on_s
+            now_s = min(until_s, wanted.until_s)
+    assert not plan.wanted("siren", last_s + WAIL.max_on_s + 1e-6).on
+
+
+@given(STEPS)
+def test_on_exactly_while_an_action_asks(steps: list[tuple[str, Level, float, bool]]) -> None:
+    """Against a plain account of what stands: steady actions only."""
+    wail = Action("wail", ("a", "b"), Level.ORANGE, "siren", 60.0)
+    plan, now_s = actions(wail), 0.0
+    levels, began_s = {"a": Level.NONE, "b": Level.NONE}, -inf
+    for limit, level, pause_s, _ in steps:
+        plan.alarm(alarm(limit, level), now_s)
+        if limit in levels:
+            worse, levels[limit] = level > levels[limit], level
+            began_s = now_s if worse and max(levels.values()) >= Level.ORANGE else began_s
+        stands = max(levels.values()) >= Level.ORANGE
+        assert plan.wanted("siren", now_s).on == (stands and now_s < began_s + 60.0)
+        now_s += pause_s
