@@ -17,6 +17,8 @@ from edge.limit_nouns import Latch
 from edge.limit_words import COLOURS, explain, lasting
 from edge.limits import Judged, JudgedPart, Limits
 
+MINUTES_FROM_S = 300.0  # what is left of a time is told in whole minutes from here
+
 Words = tuple[str, str]  # English, Chinese
 
 
@@ -120,8 +122,8 @@ def _by_number(limit: Limit, state: Judged, part: JudgedPart, latch: Latch, now_
         return
     number = part.value
     if number is not None and latch.low <= number <= latch.high:
-        left = lasting(_rest_s(limit.hold_s, latch, now_s))
-        yield f"{colour} is reached and raised if it lasts {left} longer", f"{zh}已达到，再持续 {left} 即报警"
+        left, left_zh = _rest(limit.hold_s, latch, now_s)
+        yield f"{colour} is reached and raised if it lasts {left} longer", f"{zh}已达到，再持续 {left_zh}即报警"
         return
     rising = not isinf(latch.low) and (number is None or number < latch.low)
     at = int(latch.low if rising else latch.high)
@@ -135,15 +137,22 @@ def _by_number(limit: Limit, state: Judged, part: JudgedPart, latch: Latch, now_
 
 def _left(limit: Limit, latch: Latch, colour: str, zh: str, now_s: float) -> Iterator[Words]:
     if latch.since_s is not None:
-        left = lasting(_rest_s(limit.clear_hold_s, latch, now_s))
-        yield f"{colour} is left if it stays so {left} longer", f"再保持 {left} 即解除{zh}"
+        left, left_zh = _rest(limit.clear_hold_s, latch, now_s)
+        yield f"{colour} is left if it stays so {left} longer", f"再保持 {left_zh}即解除{zh}"
     for end, side, side_zh in ((latch.stay_low, "below", "低于"), (latch.stay_high, "above", "高于")):
         if not isinf(end):
             yield f"{colour} is left {side} {_show(limit, int(end))}", f"{side_zh} {_show(limit, int(end))} 时解除{zh}"
 
 
-def _rest_s(hold_s: float, latch: Latch, now_s: float) -> float:
-    return max(0, round(hold_s - (now_s - (now_s if latch.since_s is None else latch.since_s))))
+def _rest(hold_s: float, latch: Latch, now_s: float) -> Words:
+    """What is left of a hold time."""
+    return _lasting(hold_s - (now_s - (now_s if latch.since_s is None else latch.since_s)))
+
+
+def _lasting(amount_s: float) -> Words:
+    """Rounded as a person would say it."""
+    whole_s = max(0, round(amount_s)) if amount_s < MINUTES_FROM_S else round(amount_s / 60) * 60
+    return lasting(whole_s), lasting(whole_s, True)
 
 
 def _show(limit: Limit, steps: int) -> str:
@@ -156,10 +165,10 @@ def _by_silence(limit: Limit, state: Judged, now_s: float) -> Iterator[Words]:
     for latch in state.parts[0].latches:
         if latch.set:
             continue
-        rest_s = max(0, round(latch.threshold - (0.0 if since_s is None else now_s - since_s)))
-        colour, zh, rest = latch.level.name.lower(), COLOURS[latch.level], lasting(rest_s)
+        rest, rest_zh = _lasting(latch.threshold - (0.0 if since_s is None else now_s - since_s))
+        colour, zh = latch.level.name.lower(), COLOURS[latch.level]
         what, what_zh = ("without a good value", "无有效数据") if stale else ("of doubtful values only", "仅有可疑数据")
-        yield f"{colour} after {rest} more {what}", f"再 {rest}{what_zh}：{zh}"
+        yield f"{colour} after {rest} more {what}", f"再 {rest_zh}{what_zh}：{zh}"
     if state.level is not Level.NONE:
         yield "it ends with the next good value", "下一个有效数据即解除"
 

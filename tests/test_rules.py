@@ -146,7 +146,7 @@ def test_windows_members_and_silence(tmp_path: Path) -> None:
     ]
     assert box.rule("silent")["trips"] == [
         "blue after 70 s more without a good value",
-        "yellow after 970 s more without a good value",
+        "yellow after 16 min more without a good value",
     ]
     box.read("level", 2.5, 300)
     assert box.rule("low")["level"] == "blue"

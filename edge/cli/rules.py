@@ -122,10 +122,9 @@ def _why(rule: Answer) -> Iterator[str]:
     yield f"  alarm   {alarm_line(alarm)}"
     why = alarm["why"]
     window = f" over {lasting(why['window_s'])}" if why["window_s"] else ""
+    what = why["rule"] if why["rule"] in ("stale", "suspect") else why["of"].replace("_", " ")
     decided = "" if why["value"] is None else f"{_number(why['value'], why['unit'])}, "
-    yield printable(
-        f"  decided {why['of'].replace('_', ' ')}{window}: {decided}threshold {_number(why['threshold'], why['unit'])}"
-    )
+    yield printable(f"  decided {what}{window}: {decided}threshold {_number(why['threshold'], why['unit'])}")
     for item in why["inputs"]:
         yield printable(f"  of      {item['name']} {_number(item['value'], item['unit'])}")
 
