@@ -218,6 +218,21 @@ def test_what_the_record_lacks_is_said_and_not_taken_for_silence(site: Path) -> 
     assert any("both (without high)" in note for note in answer["notes"])
 
 
+def test_a_wild_reading_is_doubted_as_in_the_field(site: Path) -> None:
+    site.write_text(SITE.replace("register = 0", "register = 0\nspike = 1").replace('hold = "2min"\n', ""), "utf-8")
+    rows = [(at, "50" if at == 20 else "9", "0") for at in range(40)]
+    answer = shown(site, wide(rows))
+    assert answer["doubted"] == {"level": 1}
+    assert not changes(answer, "high")
+    assert any("1 readings of level were not believed" in note for note in answer["notes"])
+
+
+def test_one_reading_is_a_record_too(site: Path) -> None:
+    plain = invoke(site, f"time,level\n{START_MS},20\n", "--svg", str(site.parent / "o.svg"))
+    assert plain.exit_code == 0
+    assert "alarms: none would have been raised" in plain.stdout  # it must last two minutes
+
+
 def test_a_coarse_record_is_said(site: Path) -> None:
     answer = shown(site, wide([(10 * at, "9", "0") for at in range(20)]))
     assert any("level is read every 1min at the site, here every 10 min" in note for note in answer["notes"])
