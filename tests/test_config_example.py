@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from edge.config import load, tables
+from edge.config.design import DESIGN_KEY
 from edge.contract import Driver, Rule
 
 SITES = Path(__file__).parent.parent / "deploy" / "sites"
@@ -51,7 +52,7 @@ def test_keys_that_are_not_used_are_right_too(tmp_path: Path, monkeypatch: pytes
 
 def test_every_key_of_the_gateways_own_tables_is_shown() -> None:
     tree = tomllib.loads(all_keys_used())
-    assert set(tree) == keys_of(tables.SiteTable)
+    assert set(tree) == keys_of(tables.SiteTable) | {DESIGN_KEY}
     assert set(tree["gateway"]) == keys_of(tables.GatewayTable)
     assert set(tree["store"]) == keys_of(tables.StoreTable)
     assert shown(tree["port"]) == keys_of(tables.PortTable)
