@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS readings (
 CREATE TABLE IF NOT EXISTS alarms (
     gateway TEXT, epoch INTEGER, seq INTEGER, at_ms INTEGER NOT NULL, limit_id TEXT NOT NULL, point TEXT NOT NULL,
     level INTEGER NOT NULL, change TEXT NOT NULL, rule TEXT NOT NULL, value REAL, threshold REAL, unit TEXT,
-    clock INTEGER NOT NULL, received_at_ms INTEGER NOT NULL, words TEXT NOT NULL,
+    clock INTEGER NOT NULL, received_at_ms INTEGER NOT NULL, words TEXT NOT NULL, drill INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (gateway, epoch, seq)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS accounts (
     gateway TEXT, epoch INTEGER, seq INTEGER, at_ms INTEGER NOT NULL, body TEXT NOT NULL, clock INTEGER NOT NULL,
@@ -72,6 +72,8 @@ class Store:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
         self._db.executescript(SCHEMA)
+        if not any(column[1] == "drill" for column in self._db.execute("PRAGMA table_info(alarms)")):
+            self._db.execute("ALTER TABLE alarms ADD COLUMN drill INTEGER NOT NULL DEFAULT 0")  # of an older province
 
     def close(self) -> None:
         self._db.close()
@@ -172,14 +174,17 @@ class Store:
             alarm.rule.name.lower(),
         )
         self._db.execute(
-            "INSERT INTO alarms VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*key, *what, as_real(shown[0]), as_real(shown[1]), shown[2], int(alarm.clock), now_ms, words),
+            "INSERT INTO alarms VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(*key, *what, as_real(shown[0]), as_real(shown[1]), shown[2]),
+                *(int(alarm.clock), now_ms, words, int(alarm.drill)),
+            ),
         )
 
     def alarms_without_sheet(self, gateway: str, epoch: int) -> list[tuple[int, Alarm]]:
         """(seq, alarm) of those whose point no sheet had told yet."""
         rows = self._db.execute(
-            "SELECT seq, limit_id, point, level, change, rule, value, threshold, at_ms, clock FROM alarms"
+            "SELECT seq, limit_id, point, level, change, rule, value, threshold, at_ms, clock, drill FROM alarms"
             " WHERE gateway = ? AND epoch = ? AND unit = ?",
             (gateway, epoch, IN_STEPS),
         )
@@ -189,9 +194,10 @@ class Store:
                 Alarm(
                     *(limit, point, Level(level), Change[change.upper()], Rule[rule.upper()]),
                     *(None if value is None else round(value), round(threshold), at_ms, ClockQuality(clock)),
+                    drill=bool(drill),
                 ),
             )
-            for seq, limit, point, level, change, rule, value, threshold, at_ms, clock in rows
+            for seq, limit, point, level, change, rule, value, threshold, at_ms, clock, drill in rows
         ]
 
     def explain_alarm(self, key: tuple[str, int, int], shown: Shown, words: str) -> None:
