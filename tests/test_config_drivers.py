@@ -75,7 +75,8 @@ def test_loading_a_site_imports_nothing_heavy(tmp_path: Path) -> None:
 def test_the_schema_knows_every_key_and_refuses_others() -> None:
     made = json.loads(json.dumps(schema(DRIVERS)))
     assert made["required"] == ["gateway"]
-    assert set(made["properties"]) == {"gateway", "store", "port", "device", "limit", "link"}
+    tables = {"gateway", "store", "design", "port", "device", "limit", "link", "output", "action"}
+    assert set(made["properties"]) == tables
     device, templated = made["properties"]["device"]["items"]["anyOf"]
     assert set(templated["required"]) == {"id", "port", "device"}
     assert {"device", "points", "unit", "point"} < set(templated["properties"])
