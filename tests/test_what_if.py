@@ -164,6 +164,7 @@ def test_the_svg_is_one_and_draws_every_rule(site: Path, tmp_path: Path) -> None
     assert root.tag.endswith("svg")
     texts = " ".join(node.text or "" for node in root.iter() if node.tag.endswith("text"))
     assert all(limit in texts for limit in ("high 水位高", "storm", "silent", "both"))
+    assert "Drawn: 10 min." in texts  # of two windows
     red = [node for node in root.iter() if node.get("fill") == "#c8201d"]
     [band] = [node for node in red if node.tag.endswith("rect")]
     assert abs(float(band.get("width", 0)) - 900 * 11 / 39) < 3

@@ -10,7 +10,7 @@ from html import escape
 
 from edge.cli.show import clock_time
 from edge.contract import Level, Rule
-from edge.limit_words import explain
+from edge.limit_words import explain, lasting
 from edge.replay import Replay, Story
 
 COLUMNS = 900  # of time, one pixel each
@@ -58,7 +58,10 @@ def _height(story: Story) -> int:
 def _story(story: Story, played: Replay, y: int) -> Iterator[str]:
     limit = story.limit
     yield f'<text x="{LEFT}" y="{y + 10}" font-weight="bold">{escape(f"{limit.id} {limit.name}")}</text>'
-    yield f'<text x="{LEFT}" y="{y + 24}" fill="#555555">{escape(explain(limit.judged, limit.scale))}</text>'
+    spec = limit.judged.spec
+    drawn = f" Drawn: {lasting(spec.window_s)}." if spec and limit.judged.more else ""
+    said = escape(explain(limit.judged, limit.scale) + drawn)
+    yield f'<text x="{LEFT}" y="{y + 24}" fill="#555555">{said}</text>'
     top = y + 30
     if _has_curve(story):
         yield from _curve(story, top)
