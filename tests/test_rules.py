@@ -249,13 +249,20 @@ def test_a_technician_asks_for_rules_and_for_why(tmp_path: Path) -> None:
 def test_now_is_what_stands_and_history_what_was(tmp_path: Path) -> None:
     box = Box(tmp_path)
     assert "nothing stands; 8 limits are judged" in shown(tmp_path, box, "alarms", "now").stdout
-    assert "no alarm since the start" in shown(tmp_path, box, "alarms", "history").stdout
+    assert "no alarm since the gateway started" in shown(tmp_path, box, "alarms", "history").stdout
     assert "nothing stands" in shown(tmp_path, box, "alarms", "why").stdout
     box.read("level", 2.5, 60)
     assert [line.split()[1] for line in shown(tmp_path, box, "alarms", "now").stdout.splitlines()[2:]] == [
         *("low", "band", "two", "whole")
     ]
-    assert "alarms of low since the gateway started (1)" in shown(tmp_path, box, "alarms", "history", "low").stdout
+    history = shown(tmp_path, box, "alarms", "history", "low").stdout.splitlines()
+    assert history[0] == "alarms since the gateway started (1)"
+    assert "BLUE raised: level 2.50 m" in history[1]
+    kept = json.loads(shown(tmp_path, box, "alarms", "history", "low", "--json").stdout)
+    assert [alarm["why"]["threshold"] for alarm in kept] == ["3.00"]
+    assert len(json.loads(shown(tmp_path, box, "alarms", "now", "--json").stdout)["limits"]) == 4
+    assert len(json.loads(shown(tmp_path, box, "alarms", "why", "--json").stdout)) == 4
+    assert len(json.loads(shown(tmp_path, box, "alarms", "--json").stdout)["limits"]) == 8
     refused = shown(tmp_path, box, "alarms", "now", "low")
     assert refused.exit_code == EXIT_REFUSED
     assert "fengsui alarms why low" in refused.stderr

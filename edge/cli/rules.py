@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,18 +34,29 @@ def alarms(view: str | None, limit: str | None, socket_path: Path, as_json: bool
     history        every alarm since the gateway started (the last hundred), of LIMIT if one is named
     why [LIMIT]    the numbers that decided, and what would end it; of all that stands if none is named
     """
-    if view == "why":
-        wanted: Callable[[Any], None] = _explained if limit else _explained_standing
-        answer(socket_path, as_json, wanted, ask="rules", limit=limit)
-        return
-    if limit is not None and view != "history":
+    if limit is not None and view not in ("why", "history"):
         stop(EXIT_REFUSED, f"of one limit: fengsui alarms why {limit}, or fengsui alarms history {limit}")
-    shows: Mapping[str | None, Callable[[Any], None]] = {
-        None: _show_alarms,
-        "now": _show_now,
-        "history": lambda found: _show_history(found, limit),
-    }
-    answer(socket_path, as_json, shows[view], ask="alarms")
+
+    def show(found: Any) -> None:
+        wanted = _narrowed(found, view, limit)
+        if as_json:
+            click.echo(json.dumps(wanted, ensure_ascii=False, indent=2))
+        else:
+            SHOWS[view](wanted)
+
+    if view == "why":
+        answer(socket_path, False, show, ask="rules", limit=limit)
+    else:
+        answer(socket_path, False, show, ask="alarms")
+
+
+def _narrowed(found: Any, view: str | None, limit: str | None) -> Any:
+    """What was asked for, of all that the daemon tells."""
+    if view == "now":
+        return {**found, "limits": _standing(found["limits"]), "judged": len(found["limits"])}
+    if view == "history":
+        return [alarm for alarm in found["recent"] if limit in (None, alarm["limit"])]
+    return _standing(found) if view == "why" and limit is None else found
 
 
 @click.command()
@@ -74,21 +86,18 @@ def _show_alarms(found: Answer) -> None:
 
 
 def _show_now(found: Answer) -> None:
-    standing = _standing(found["limits"])
-    if standing:
-        _limit_table(standing)
+    if found["limits"]:
+        _limit_table(found["limits"])
     else:
-        click.echo(f"nothing stands; {len(found['limits'])} limits are judged")
+        click.echo(f"nothing stands; {found['judged']} limits are judged")
     for line in shelf_lines(found.get("shelf", {})):
         click.echo(line)
 
 
-def _show_history(found: Answer, limit: str | None) -> None:
-    kept = [alarm for alarm in found["recent"] if limit in (None, alarm["limit"])]
-    about = f" of {limit}" if limit else ""
-    click.echo(f"alarms{about} since the gateway started ({len(kept)})" if kept else f"no alarm{about} since the start")
+def _show_history(kept: Sequence[Answer]) -> None:
+    click.echo(f"alarms since the gateway started ({len(kept)})" if kept else "no alarm since the gateway started")
     for alarm in kept:
-        click.echo(f"  {alarm_line(alarm)}")
+        click.echo(f"  {alarm['limit']}  {alarm_line(alarm)}")
 
 
 def _limit_table(limits: Sequence[Answer]) -> None:
@@ -105,10 +114,6 @@ def _explained(found: Sequence[Answer]) -> None:
     for rule in found:
         for line in [*_head(rule), *_why(rule), *_present(rule)]:
             click.echo(line)
-
-
-def _explained_standing(found: Sequence[Answer]) -> None:
-    _explained(_standing(found))
 
 
 def _why(rule: Answer) -> Iterator[str]:
@@ -160,3 +165,11 @@ def _present(rule: Answer) -> Iterator[str]:
 
 def _number(value: str | None, unit: str) -> str:
     return f"{'-' if value is None else value} {unit}".rstrip()
+
+
+SHOWS: Mapping[str | None, Callable[[Any], None]] = {
+    None: _show_alarms,
+    "now": _show_now,
+    "history": _show_history,
+    "why": _explained,
+}
