@@ -181,9 +181,10 @@ def test_the_command_writes_a_site_that_runs(tmp_path: Path) -> None:
     )
     lines = done.stdout.splitlines()
     assert lines[5].startswith("beidou: serial:/dev/serial/by-path")
-    assert lines[6] == f"ready; now run: fengsui run {tmp_path / 'site.toml'}"
-    assert lines[7] == "ok"
-    assert lines[8].startswith("error: 'nonsense' is none of")
+    assert [line.split(":")[0] for line in lines[6:8]] == ["siren-bus", "voice"], "outputs are not played"
+    assert lines[8] == f"ready; now run: fengsui run {tmp_path / 'site.toml'}"
+    assert lines[9] == "ok"
+    assert lines[10].startswith("error: 'nonsense' is none of")
     copy = load_site(tmp_path / "site.toml", check_files=True)
     assert copy.store.folder == tmp_path / "store"
     assert {port.open.split(":")[0] for port in copy.ports} == {"serial", "tcp"}
