@@ -149,7 +149,10 @@ def test_an_alarm_is_said_in_words_and_stamped_once(tmp_path: Path) -> None:
     ("alarm", "part"),
     [
         (Alarm("high", "level", Level.NONE, Change.CLEARED, Rule.ABOVE, 900, 1000, T0_MS), "cleared: 尾矿库水位"),
-        (Alarm("high", "level", Level.RED, Change.RAISED, Rule.ABOVE, None, 1200, T0_MS, drill=True), "DRILL, RED raised"),
+        (
+            Alarm("high", "level", Level.RED, Change.RAISED, Rule.ABOVE, None, 12, T0_MS, drill=True),
+            "DRILL, RED raised",
+        ),
         (Alarm("mute", "rain", Level.BLUE, Change.RAISED, Rule.STALE, None, 300, T0_MS), "no good value for 300 s"),
         (Alarm("x", "gone", Level.BLUE, Change.CHANGED, Rule.BELOW, 3, 4, 2**53 - 1), "3 steps, limit below 4 steps"),
         (

@@ -13,7 +13,7 @@ from sim.rig import Rig, point_table, port_table, until
 
 pytestmark = pytest.mark.skipif(mosquitto_path() is None, reason="NO MOSQUITTO: apt-get install mosquitto")
 
-HOLD_S = 2.0
+HOLD_S = 4.0
 OUTPUTS = """
 [[limit]]
 id = "high"
@@ -27,7 +27,7 @@ register = 0
 timer = "pulse"
 timer_register = 512
 timer_unit = "100ms"
-hold = "2s"
+hold = "4s"
 [[output]]
 id = "lamp"
 driver = "modbus"
