@@ -13,8 +13,10 @@ from edge.contract import Kind
 from edge.entries import Standing
 from edge.errors import Unpackable
 from edge.ledger import Why
+from edge.outbox_eras import MARK, Mark, mark
 from edge.outbox_read import ENTRY_COLUMNS
 from edge.outbox_write import OutboxWriter
+from edge.retell import retold
 from edge.salvage import Saved
 
 BATCH_ENTRIES = 500  # taken home in one transaction: 10 to 30 ms on two cores of a server
@@ -37,7 +39,11 @@ class OutboxHome(OutboxWriter):
         super().__init__(connection, path)
         with self._guard():
             self.counter_high = int(self._db.execute("SELECT counter_high FROM store").fetchone()[0])
-        self.opened_seq = self.last_seq()  # what was given before this run
+        with self._guard():
+            self._mark = mark(self._db)
+        self.opened_seq = self.last_seq()  # what was given before this run, or may have been sent before it
+        if self._mark is not None and self._mark.counter == self.counter_high:
+            self.opened_seq = self.sure_seq
         self._file = identity(path)
         self._log = identity(f"{path}-wal")
 
@@ -45,6 +51,16 @@ class OutboxHome(OutboxWriter):
         first = super().reserve_counters(count)
         self.counter_high = first + count
         return first
+
+    @property
+    def sure_seq(self) -> int:
+        """Up to where the seqs mean here what they mean at the province, should this be an older copy."""
+        return self.opened_seq if self._mark is None else min(self.opened_seq, self._mark.seq)
+
+    def _set_mark(self, found: Mark | None) -> None:
+        """Within a transaction. None: the province has confirmed something given since."""
+        self._note(MARK, b"" if found is None else found.encode())
+        self._mark = found
 
     # -- its files -----------------------------------------------------------------------------------------------
 
@@ -86,8 +102,13 @@ class OutboxHome(OutboxWriter):
                 try:
                     held = self._held(row[:-1])
                     told = (*self.sheet(held.sheet), self.sheet_digest(held.sheet))
+                    if held.body_sheet:
+                        body = retold(held.body, self.sheet(held.body_sheet)[1], told[1])
+                        held = held._replace(body=body, body_sheet=0)
                 except (Unpackable, KeyError, TypeError):
                     continue  # damage: it stays where it is
+                if held.kind is Kind.SUMMARY and not held.body:
+                    continue  # it can not be told under its new sheet
                 found.append(Saved(held, *told, boot if row[-1] is None else row[-1]))
                 size_bytes += len(held.body)
             if not rows and not seqs:

@@ -21,6 +21,7 @@ from edge.errors import Unpackable
 from edge.outbox_eras import Era, load, told_under
 from edge.outbox_file import PAGE_BYTES, fill_new, readable_text
 from edge.outbox_read import ENTRY_COLUMNS, FEW, held_of
+from edge.retell import retold
 
 PEEK_S = 2.0  # an alarm waits for nothing else
 READ_ROWS = 256
@@ -215,17 +216,21 @@ class Source:
         with contextlib.suppress(ValueError, TypeError, KeyError, Unpackable):
             entry = held_of(row[:-1])
             if entry.origin_seq is None and entry.kind is not Kind.SHEET:
-                sheet = told_under(self._eras, entry.seq)
-                if sheet and entry.kind is Kind.SUMMARY:
-                    return (
-                        None  # coded under a sheet of the old epoch, to be told under the new one: lost with the file
-                    )
-                entry = entry._replace(sheet=sheet or entry.sheet)
+                entry = self._told(entry, told_under(self._eras, entry.seq) or entry.sheet)
             epoch, body, digest = self._sheets[entry.sheet]
             numbers = (*row[:7], epoch, *(number for number in row[8:] if number is not None))
             if all(isinstance(number, int) for number in numbers) and isinstance(entry.body, bytes):
                 return Saved(entry, epoch, body, digest, row[-1])
         return None
+
+    def _told(self, entry: Held, sheet: int) -> Held:
+        """As it is told under a sheet. Raises ValueError for a summary that can not be."""
+        if sheet != entry.sheet and entry.kind is Kind.SUMMARY:
+            body = retold(entry.body, self._sheets[entry.sheet][1], self._sheets[sheet][1])
+            if not body:
+                raise ValueError("it can not be told under another sheet")
+            entry = entry._replace(body=body)
+        return entry._replace(sheet=sheet)
 
 
 def mend_head(path: Path) -> None:
