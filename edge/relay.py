@@ -36,7 +36,7 @@ FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 8.0  # with jitter below the 10 s within which a link that is back must be used
 STEADY_S = 60.0  # a link that held so long begins its ladder anew; one that flaps does not
 SWEEP_S = 1.0
-LOOK_S = 10.0  # how often what is held is counted, for links with slots
+LOOK_S = 10.0  # how often what is held is counted, for links with slots that carry it
 SHEET_AGAIN_S = 5.0
 TEST_WAIT_S = 600.0  # a slot, a lost message, and the time of the province
 PROBE_S = 60.0  # how long the rounds of a run wait for its first receipt: a satellite's takes seconds, and it is lost
@@ -292,7 +292,11 @@ class Relay:
             if self.transit.overdue(now_s, self.receipts != heard):
                 heard = self.receipts
                 self._rounds_came()
-            if now_s >= look_s and self._loaded and any(way.slots for way in self.ways.values()):
+            if (
+                now_s >= look_s
+                and self._loaded
+                and any(isinstance(way, SlotWay) and not way.wide for way in self.ways.values())
+            ):
                 look_s = now_s + LOOK_S
                 await self._look()
             if not self.unsigned:

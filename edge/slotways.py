@@ -133,7 +133,9 @@ class SlotWay(Way):
         self._sweep(now_s)
         self._mute = self._unanswered_s is not None and now_s - self._unanswered_s > self.unsigned_s
 
-        transit, slot, mode = self.shared.transit, self.slot, self.mode
+        transit, slot = self.shared.transit, self.slot
+        wide = self.wide and not any(parcel.packed.kind is Kind.ALARM for parcel in slot.parcels)
+        mode = LIVE if wide else self.mode  # it matters only where rounds go by slots
         alarm_due_s = transit.next_alarm_s(self.dues)
         room = sum(parcel.packed.kind is not Kind.ALARM for parcel in slot.parcels) < MOST_PARCELS
         queue = SlotQueue(
@@ -141,7 +143,7 @@ class SlotWay(Way):
             alarm_due_s=alarm_due_s,
             alarms_rest=slot.stale_alarms_went and self._stale(transit.due_alarms(self.dues, now_s)),
             test=self.test is not None and self.test.counter is None,
-            wide=self.wide and not any(parcel.packed.kind is Kind.ALARM for parcel in slot.parcels),
+            wide=wide,
             sheet=room and transit.waiting(SHEETS, self.unfit) is not None,
             piece_due_s=min((parcel.due_s() for parcel in slot.parcels), default=inf),
             rounds=room and slot.rounds_wait and mode != SUMMARIES,
