@@ -21,11 +21,12 @@ from typing import Concatenate, ParamSpec, TypeVar
 from edge.contract import Kind
 from edge.entries import Account, NewEntry, Standing
 from edge.errors import StoreBroken
-from edge.homecoming import OLDER, MakeSheet, Opened, prepare
+from edge.homecoming import ALARMS_MOST, OLDER, Alarms, MakeSheet, Opened, Overtaken, newest_alarms, prepare, renamed
 from edge.housing import Housing
 from edge.outbox import FILE_NAME, Outbox
 from edge.outbox_home import Doubt
 from edge.salvage import peek
+from edge.salvage_steps import Salvaged
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,12 +66,12 @@ class Keeper(Housing):
         self._last_flush_s = -inf
         self._riding: list[NewEntry] = []
         self._riding_since_s = inf
-        self._evicting = False
         self._short = False  # room, for what is salvaged
+        self._settling = False  # a receipt names more than one commit settles
+        self._waits = ""  # why what is to be salvaged can not be read now
         self.standings: list[Standing] = []  # where the limits stood when the store was opened
         self.newest_ms = 0  # the newest time it knew then
         self.learnt: Callable[[], None] = lambda: None  # told when both are known after all, the disk being slow
-        self.renewed_s = -inf
         self.dropped = 0  # rounds that could not even wait for a commit
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -125,7 +126,9 @@ class Keeper(Housing):
             more = await self._salvage() or more
 
     def _due_s(self) -> float:
-        """When the next commit is due."""
+        """When the next commit is due. At once where a receipt names more than one settles: others come between."""
+        if self._settling:
+            return -inf
         next_s = self._last_flush_s + self._commit_every_s
         return next_s if self._pending else max(next_s, self._riding_since_s + RIDE_WAIT_S)
 
@@ -133,8 +136,8 @@ class Keeper(Housing):
         """Commits what waits, brings home what there is time for, and closes the file."""
         await self._flush()
         until_s = asyncio.get_running_loop().time() + STOP_PATIENCE_S
-        while asyncio.get_running_loop().time() < until_s and await self._bring():
-            pass
+        while asyncio.get_running_loop().time() < until_s and (self._settling or await self._bring()):
+            await self._flush()
         async with self._lock:
             left = [leaving.box for leaving in self._leaving] + [box for box in (self._outbox,) if box is not None]
             lost = sum(box.account().held_entries for box in left if not box.durable)
@@ -171,29 +174,42 @@ class Keeper(Housing):
         self._ride()
 
     def settle(self, epoch: int, low: int, high: int) -> None:
-        """The province has stored `low`..`high` of `epoch`: they leave with the next commit, or after RIDE_WAIT_S."""
-        self._alarms.settled(epoch, low, high)
+        """The province has stored `low`..`high` of `epoch`: they leave with the next commit, or after RIDE_WAIT_S.
+
+        Of a store that must begin a new epoch nothing is believed of this run: what was stored is another's.
+        """
+        if epoch in self._overtaken:
+            high = min(high, self._overtaken[epoch].seq)
+        if low > high:
+            return
         self._receipts.append((epoch, low, high))
         self._ride()
 
     async def renew(self, epoch: int) -> None:
         """The province has entries of store `epoch` that it never gave: it is an older copy (a restored card).
 
-        Seqs, and packet counters, would be given twice and readings dropped as repeats: a new epoch begins.
+        Seqs, and packet counters, would be given twice and readings dropped as repeats: a new epoch begins. Should it
+        fail, it is made up for before the store is used again (`open_store`).
         """
         async with self._lock:
             old = self.outbox
             if old.epoch != epoch or not old.durable:
                 return
+            seq = min(old.opened_seq, self._first_seqs.get(epoch, old.opened_seq))
+            over = self._overtaken.setdefault(epoch, Overtaken.above(seq))
+            self._receipts = [one for one in self._receipts if one[0] != epoch]
             try:
-                kept = await self._disk.do(lambda: old.renew(self._make_sheet), old)
+                kept = await self._disk.do(lambda: old.renew(self._make_sheet, over.epoch, over.seq), old)
+                self.renewed_s = asyncio.get_running_loop().time()
+                self._alarms = Alarms(renamed(self._alarms.all(), self._overtaken, self._make_sheet))
+                del self._overtaken[epoch]
                 sheet = await self._disk.do(lambda: prepare(old, self._make_sheet, self._boot), old)
+                alarms = await self._disk.do(lambda: newest_alarms(old, self._boot), old)
             except StoreBroken as error:
-                await self._fall_back(error)
+                await self._fall_back(error, old)
                 return
+            self._alarms = Alarms(alarms)
             self._switch(old, sheet)
-            self._receipts.clear()
-            self._alarms.settled(epoch, 1, old.good_seq)  # those that are young have another name now
             self._say("store", OLDER.format(kept))
             self.switched()
 
@@ -209,7 +225,7 @@ class Keeper(Housing):
             try:
                 return await self._disk.do(lambda: work(outbox, *args, **kwargs), outbox)
             except StoreBroken as error:
-                await self._fall_back(error)
+                await self._fall_back(error, outbox)
                 raise
 
     def account(self) -> Account:
@@ -231,7 +247,7 @@ class Keeper(Housing):
     async def _flush_now(self, hurry: bool) -> None:
         async with self._lock.at_once() if hurry else self._lock:
             self._last_flush_s = asyncio.get_running_loop().time()
-            self._riding_since_s = inf
+            self._riding_since_s, self._settling = inf, False
             self._pending += self._riding
             self._riding = []
             if self._pending or self._receipts:
@@ -248,7 +264,7 @@ class Keeper(Housing):
             # entries take the present one.
             self._put_back([entry._replace(sheet=0) for entry in entries], receipts, standings)
             doubt = self._in_doubt(outbox, len(entries))
-            await self._fall_back(error)
+            await self._fall_back(error, outbox)
             if outbox.durable:
                 first_seq = self.outbox.good_seq + 1
                 self._doubted = doubt and (doubt, first_seq, first_seq + len(entries) - 1)
@@ -257,18 +273,20 @@ class Keeper(Housing):
         except BaseException:
             self._put_back(entries, receipts, standings)
             raise
-        if done.evicted and not self._evicting:
-            self._say("store", "is full: the oldest readings make room (fengsui outbox counts them)")
-        self._evicting = bool(done.evicted)
+        self._say_evicted(done)
         self._note(done, outbox)
+        for receipt in receipts:
+            self._alarms.settled(*receipt)
         if outbox.durable:
             self._alarms.taken(outbox.epoch, self.sheet, self._boot, zip(done.seqs, entries, strict=True))
         else:
-            self._missed = [*self._missed, *(one for one in receipts if one[0] != outbox.epoch)][-MISSED_MOST:]
+            missed = (one for one in receipts if one[0] != outbox.epoch and one not in done.left)
+            self._missed = [*self._missed, *missed][-MISSED_MOST:]
         self.committed(list(zip(done.seqs, entries, strict=True)), done)
         self._note_doubt()
         if receipts:
-            await self._settle_left(receipts)
+            left = dict.fromkeys([*done.left, *await self._settle_left(receipts)])
+            self._receipts, self._settling = [*left, *self._receipts], bool(left)
 
     def _in_doubt(self, failed: Outbox, count: int) -> Doubt | None:
         """A commit that failed may have happened: its entries are there twice."""
@@ -294,19 +312,36 @@ class Keeper(Housing):
             if self._short and await self._fold_once(box, self.on_way()):
                 self._short = self._full
                 return True
+            if self.outbox is not box:
+                return False  # its disk failed while folding
             squeeze = self._short  # nothing can be folded
             try:
                 step = await self._disk.do(lambda: box.salvage_step(doubtful=self._doubtful, squeeze=squeeze), box)
+                things = step.commit.things if step.commit is not None else []
+                seqs = [seq for seq, kind in things if kind is Kind.ALARM][-ALARMS_MOST:]
+                if seqs:
+                    self._alarms.moved((await self._disk.do(lambda: box.batch(seqs, 0, self._boot), box))[0], old=True)
             except StoreBroken as error:
-                await self._fall_back(error)
+                await self._fall_back(error, box)
                 return False
             if step.commit is not None:
                 self._note(step.commit, box)
+                self._say_evicted(step.commit)
                 self.committed([], step.commit)
             self._short = step.short
-            if step.done:
-                self._say("store", step.done)
+            self._heed(step)
             return box.salvaging and (step.commit is not None or bool(step.done))
+
+    def _heed(self, step: Salvaged) -> None:
+        """What is to be said of a step, and where limits stood in a file that could not be read before."""
+        if step.done:
+            self._say("store", step.done)
+        if step.waits and not self._waits:
+            self._say("store", f"what a broken store held can not be taken over yet: {step.waits}")
+        self._waits = step.waits
+        if step.standings:
+            self.standings = list(step.standings)
+            self.learnt()
 
     def _put_back(
         self, entries: list[NewEntry], receipts: list[tuple[int, int, int]], standings: list[Standing]
