@@ -25,11 +25,18 @@ BULK_KINDS = frozenset({Kind.ROUNDS, Kind.SUMMARY})
 
 
 class Doubt(NamedTuple):
-    """Seqs above `low` up to `high` of store `epoch`: a commit that failed, and may have happened all the same."""
+    """Seqs above `low` up to `high` of store `epoch`: a commit that failed, and may have happened all the same. They
+    were taken again, but for `rounds_only`, where it is not known whether that arrived: an alarm twice is better than
+    none."""
 
     epoch: int
     low: int
     high: int
+    rounds_only: bool = False
+
+    def has(self, epoch: int, seq: int, kind: Kind) -> bool:
+        """Whether it is in doubt about an entry."""
+        return epoch == self.epoch and self.low < seq <= self.high and (kind is Kind.ROUNDS or not self.rounds_only)
 
 
 class OutboxHome(OutboxWriter):
@@ -140,21 +147,19 @@ class OutboxHome(OutboxWriter):
 
     # -- doubt ---------------------------------------------------------------------------------------------------
 
-    def take_back(self, doubt: Doubt, *, rounds_only: bool = False) -> int:
+    def take_back(self, doubt: Doubt) -> int:
         """Lets go of the entries of a commit that failed and had happened all the same, as what an fsync failed for may
-        well be in the file. They were taken again. Returns how many. Their seqs are not given a second time.
-
-        `rounds_only`: for when it is not known whether they arrived another way. An alarm twice is better than none.
-        """
+        well be in the file. They were taken again. Returns how many. Their seqs are not given a second time."""
         if doubt.epoch != self.epoch:
             return 0
-        where = "seq > ? AND seq <= ?" + (" AND kind = 0" if rounds_only else "")
+        where = "seq > ? AND seq <= ?" + (" AND kind = 0" if doubt.rounds_only else "")
         with self._transaction() as books:
-            seqs, pieces = self._pieces(where, doubt[1:])
+            seqs, pieces = self._pieces(where, (doubt.low, doubt.high))
             self._delete(seqs)
             books.evict(pieces, Why.TWICE)
             self._skip_to(doubt.high)
-        self.opened_seq = max(self.opened_seq, doubt.high)
+        if self.opened_seq >= doubt.low:  # else nothing of this store was sent yet
+            self.opened_seq = max(self.opened_seq, doubt.high)
         return len(seqs)
 
     def _skip_to(self, seq: int) -> None:
