@@ -35,6 +35,7 @@ RunBlocking = Callable[[Callable[[], T]], Awaitable[T]]
 START_PATIENCE_S = 3.0  # for the disk at the start: nobody judges limits meanwhile; it may come later
 PEEK_PATIENCE_S = 2.0
 STOP_PATIENCE_S = 5.0  # for bringing home what memory still holds; who is stopped is killed some time after
+SAVE_PATIENCE_S = 8.0  # for writing out a deleted file; with the others within the 20 s of the service
 RIDE_WAIT_S = 5.0  # a receipt lost with the power costs one repeat, which is dropped; a commit wears the card
 FOLD_STEPS = 8  # after one commit: 160 000 readings, more than a second brings; an alarm waits for one at most
 MISSED_MOST = 1000  # receipts; what is forgotten is sent once more, and dropped
@@ -133,19 +134,49 @@ class Keeper(Housing):
         return next_s if self._pending else max(next_s, self._riding_since_s + RIDE_WAIT_S)
 
     async def stop(self) -> None:
-        """Commits what waits, brings home what there is time for, and closes the file."""
+        """Commits what waits, brings home what there is time for, and closes the file. What a deleted file holds is
+        written out, as it is gone when that is closed."""
         await self._flush()
+        await self._last_look()
         until_s = asyncio.get_running_loop().time() + STOP_PATIENCE_S
         while asyncio.get_running_loop().time() < until_s and (self._settling or await self._bring()):
             await self._flush()
         async with self._lock:
             left = [leaving.box for leaving in self._leaving] + [box for box in (self._outbox,) if box is not None]
+            for box in left:
+                if box.durable and (box is not self._outbox or self._displaced):
+                    await self._save(box)
             lost = sum(box.account().held_entries for box in left if not box.durable)
             if lost:
                 self._say("store", f"{lost} entries were in memory only and are lost")
             if self._outbox is not None:
                 with contextlib.suppress(StoreBroken):
                     await self._disk.do(self._outbox.close)
+
+    async def _last_look(self) -> None:
+        """The disk is tried once more where the store is in memory, or in a file that has lost its name."""
+        box = self._outbox
+        with contextlib.suppress(StoreBroken):
+            if box is None or (box.durable and await self._disk.do(box.is_in_place, box)):
+                return
+        if self._opening is None:
+            await self._look_at_disk()
+        if self._opening is not None:
+            await asyncio.wait({self._opening}, timeout=START_PATIENCE_S)
+            if self._opening.done():
+                await self._arrive()
+
+    async def _save(self, box: Outbox) -> None:
+        try:
+            stamp = self._stamp()
+            file = await self._disk.do(lambda: box.save(stamp), box, patience_s=SAVE_PATIENCE_S)
+        except StoreBroken as error:
+            held: int | str = "the"
+            with contextlib.suppress(StoreBroken):
+                held = box.account().held_entries
+            self._say("store", f"{held} entries were in a deleted file only and are lost: {error}")
+            return
+        self._say("store", f"what the deleted file still held was written to {file.name}")
 
     # -- taking --------------------------------------------------------------------------------------------------
 

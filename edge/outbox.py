@@ -36,6 +36,7 @@ from edge.outbox_file import (
     VERSION,
     Unreadable,
     advice,
+    copy,
     create,
     disk,
     fill_new,
@@ -234,6 +235,16 @@ class Outbox(Salvaging):
         except (Unreadable, StoreBroken):
             connection.close()
             raise
+
+    def save(self, stamp: str) -> Path:
+        """Writes the whole of this store, whose file has lost its name, beside the one that has it now, to be salvaged
+        at the next start. Returns the file. Raises StoreBroken."""
+        folder = Path(self.path).parent
+        aside = next_name(folder, stamp)
+        with disk(str(aside)):
+            make_folder(folder)
+            copy(self._db, aside)
+        return aside
 
     def close(self) -> None:
         """Closes the file. Nothing is lost by not calling it."""

@@ -134,6 +134,23 @@ def put_aside(path: Path, aside: Path) -> None:
         sync_folder(path.parent)
 
 
+def copy(connection: sqlite3.Connection, aside: Path) -> None:
+    """Writes all that an open store holds into a file of its own: synced first, then named. (Linux gives a file that
+    was deleted no name again.)"""
+    fresh = aside.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    target = sqlite3.connect(fresh, isolation_level=None)
+    try:
+        target.execute("PRAGMA synchronous = OFF")
+        connection.backup(target)
+    finally:
+        target.close()
+    with fresh.open("rb+") as file:
+        os.fsync(file.fileno())
+    fresh.rename(aside)
+    sync_folder(aside.parent)
+
+
 def finish_move(path: Path, aside: Path) -> None:
     """After a cut in the middle of `put_aside`: the log, with all that was committed last, follows its file."""
     log, followed = Path(f"{path}-wal"), Path(f"{aside}-wal")

@@ -315,3 +315,64 @@ def test_what_makes_room_for_what_comes_home_is_told(tmp_path: Path) -> None:
     said = alone(tmp_path, story, 600_000)
     assert freed
     assert sum("is full" in text for text in said) == 2  # memory was not
+
+
+# -- stopping ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+def test_stopping_in_a_deleted_file_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noticed: bool
+) -> None:
+    monkeypatch.setattr("edge.keeper.STOP_PATIENCE_S", 0.0)
+    count = 3 * BATCH_ENTRIES
+
+    async def first(keeper: Keeper) -> None:
+        await keeper.take_now([ROUND] * count)
+        await keeper.take_now([ALARM])
+        (tmp_path / "outbox.db").unlink()
+        if noticed:
+            await keeper._look_at_disk()
+            assert keeper._opening is not None
+            await asyncio.wait({keeper._opening})
+            assert await keeper._arrive() is None
+            assert await keeper._bring()
+        await keeper.stop()
+
+    async def second(keeper: Keeper) -> None:
+        assert kinds(keeper) == [Kind.ALARM]
+        while await keeper._salvage():
+            pass
+        assert sum(entry.kind is Kind.ROUNDS for entry in keeper.outbox.scan()) == count
+        assert keeper.outbox.account(count_rows=True).balanced
+        await keeper.stop()
+
+    said = alone(tmp_path, first)
+    assert any("was written to outbox.salvage.db" in text for text in said)
+    alone(tmp_path, second)
+
+
+def test_stopping_in_a_deleted_file_says_what_is_lost_where_nothing_can_be_written(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+
+    async def story(keeper: Keeper) -> None:
+        await keeper.take_now([ROUND] * 3)
+        shutil.rmtree(store)
+        store.write_text("in the way")
+        await keeper.stop()
+
+    said = alone(store, story)
+    assert any("4 entries were in a deleted file only and are lost" in text for text in said)
+
+
+def test_stopping_brings_home_what_memory_holds_when_the_disk_is_back(tmp_path: Path) -> None:
+    async def first(keeper: Keeper) -> None:
+        await break_disk(keeper)
+        await keeper.take_now([ROUND, ALARM])
+        await keeper.stop()
+
+    async def second(keeper: Keeper) -> None:
+        assert kinds(keeper) == [Kind.ALARM]
+
+    assert not any("in memory only" in text for text in alone(tmp_path, first))
+    alone(tmp_path, second)
