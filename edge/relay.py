@@ -26,7 +26,7 @@ from edge.outbox import Outbox
 from edge.plan import Wait, What
 from edge.sealing import Sealing
 from edge.slotways import SlotWay
-from edge.transit import Transit
+from edge.transit import ALARM_RESEND_S, Transit
 from edge.ways import Cargo, Shared, Test, Way
 from edge.wire.basics import WireError
 from edge.wire.packet import Receipt
@@ -40,6 +40,7 @@ LOOK_S = 10.0  # how often what is held is counted, for links with slots that ca
 SHEET_AGAIN_S = 5.0
 TEST_WAIT_S = 600.0  # a slot, a lost message, and the time of the province
 PROBE_S = 60.0  # how long the rounds of a run wait for its first receipt: a satellite's takes seconds, and it is lost
+HEARD_AGAIN_S = 30.0  # a receipt after so long a silence: the province is back, or the way to it
 RENEW_AGAIN_S = 3600.0  # a store found to be an older copy twice within this time: something else is wrong, say so
 
 
@@ -74,6 +75,7 @@ class Relay:
         self.damaged = 0
         self.disputed = False
         self._opened_seq = 0
+        self._heard_s = -inf
         self.unsigned = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._reset()
@@ -334,6 +336,7 @@ class Relay:
 
     def _receipt(self, receipt: Receipt, epoch: int) -> None:
         self.receipts += 1
+        self._heard()
         self._time(receipt, epoch)
         if self.unsigned and not self._unsigned_ways():
             self._say("province", "signs again")
@@ -342,7 +345,8 @@ class Relay:
         if epoch == self._keeper.sheet.epoch:
             self.shared.known = not receipt.need_sheets  # a province that asks for one has lost what it knew
         if self._loaded and entries_epoch == self._keeper.sheet.epoch:
-            self.shared.probed = True
+            # One that speaks of the newest alone tells nothing of those between: alarms on their way are waited for.
+            self.shared.probed = self.shared.probed or not self.transit.alarms
             if any(self.transit.never_sent(low, high, self._opened_seq) for low, high in receipt.ranges):
                 # It has what this run never sent: our store is an older copy, and its seqs mean something else there.
                 self._renew(entries_epoch)
@@ -357,6 +361,16 @@ class Relay:
             for way in self.ways.values():
                 way.receipt(receipt, asyncio.get_running_loop().time())
         self._wake()
+
+    def _heard(self) -> None:
+        """Alarms that were said in vain have not long to wait, now that the province answers; but as long as what is
+        on the way may still bring them."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._heard_s > HEARD_AGAIN_S:
+            for way in self.ways.values():
+                if not way.slots:
+                    way.dues.sooner(now_s + ALARM_RESEND_S)
+        self._heard_s = now_s
 
     def _renew(self, epoch: int) -> None:
         now_s = asyncio.get_running_loop().time()
