@@ -281,7 +281,8 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> type[Failing]:
     def connected(path: Any, *args: Any, **kwargs: Any) -> sqlite3.Connection:
         if Path(path).name == "outbox.salvage.db":
             kwargs["factory"] = Failing
-        return connect(path, *args, **kwargs)
+        made: sqlite3.Connection = connect(path, *args, **kwargs)
+        return made
 
     monkeypatch.setattr(sqlite3, "connect", connected)
     monkeypatch.setattr(Failing, "code", 0)
