@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from edge.contract import Kind
-from edge.entries import Account, NewEntry, Standing
+from edge.entries import Account, NewEntry, SheetNow, Standing
 from edge.errors import StoreBroken
 from edge.homecoming import ALARMS_MOST, OLDER, Alarms, MakeSheet, Opened, Overtaken, newest_alarms, prepare, renamed
 from edge.housing import Housing
@@ -262,6 +262,11 @@ class Keeper(Housing):
     def account(self) -> Account:
         """The account as of the last commit (blocking, but a single row)."""
         return self.outbox.account()
+
+    def _switch(self, box: Outbox, sheet: SheetNow) -> None:
+        if box is not self._outbox:  # rows of sheets mean nothing in another store: the present one stands for them
+            self._pending = [entry._replace(sheet=0) if entry.sheet else entry for entry in self._pending]
+        super()._switch(box, sheet)
 
     # -- inside --------------------------------------------------------------------------------------------------
 

@@ -23,11 +23,12 @@ from edge.entries import Commit, NewEntry
 from edge.errors import DoesNotFit, FengsuiError, LinkLost, StoreBroken, Unpackable
 from edge.keeper import Keeper
 from edge.outbox import Outbox
+from edge.packing import Packed
 from edge.plan import Wait, What
 from edge.sealing import Sealing
 from edge.slotways import SlotWay
 from edge.transit import ALARM_RESEND_S, Transit
-from edge.ways import Cargo, Shared, Test, Way
+from edge.ways import Cargo, Shared, Test, Way, Work
 from edge.wire.basics import WireError
 from edge.wire.packet import Receipt
 from edge.wire.sheet import Sheet
@@ -177,7 +178,7 @@ class Relay:
             transit = self.transit
             transit.packing()
             try:
-                packed = await self._keeper.call(way.work(step.what, loop.time()))
+                packed = await self._keeper.call(_dropping(way.work(step.what, loop.time())))
                 if packed is None:
                     way.nothing(step.what, loop.time())
                     return None
@@ -185,7 +186,7 @@ class Relay:
             except StoreBroken:
                 return None  # the keeper has changed to another store, and with it the queue
             except Unpackable as damage:
-                await self._drop(damage)
+                self._dropped(damage, transit)
                 return None
             except DoesNotFit as unfit:
                 self._unfit(way, step.what, unfit)
@@ -219,14 +220,12 @@ class Relay:
         asked = bool(self.transit.flights or self.transit.alarms)
         return rounds and asked and not self.shared.probed and now_s < self._probe_until_s
 
-    async def _drop(self, damage: Unpackable) -> None:
-        """An entry that makes no sense must not stand in the way of all others."""
+    def _dropped(self, damage: Unpackable, transit: Transit) -> None:
+        """An entry that made no sense is gone from the store whose tally is `transit`."""
         if not self.damaged:
             self._say("store", f"{damage}; it is dropped, and counted as evicted, and so are others like it")
         self.damaged += 1
-        with contextlib.suppress(StoreBroken):
-            await self._keeper.call(Outbox.discard, damage.seq)
-        self.transit.freed([(damage.seq, damage.seq)])
+        transit.freed([(damage.seq, damage.seq)])
 
     async def _load(self) -> None:
         """What the store held before this run (or before it was changed)."""
@@ -375,7 +374,6 @@ class Relay:
     def _renew(self, epoch: int) -> None:
         now_s = asyncio.get_running_loop().time()
         if now_s - self._keeper.renewed_s > RENEW_AGAIN_S:
-            self._keeper.renewed_s = now_s
             self._start(self._keeper.renew(epoch))
         elif not self.disputed:
             self.disputed = True
@@ -407,12 +405,14 @@ class Relay:
         task.add_done_callback(self._tasks.discard)
 
     async def _take_sheet(self, short: int) -> None:
-        def find(outbox: Outbox) -> list[NewEntry]:
+        def find(outbox: Outbox) -> tuple[Outbox, list[NewEntry]]:
             wanted = [row for row, digest in outbox.sheets() if (digest[0] or 1) == short]
-            return [NewEntry(Kind.SHEET, 0, 0, ClockQuality.FREE, 0, b"", row) for row in wanted]
+            return outbox, [NewEntry(Kind.SHEET, 0, 0, ClockQuality.FREE, 0, b"", row) for row in wanted]
 
         try:
-            await self._keeper.take_now(await self._keeper.call(find))
+            outbox, entries = await self._keeper.call(find)
+            if outbox is self._keeper.outbox:  # rows mean nothing in another store
+                await self._keeper.take_now(entries)
         except StoreBroken:
             return  # the new store has taken its own sheet
 
@@ -437,6 +437,20 @@ class Relay:
         """Each link as a technician may ask for it. JSON types only."""
         now_s = asyncio.get_running_loop().time()
         return {way.id: way.health(now_s) for way in self.ways.values()}
+
+
+def _dropping(work: Work) -> Work:
+    """Packing that lets go, in the very same store, of an entry that makes no sense: it must not stand in the way of
+    all others. Raises Unpackable for it."""
+
+    def pack(outbox: Outbox) -> Packed | None:
+        try:
+            return work(outbox)
+        except Unpackable as damage:
+            outbox.discard(damage.seq)
+            raise
+
+    return pack
 
 
 async def _wait(event: asyncio.Event, until_s: float) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from edge.contract import ClockQuality, Kind
 from edge.entries import NewEntry
-from edge.errors import StoreBroken
+from edge.errors import StoreBroken, Unpackable
 from edge.fold import Folder
 from edge.keeper import Keeper
 from edge.outbox import Outbox
@@ -376,3 +376,46 @@ def test_stopping_brings_home_what_memory_holds_when_the_disk_is_back(tmp_path: 
 
     assert not any("in memory only" in text for text in alone(tmp_path, first))
     alone(tmp_path, second)
+
+
+# -- the store changes while something is done ------------------------------------------------------------------------
+
+
+def test_what_waits_with_the_row_of_a_sheet_takes_the_present_one_in_another_store(tmp_path: Path) -> None:
+    async def story(keeper: Keeper) -> None:
+        keeper.take(ROUND._replace(kind=Kind.SHEET, readings=0, body=b"", sheet=99))
+        await break_disk(keeper)
+        await keeper._flush()
+        assert {entry.sheet for entry in keeper.outbox.scan()} == {keeper.sheet.id}
+
+    alone(tmp_path, story)
+
+
+def test_an_entry_that_makes_no_sense_is_dropped_from_the_store_that_has_it_and_no_other(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        keeper = gateway.keeper
+        network.up = False
+        await rounds(gateway, 5)
+        seq = 4
+        keeper.outbox._db.execute("UPDATE entry SET body = x'ff' WHERE seq = ?", (seq,))
+        call = keeper.call
+
+        async def then_breaks(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return await call(*args, **kwargs)
+            except Unpackable:
+                await break_disk(keeper)
+                for _ in range(5):
+                    await gateway.alarm()
+                    await asyncio.sleep(0.01)
+                assert (seq, Kind.ALARM) in keeper.outbox.first_things()
+                raise
+
+        keeper.call = then_breaks  # type: ignore[method-assign]
+        network.up = True
+        await asyncio.sleep(5)
+        assert gateway.relay.damaged == 1
+        await drained(gateway, 120)
+        assert len(alarms(network)) == 5
+
+    world(tmp_path, story)
