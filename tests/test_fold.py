@@ -20,6 +20,7 @@ from edge.entries import Commit, Held, NewEntry
 from edge.fold import FOLD_AT, Folder, half_even, merged
 from edge.ledger import ROW_BYTES, Books, Why
 from edge.outbox import Outbox
+from edge.outbox_eras import Mark
 from edge.packing import Packer, alarm_entry, round_entry, row_of, summaries_of
 from edge.ranges import RangeSet
 from edge.retell import retold
@@ -487,7 +488,8 @@ def test_a_restored_card_tells_its_young_summaries_under_the_new_epoch(tmp_path:
     site = Site(tmp_path, 1_000_000)
     site.live(T0_MS, T0_MS + HOUR_MS)
     box = site.box
-    box.opened_seq = box.last_seq()
+    with box._transaction():
+        box._set_mark(Mark(box.last_seq(), 0))
     site.live(T0_MS + HOUR_MS, T0_MS + 2 * HOUR_MS)
     box.quota_bytes = 1000
     while site.folder.step(box, NOTHING) is not None:
@@ -497,7 +499,7 @@ def test_a_restored_card_tells_its_young_summaries_under_the_new_epoch(tmp_path:
         sheet = replace(site_sheet(epoch), seq0=next_seq, t0_ms=T0_MS + 5 * HOUR_MS)
         return sheet.digest, sheet.encode()
 
-    opened_seq = box.opened_seq
+    opened_seq = box.sure_seq
     box.renew(later)
     packer, skip, found = Packer(), RangeSet(), 0
     while (packed := packer.rounds(box, skip, opened_seq + 1, box.last_seq(), 1000)) is not None:
@@ -573,9 +575,7 @@ def test_a_summary_that_can_not_be_told_again_stays_where_it_is(tmp_path: Path) 
     site.box.quota_bytes = 1000
     while site.folder.step(site.box, NOTHING) is not None:
         pass
-    site.box.opened_seq = 0
-    other_points = site_sheet(1, widths=(9, 4, 3))
-    site.box.renew(lambda epoch, _seq, _bodies: (b"other", replace(other_points, epoch=epoch).encode()))
+    site.box.renew(lambda _epoch, _seq, _bodies: (b"other", b"no sheet"))
     saved, last_seq = site.box.batch((), 0, 1)
     assert last_seq == site.box.last_seq()
     assert all(one.entry.kind is not Kind.SUMMARY for one in saved)
