@@ -12,7 +12,8 @@ import pytest
 
 from sim.world.misfortune import story_of
 from sim.world.stage import play_in_memory, standard
-from tests.world_mutants import MUTANTS, Gone, Mutant, const, edit
+from tests.world_changes import Gone, Mutant, const, edit
+from tests.world_mutants import MUTANTS
 from tests.world_stories import STORIES, played
 
 SEEDS = range(1, 21)
