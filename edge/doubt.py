@@ -25,6 +25,8 @@ LONGEST_BYTES = 200
 def note(folder: Path, doubt: Doubt) -> None:
     """Writes it, where it can be written. Blocking; raises nothing."""
     with contextlib.suppress(OSError):
+        if (folder / NAME).exists() and not (folder / NAME).is_file():
+            return  # a FIFO would be waited for without end
         said = f"{doubt.epoch} {doubt.low} {doubt.high}"
         (folder / NAME).write_text(f"{said} {crc32(said.encode()):08x}", "ascii")
 
@@ -32,6 +34,8 @@ def note(folder: Path, doubt: Doubt) -> None:
 def noted(folder: Path) -> Doubt | None:
     """What was written, if it is whole and makes sense. Blocking; raises nothing."""
     try:
+        if not (folder / NAME).is_file():
+            return None
         with (folder / NAME).open("rb") as file:
             said, check = file.read(LONGEST_BYTES).decode("ascii").rsplit(" ", 1)
         epoch, low, high = map(int, said.split())

@@ -29,8 +29,10 @@ from edge.contract import ClockQuality, Kind
 from edge.entries import Commit, NewEntry, Standing
 from edge.errors import StoreBroken
 from edge.ledger import Books, Why
+from edge.obstacles import move_aside, must_lead_somewhere
 from edge.outbox_eras import Era, Mark, renewed, since
 from edge.outbox_file import (
+    FRESH_NAME,
     PAGE_BYTES,
     UNDER_WAY,
     VERSION,
@@ -52,7 +54,7 @@ from edge.outbox_read import FEW
 from edge.ranges import Range, to_ranges
 from edge.retell import same_points
 from edge.salvage import Saved
-from edge.salvage_steps import WAITING_MOST, Salvaging, next_name, waiting
+from edge.salvage_steps import WAITING, WAITING_MOST, Salvaging, next_name, waiting
 from edge.wire.basics import WireError
 from edge.wire.sheet import Sheet
 
@@ -103,7 +105,11 @@ class Outbox(Salvaging):
         said: list[str] = []
         path = folder / FILE_NAME
         with disk(str(path)):
+            must_lead_somewhere(folder)
             make_folder(folder)
+            must_lead_somewhere(path)
+            said += move_aside(folder, [FILE_NAME, f"{FILE_NAME}-wal", FRESH_NAME, *WAITING], stamp)
+            moved = len(said)
             there = waiting(folder)
             if there:
                 finish_move(path, there[0])
@@ -120,7 +126,7 @@ class Outbox(Salvaging):
         box.rename = rename
         with box._guard():
             count = box._begin_salvage(stamp, doubtful)
-        if said:
+        if len(said) > moved:
             said.append(
                 f"a new epoch begins; {count} alarms and the like were saved, the rest follows while work goes on"
             )

@@ -84,7 +84,8 @@ def lock_folder(folder: Path, *, dying: bool = False) -> IO[str] | None:
     is a lock held by one that is `dying`. Raises AlreadyRunning. Blocks as the disk does."""
     try:
         make_folder(folder)
-        lock = (folder / LOCK_NAME).open("w")
+        # Without waiting: the name of a FIFO that nobody reads would be waited for without end.
+        lock = os.fdopen(os.open(folder / LOCK_NAME, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o666), "w")
     except OSError:
         return None
     try:

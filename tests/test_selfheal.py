@@ -187,7 +187,7 @@ def test_a_folder_where_the_file_should_be(site: Site) -> None:
         site.end(hard=False)
         site.file.unlink()
         site.file.mkdir()
-        site.recovers("kept in memory", site.file.rmdir)
+        site.recovers("it was moved to outbox.db.odd-")
 
 
 # -- the disk is not ours -----------------------------------------------------------------------------------------
