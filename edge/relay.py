@@ -5,37 +5,32 @@ province is silent). Alarms are the exception: each goes out on every usable lin
 a receipt (see `edge.transit`). The word of a link (PUBACK) frees only its window. What one link can carry next is
 decided in `edge.ways` and, for those with slots, `edge.slotways`.
 
-A link's own ladder: `Link.run` until it is lost, then a pause of 1 to 8 s with jitter, so that one that is back is used
-within 10 s. Losses and returns are said once.
+How a link is kept up, and taken up again: `edge.ladder`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from math import inf
 from typing import Any
 
 from edge.contract import ClockQuality, Kind, Link, Sent
 from edge.entries import Commit, NewEntry
-from edge.errors import DoesNotFit, FengsuiError, LinkLost, StoreBroken, Unpackable
+from edge.errors import DoesNotFit, FengsuiError, StoreBroken, Unpackable
 from edge.keeper import Keeper
+from edge.ladder import Ladder
 from edge.outbox import Outbox
-from edge.packing import Packed
 from edge.plan import Wait, What
 from edge.sealing import Sealing
 from edge.slotways import SlotWay
 from edge.transit import ALARM_RESEND_S, Transit
-from edge.ways import Cargo, Shared, Test, Way, Work
+from edge.ways import Cargo, Shared, Test, Way, dropping
 from edge.wire.basics import WireError
 from edge.wire.packet import Receipt
 from edge.wire.sheet import Sheet
 
-FIRST_RETRY_S = 1.0
-LONGEST_RETRY_S = 8.0  # with jitter below the 10 s within which a link that is back must be used
-STEADY_S = 60.0  # a link that held so long begins its ladder anew; one that flaps does not
 SWEEP_S = 1.0
 LOOK_S = 10.0  # how often what is held is counted, for links with slots that carry it
 SHEET_AGAIN_S = 5.0
@@ -64,10 +59,9 @@ class Relay:
         self._keeper = keeper
         self._say = say
         self._learnt = learnt
-        self._troubled = troubled
-        self._random = random.Random(gateway)
         self._packing = asyncio.Lock()  # two links must not pack the same rounds
         self.shared = Shared(keeper.sent)
+        self._ladder = Ladder(gateway, self.shared, self._receive, say, troubled, self._wake)
         for name, (link, batch_s) in links.items():
             kind = SlotWay if link.state().slot_s else Way
             self.ways[name] = kind(name, link, batch_s, self.shared)
@@ -108,49 +102,9 @@ class Relay:
         """Runs until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for way in self.ways.values():
-                tasks.create_task(self._ladder(way), name=f"link {way.id}")
+                tasks.create_task(self._ladder.climb(way), name=f"link {way.id}")
                 tasks.create_task(self._pump(way), name=f"pump {way.id}")
             tasks.create_task(self._sweep(), name="sweep")
-
-    async def _ladder(self, way: Way) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            began_s = loop.time()
-            try:
-                await way.link.run(self._receive, lambda: self._changed(way))
-                why = "it ended"
-            except LinkLost as lost:
-                why = lost.why
-            if loop.time() - began_s > STEADY_S:
-                way.losses = 0
-            if way.up is not False:
-                self._say(f"link {way.id}", f"is not usable: {why}")
-            way.up = False
-            pause_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(way.losses, 10))
-            way.losses += 1
-            await asyncio.sleep(pause_s * self._random.uniform(0.5, 1.0))
-
-    def _changed(self, way: Way) -> None:
-        state = way.link.state()
-        if state.trouble != way.trouble and (state.trouble or state.up):
-            way.trouble = state.trouble
-            self._say(f"link {way.id}", state.trouble or "the trouble is over")
-            self._troubled(way.id, state.trouble)
-        if state.up is False and way.up:
-            way.up = False
-            if not way.tried:
-                self._say(f"link {way.id}", f"is not usable: {state.why}")
-        elif state.up is None and way.up is not True:
-            way.up = way.tried = True  # only an attempt can show whether what stopped it is over: no news yet
-        elif state.up and (way.tried or way.up is not True):
-            self._say(f"link {way.id}", "is up" if way.up is None else "is back")
-            if not any(other.up for other in self.ways.values() if other.slots <= way.slots):
-                self.transit.all_backlog()
-            way.came_up()
-            for other in self.ways.values():
-                if isinstance(other, SlotWay) and not way.slots:
-                    other.wide_is_back()
-        self._wake()
 
     def _wake(self) -> None:
         for way in self.ways.values():
@@ -178,7 +132,7 @@ class Relay:
             transit = self.transit
             transit.packing()
             try:
-                packed = await self._keeper.call(_dropping(way.work(step.what, loop.time())))
+                packed = await self._keeper.call(dropping(way.work(step.what, loop.time())))
                 if packed is None:
                     way.nothing(step.what, loop.time())
                     return None
@@ -263,22 +217,14 @@ class Relay:
         way = self.ways.get(link_id)
         if way is None:
             raise FengsuiError(f"there is no link {link_id}; links: {', '.join(self.ways) or 'none'}")
-        loop = asyncio.get_running_loop()
         test = way.test = Test()  # one that is still out is given up: who asked for it may have gone
-        began_s = loop.time()
         state = way.link.state()
-        ready_in_s = round(max(0.0, state.ready_s - began_s), 1)
+        ready_in_s = round(max(0.0, state.ready_s - asyncio.get_running_loop().time()), 1)
         way.wake.set()
         step: dict[str, Any] = {"step": "waiting", "ready_in_s": ready_in_s, "why": "" if state.up else state.why}
         try:
-            while True:
-                yield step
-                if step["step"] in ("receipt", "no receipt") or step.get("outcome") == Sent.NOT_SENT.value:
-                    return
-                try:
-                    step = await asyncio.wait_for(test.steps.get(), max(0.0, began_s + wait_s - loop.time()))
-                except TimeoutError:
-                    step = {"step": "no receipt", "after_s": round(loop.time() - began_s, 1)}
+            async for told in test.follow(step, wait_s):
+                yield told
         finally:
             if way.test is test:
                 way.test = None
@@ -437,20 +383,6 @@ class Relay:
         """Each link as a technician may ask for it. JSON types only."""
         now_s = asyncio.get_running_loop().time()
         return {way.id: way.health(now_s) for way in self.ways.values()}
-
-
-def _dropping(work: Work) -> Work:
-    """Packing that lets go, in the very same store, of an entry that makes no sense: it must not stand in the way of
-    all others. Raises Unpackable for it."""
-
-    def pack(outbox: Outbox) -> Packed | None:
-        try:
-            return work(outbox)
-        except Unpackable as damage:
-            outbox.discard(damage.seq)
-            raise
-
-    return pack
 
 
 async def _wait(event: asyncio.Event, until_s: float) -> None:

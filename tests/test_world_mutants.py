@@ -33,7 +33,8 @@ def test_each_fault_is_seen(mutant: Mutant) -> None:
 
 
 def test_nothing_is_left_of_a_fault() -> None:
-    from edge.relay import LONGEST_RETRY_S, Relay
+    from edge.ladder import LONGEST_RETRY_S
+    from edge.relay import Relay
 
     before = Relay._receipt
     with MUTANTS[0].change():
