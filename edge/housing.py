@@ -35,7 +35,7 @@ from edge.homecoming import (
     renamed,
 )
 from edge.outbox import Outbox
-from edge.outbox_home import Doubt
+from edge.outbox_home import LOG_GONE, Doubt
 from edge.ranges import RangeSet
 from edge.turns import Turns
 
@@ -214,7 +214,7 @@ class Housing:
             try:
                 in_place, has_log = await self._disk.do(lambda: (box.is_in_place(), box.has_log()), box)
                 if in_place and not has_log:
-                    raise StoreBroken(box.path, "its write-ahead log was deleted or replaced while in use")
+                    raise StoreBroken(box.path, LOG_GONE)
             except StoreBroken as error:
                 await self._fall_back(error)
                 self._retry_at_s = asyncio.get_running_loop().time() + LOG_AGAIN_S

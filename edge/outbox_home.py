@@ -5,14 +5,15 @@ of a commit in doubt are taken back, and its files are looked at. See edge/homec
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from edge.contract import Kind
 from edge.entries import Standing
-from edge.errors import Unpackable
-from edge.ledger import Why
+from edge.errors import StoreBroken, Unpackable
+from edge.ledger import Books, Why
 from edge.outbox_eras import MARK, Mark, mark
 from edge.outbox_read import ENTRY_COLUMNS
 from edge.outbox_write import OutboxWriter
@@ -21,6 +22,7 @@ from edge.salvage import Saved
 
 BATCH_ENTRIES = 500  # taken home in one transaction: 10 to 30 ms on two cores of a server
 BATCH_BYTES = 64_000  # some 60 pages: what a bad card writes in a quarter of a second
+LOG_GONE = "its write-ahead log was deleted or replaced, or cut short, while in use"
 BULK_KINDS = frozenset({Kind.ROUNDS, Kind.SUMMARY})
 
 
@@ -53,6 +55,7 @@ class OutboxHome(OutboxWriter):
             self.opened_seq = self.sure_seq
         self._file = identity(path)
         self._log = identity(f"{path}-wal")
+        self._log_bytes = self._log_size()  # as the last commit left it: only a commit makes it shorter
 
     def reserve_counters(self, count: int) -> int:
         first = super().reserve_counters(count)
@@ -77,11 +80,31 @@ class OutboxHome(OutboxWriter):
 
     def has_log(self) -> bool:
         """Whether its write-ahead log is still there under its name: what was committed last lies in it alone."""
-        return self._file is None or identity(f"{self.path}-wal") == self._log
+        return self._file is None or (identity(f"{self.path}-wal") == self._log and not self._log_is_cut())
+
+    def _log_is_cut(self) -> bool:
+        """Whether somebody has cut it short: a commit would go on behind a hole, and be lost with the next opening."""
+        return 0 <= self._log_size() < self._log_bytes
+
+    def _log_size(self) -> int:
+        """In bytes; -1 where its name leads to no log, or to another one."""
+        try:
+            there = Path(f"{self.path}-wal").stat()
+        except OSError:
+            return -1
+        return there.st_size if (there.st_dev, there.st_ino) == self._log else -1
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Books]:
+        if self._log_is_cut():
+            raise StoreBroken(self.path, LOG_GONE)
+        with super()._transaction() as books:
+            yield books
+        self._log_bytes = self._log_size()
 
     def leave_name(self) -> None:
         """Another file has this one's name: takes this one's log from beside it, which would be read as its own."""
-        if self._log is not None and not self.is_in_place() and self.has_log():
+        if self._log is not None and not self.is_in_place() and identity(f"{self.path}-wal") == self._log:
             Path(f"{self.path}-wal").unlink(missing_ok=True)
 
     # -- leaving -------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ In virtual time with the real store (see test_bad_disks and test_relay for the w
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -281,6 +282,33 @@ def test_a_log_that_is_gone_is_noticed_and_what_was_in_it_kept(tmp_path: Path, g
         network.up = True
         await drained(again, 120)
         assert values(network) == list(range(1, 41))
+        await again.die()
+        await gateway.start()
+
+    world(tmp_path, story)
+
+
+def test_a_log_that_is_cut_short_is_noticed_before_anything_is_written_behind_the_hole(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        network.up = False
+        await rounds(gateway, 10)
+        os.truncate(tmp_path / "store" / "outbox.db-wal", 0)
+        await gateway.alarm()
+        assert any("write-ahead log was deleted or replaced, or cut short" in text for text in gateway.said)
+        assert gateway.held() >= 1
+        await rounds(gateway, 30)
+        assert gateway.keeper.outbox.durable
+        await gateway.die()
+        again = Gateway(tmp_path / "store", network)
+        network.links[:] = network.links[-1:]
+        again.taken = gateway.taken
+        await again.start()
+        assert not any("put aside" in text for text in again.said), "the file is sound"
+        await rounds(again, 2)
+        network.up = True
+        await drained(again, 120)
+        assert len(alarms(network)) == 1
+        assert values(network)[-32:] == list(range(11, 43))
         await again.die()
         await gateway.start()
 
