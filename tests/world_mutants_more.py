@@ -95,13 +95,13 @@ MORE: tuple[Mutant, ...] = (
         "a link that is back is tried after ten minutes",
         "10 links",
         "roads",
-        const("edge.relay:LONGEST_RETRY_S", 600.0),
+        const("edge.ladder:LONGEST_RETRY_S", 600.0),
     ),
     Mutant(
         "a dead link is tried without a pause",
         "10 links",
         "roads",
-        both(const("edge.relay:LONGEST_RETRY_S", 0.1), const("edge.relay:FIRST_RETRY_S", 0.1)),
+        both(const("edge.ladder:LONGEST_RETRY_S", 0.1), const("edge.ladder:FIRST_RETRY_S", 0.1)),
     ),
     Mutant(
         "the card's period is not kept",
