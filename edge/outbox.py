@@ -16,12 +16,10 @@ block; the daemon makes them on one thread of its own. sqlite3 errors leave here
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from edge import outbox_eras
@@ -52,11 +50,9 @@ from edge.outbox_file import (
 from edge.outbox_home import BULK_KINDS, Doubt
 from edge.outbox_read import FEW
 from edge.ranges import Range, to_ranges
-from edge.retell import same_points
+from edge.retell import other_sheets
 from edge.salvage import Saved
 from edge.salvage_steps import WAITING, WAITING_MOST, Salvaging, next_name, waiting
-from edge.wire.basics import WireError
-from edge.wire.sheet import Sheet
 
 FILE_NAME = "outbox.db"
 WAL_AUTOCHECKPOINT_PAGES = 400  # a WAL that wraps early inside its old size spares ext4's journal (facts, storage 2.1)
@@ -166,14 +162,9 @@ class Outbox(Salvaging):
     def _young(self, sure_seq: int, last_seq: int, epoch: int, sheet: int) -> list[Era]:
         """Those of what was given above `sure_seq`. Where the site looked otherwise meanwhile, what was taken then is
         told under its own sheet, made anew for the new epoch."""
-        others: dict[int, int] = {}
-        with contextlib.suppress(WireError, TypeError):  # a damaged sheet: what is of it can not be told at all
-            present = Sheet.decode(self.sheet(sheet)[1])
-            for row, body in self._db.execute("SELECT id, body FROM sheet WHERE epoch = ?", (self.epoch,)).fetchall():
-                then = Sheet.decode(body)
-                if not same_points(then, present):
-                    anew = replace(then, epoch=epoch)
-                    others[row] = self._sheet_row(anew.digest, epoch, anew.encode())
+        bodies = self._db.execute("SELECT id, body FROM sheet WHERE epoch = ?", (self.epoch,)).fetchall()
+        anew = other_sheets(bodies, self.sheet(sheet)[1], epoch)
+        others = {row: self._sheet_row(digest, epoch, body) for row, (digest, body) in anew.items()}
         found = outbox_eras.stretches(self._db, sure_seq, others) if others else [(sure_seq + 1, 0)]
         highs = [*(low - 1 for low, _ in found[1:]), last_seq]
         stretches = zip(found, highs, strict=True)
