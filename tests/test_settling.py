@@ -81,8 +81,9 @@ def test_an_alarm_comes_between_two_commits_that_settle_a_backlog(tmp_path: Path
         box, held = keeper.outbox, len(seqs(keeper.outbox))
         keeper.settle(box.epoch, 1, box.last_seq())
         running = asyncio.ensure_future(keeper.run())
-        while len(seqs(box)) == held:
-            await asyncio.sleep(0.001)
+        begun = asyncio.Event()
+        keeper.committed = lambda _entries, _done: begun.set()
+        await begun.wait()
         await keeper.take_now([alarm()])
         assert held - 3 * MOST - 1 <= len(seqs(box)) - 1 <= held - 2 * MOST
         await asyncio.sleep(2.0)
