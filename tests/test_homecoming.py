@@ -622,6 +622,23 @@ def test_turns_come_in_order_and_who_gives_up_holds_nobody_up() -> None:
     run(story())
 
 
+def test_who_is_cancelled_in_the_moment_of_a_release_ends_as_cancelled() -> None:
+    """Otherwise it was begun again as one that had failed, and the gateway did not stop."""
+
+    async def story() -> None:
+        turns = Turns()
+        await turns.acquire()
+        waits = asyncio.ensure_future(turns.acquire())
+        await asyncio.sleep(0.1)
+        waits.cancel()
+        turns.release()
+        with pytest.raises(asyncio.CancelledError):
+            await waits
+        await asyncio.wait_for(turns.acquire(), 1)
+
+    run(story())
+
+
 def test_the_store_is_opened_on_a_thread_of_its_own(tmp_path: Path) -> None:
     gate = threading.Event()
 
