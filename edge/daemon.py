@@ -174,6 +174,8 @@ class Daemon:
         self.clock.set_floor(self.keeper.newest_ms)
         self.limits.begin(asyncio.get_running_loop().time())
         self.limits.restore({standing.id: (standing.level, standing.value) for standing in standings})
+        if self.keeper.was_broken:
+            self.limits.forget({standing.id for standing in standings})
         self.answers.since_ms.update({standing.id: standing.at_ms for standing in standings})
         if self.clock.quality is ClockQuality.UNKNOWN:
             self.say("clock", "the time is not known (before the newest we recorded): readings are dated when it is")
@@ -184,6 +186,8 @@ class Daemon:
         late = [standing for standing in self.keeper.standings if standing.id not in self.answers.since_ms]
         self.limits.restore({standing.id: (standing.level, standing.value) for standing in late})
         self.answers.since_ms.update({standing.id: standing.at_ms for standing in late})
+        if self.keeper.was_broken:
+            self.limits.forget(self.answers.since_ms.keys())
 
     async def _relay(self) -> None:
         while True:

@@ -72,6 +72,7 @@ class Keeper(Housing):
         self._waits = ""  # why what is to be salvaged can not be read now
         self.standings: list[Standing] = []  # where the limits stood when the store was opened
         self.newest_ms = 0  # the newest time it knew then
+        self.was_broken = False  # a store that could not be read was put aside: where limits stood may be lost
         self.learnt: Callable[[], None] = lambda: None  # told when both are known after all, the disk being slow
         self.dropped = 0  # rounds that could not even wait for a commit
 
@@ -98,6 +99,7 @@ class Keeper(Housing):
         """The store was opened for the first time in this run."""
         self.opened = lambda _opened: None
         self.standings, self.newest_ms = opened.standings, opened.newest_ms
+        self.was_broken = opened.box.salvaging
         self.learnt()
 
     async def run(self) -> None:

@@ -12,7 +12,7 @@ lost alarm is worse than a false one. SUSPECT values and missing ones are no evi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge.contract import Alarm, Change, ClockQuality, Level, Quality, Rule
@@ -50,6 +50,8 @@ class _State:
     threshold: int = 0
     last_evidence_s: float = 0.0
     value: int | None = None
+    unknown: bool = False  # what the province was told last is forgotten
+    back_since_s: float | None = None  # while it is: since when the value is surely none of an alarm
 
 
 class Limits:
@@ -83,7 +85,14 @@ class Limits:
             for latch in state.latches:
                 latch.set = latch.level <= level
             state.value = value
+            state.unknown = False
             self._settle(state)
+
+    def forget(self, known: Collection[str]) -> None:
+        """Where limits stood was lost with a broken store, but for the `known`: of the others the province may hold an
+        alarm for ever that has long ended. So each tells once how it stands, also when that is: cleared."""
+        for state in self._states:
+            state.unknown = state.limit.id not in known
 
     def judge(self, point: str, value: int | None, quality: Quality, now_s: float) -> list[Alarm]:
         """One reading of `point` in whole steps at the monotonic instant `now_s`; what it changes.
@@ -100,9 +109,13 @@ class Limits:
                 for latch in state.latches:
                     latch.set = False
                 self._report(state, None, changed)
+                if state.unknown:
+                    self._tell_cleared(state, None, changed)
             else:
                 state.value = value
                 self._judge_value(state, value, now_s, changed)
+                if state.unknown:
+                    self._judge_unknown(state, value, now_s, changed)
         return changed
 
     def tick(self, now_s: float) -> list[Alarm]:
@@ -129,6 +142,25 @@ class Limits:
             self._time(latch, flips, now_s, limit.clear_hold_s if latch.set else limit.hold_s)
         self._report(state, value, changed)
 
+    def _judge_unknown(self, state: _State, value: int, now_s: float, changed: list[Alarm]) -> None:
+        """As if it stood at its lowest level: that ends when the value is back for as long as it must be."""
+        limit, lowest = state.limit, state.latches[0]
+        sign = 1 if limit.rule is Rule.ABOVE else -1
+        if sign * (value - lowest.threshold) >= -limit.hysteresis:
+            state.back_since_s = None
+            return
+        if state.back_since_s is None:
+            state.back_since_s = now_s
+        if now_s - state.back_since_s >= limit.clear_hold_s:
+            self._tell_cleared(state, value, changed)
+
+    @staticmethod
+    def _tell_cleared(state: _State, value: int | None, changed: list[Alarm]) -> None:
+        state.unknown = False
+        limit, threshold = state.limit, state.latches[0].threshold
+        about = limit.id, limit.point, Level.NONE, Change.CLEARED, limit.rule
+        changed.append(Alarm(*about, value, threshold, 0, ClockQuality.FREE))
+
     @staticmethod
     def _time(latch: _Latch, flips: bool, now_s: float, hold_s: float) -> None:
         if not flips:
@@ -152,6 +184,7 @@ class Limits:
         self._settle(state)
         if state.level is before:
             return
+        state.unknown = False
         limit = state.limit
         if before is Level.NONE:
             change = Change.RAISED
