@@ -22,7 +22,7 @@ from edge.errors import DoesNotFit, FengsuiError, StoreBroken, Unpackable
 from edge.keeper import Keeper
 from edge.ladder import Ladder
 from edge.outbox import Outbox
-from edge.plan import Wait, What
+from edge.plan import Send, Wait, What
 from edge.sealing import Sealing
 from edge.slotways import SlotWay
 from edge.transit import ALARM_RESEND_S, Transit
@@ -35,6 +35,7 @@ SWEEP_S = 1.0
 LOOK_S = 10.0  # how often what is held is counted, for links with slots that carry it
 SHEET_AGAIN_S = 5.0
 TEST_WAIT_S = 600.0  # a slot, a lost message, and the time of the province
+PROBE_AGAIN_S = 5.0  # the packet that asks, or its answer, may be lost with its link
 PROBE_S = 60.0  # how long the rounds of a run wait for its first receipt: a satellite's takes seconds, and it is lost
 HEARD_AGAIN_S = 30.0  # a receipt after so long a silence: the province is back, or the way to it
 RENEW_AGAIN_S = 3600.0  # a store found to be an older copy twice within this time: something else is wrong, say so
@@ -85,6 +86,7 @@ class Relay:
         self._loaded = False
         # The first packet of a run goes alone: its receipt tells whether this store is what the province knows.
         self._probe_until_s = inf
+        self._probe_again_s = -inf
         for way in self.ways.values():
             way.reset()
 
@@ -127,8 +129,10 @@ class Relay:
             if isinstance(step, Wait):
                 return step.until_s
             self._probe_until_s = min(self._probe_until_s, loop.time() + PROBE_S)
-            if not way.slots and self._must_wait(step.what, loop.time()):
-                return loop.time() + SWEEP_S
+            if not way.slots and self._is_early(step.what, loop.time()):
+                if self.transit.flights or self.transit.alarms or loop.time() < self._probe_again_s:
+                    return loop.time() + SWEEP_S
+                step, self._probe_again_s = Send(What.PROBE), loop.time() + PROBE_AGAIN_S
             transit = self.transit
             transit.packing()
             try:
@@ -167,12 +171,12 @@ class Relay:
         if way.unfit_is_news(what):
             self._say(f"link {way.id}", str(unfit))
 
-    def _must_wait(self, what: What, now_s: float) -> bool:
-        """Whether rounds are to wait for the receipt of what was sent first in this run: it tells whether this store
-        is what the province knows. Alarms and small things never wait, nor do rounds when nothing is on the way."""
+    def _is_early(self, what: What, now_s: float) -> bool:
+        """Whether rounds are to wait for the first receipt of this run, which tells whether this store is what the
+        province knows. It is asked for by a packet that holds nothing: nothing can be mistaken for what an older copy
+        of this store has given. Alarms and small things never wait."""
         rounds = what in (What.NEWEST, What.LIVE, What.BACKLOG)
-        asked = bool(self.transit.flights or self.transit.alarms)
-        return rounds and asked and not self.shared.probed and now_s < self._probe_until_s
+        return rounds and not self.shared.probed and now_s < self._probe_until_s
 
     def _dropped(self, damage: Unpackable, transit: Transit) -> None:
         """An entry that made no sense is gone from the store whose tally is `transit`."""

@@ -11,8 +11,7 @@ packets that have not arrived, and those go again at once.
 What slots can carry is measured: bytes a reading on this way against bytes a second of its slots.
     full       every round fits: all rounds, newest first
     live       rounds fit as they come in, but not what has piled up: summaries of that by turns
-    summaries  not even these: "where we are now" each NOW_EVERY_S, else summaries, newest first
-The full record follows on a wide link.
+    summaries  not even these: "where we are now" each NOW_EVERY_S, else summaries; a wide link brings the full record
 """
 
 from __future__ import annotations
@@ -395,7 +394,7 @@ class SlotWay(Way):
         mode = "alarms only" if self.wide else self.mode
         if mode == FULL:
             messages += math.ceil(readings * self.bytes_a_reading / room_bytes)
-        ready_in_s = max(0.0, self.link.state().ready_s - now_s)
-        wait_s = ready_in_s + (messages - 1) * (self.slot_s + MARGIN_S) if messages else 0.0
+        ready_s = max(0.0, self.link.state().ready_s - now_s)
+        wait_s = ready_s + (messages - 1) * (self.slot_s + MARGIN_S) if messages else 0.0
         minutes = math.ceil(wait_s / 60) if self.usable else None  # nobody knows how long it is down
         return {"mode": mode, "alarms": alarms, "readings": readings, "messages": messages, "minutes": minutes}

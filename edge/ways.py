@@ -182,7 +182,7 @@ class Way:
     def work(self, what: What, now_s: float) -> Work:
         """The packing of one packet, to be done on the store's thread; all it needs is taken here and now."""
         transit, packer, room_bytes = self.shared.transit, self.shared.packer, self.room_bytes
-        if what is What.TEST:
+        if what in (What.TEST, What.PROBE):
             return lambda _outbox: Packed(Kind.TEST, TEST_BODY, None, (), 0)
         if what is What.ALARMS:
             due = self._due_alarms = transit.due_alarms(self.dues, now_s)

@@ -79,6 +79,24 @@ def test_a_copy_that_is_started_again_and_again_in_the_dark_loses_nothing(
     world(tmp_path, story)
 
 
+@pytest.mark.parametrize("young", [4, 16, 40])
+def test_a_copy_that_gave_only_rounds_in_the_dark_loses_none(tmp_path: Path, young: int) -> None:
+    """They would all fit into the first packet, whose receipt then says nothing of what they are taken for."""
+
+    async def story(network: Network, gateway: Gateway) -> None:
+        await copied_then_gone_on(network, gateway, tmp_path, 15)
+        copy = await next_run(network, tmp_path, 200)
+        await rounds(copy, young)
+        network.up = True
+        await drained(copy, 120)
+        assert sum("older copy of itself" in text for text in copy.said) == 1
+        assert values(network) == [*range(1, 21), *range(101, 116), *range(201, copy.taken + 1)]
+        await copy.die()
+        await gateway.start()
+
+    world(tmp_path, story)
+
+
 @pytest.mark.parametrize("young", [0, 30])
 def test_a_copy_whose_disk_fails_for_a_moment_in_the_dark_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, young: int
