@@ -309,7 +309,7 @@ class Housing:
         if box.durable:
             self._alarms.moved(saved)
         if not leaving.box.durable:
-            await self._disk.do(lambda: leaving.box.give(saved), leaving.box)
+            await self._disk.do(lambda: leaving.box.give(saved, stands), leaving.box)
         self._note(done, box)
         self._say_evicted(done)
         if not first:

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from edge.contract import ClockQuality, Kind
+from edge.contract import ClockQuality, Kind, Level
 from edge.diskwork import OneThread, aside
 from edge.doubt import NAME as DOUBT_NAME
-from edge.entries import NewEntry
+from edge.entries import NewEntry, Standing
 from edge.errors import StoreBroken
 from edge.keeper import Keeper
 from edge.outbox import Outbox
@@ -217,6 +217,37 @@ def test_who_is_stopped_brings_home_what_memory_still_holds(tmp_path: Path, monk
         assert sum(entry.kind is Kind.ROUNDS for entry in box.scan()) == MANY
         box.close()
         await gateway.start()
+
+    world(tmp_path, story)
+
+
+def test_where_a_limit_stood_in_memory_once_does_not_come_home_a_second_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next start takes an alarm that is over for one that stands, and does not tell it when it comes again."""
+    card = Card(monkeypatch)
+
+    async def stands(gateway: Gateway, level: Level) -> None:
+        await gateway.keeper.take_now([], [Standing("high", level, 500, START_MS)])
+        await asyncio.sleep(1)
+        gateway.round()
+        await asyncio.sleep(3)
+
+    async def story(network: Network, gateway: Gateway) -> None:
+        card.broken = True
+        await stands(gateway, Level.RED)
+        await rounds(gateway, 2)
+        assert not gateway.keeper.outbox.durable
+        card.broken = False
+        await on_disk(gateway)
+        await stands(gateway, Level.NONE)
+        await asyncio.sleep(130)  # the disk counts as steady, and is looked at soon when it fails again
+        card.broken = True
+        await rounds(gateway, 3)
+        assert not gateway.keeper.outbox.durable
+        card.broken = False
+        await on_disk(gateway)
+        assert gateway.keeper.outbox.limit_levels()["high"][0] is Level.NONE
 
     world(tmp_path, story)
 
