@@ -149,6 +149,42 @@ def test_a_store_that_is_no_copy_renames_nothing_however_often_it_is_started_in_
     world(tmp_path, story)
 
 
+def test_what_was_sent_just_before_the_power_went_is_no_older_copy_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk had been away for a moment, so the mark is young; what was sent since is at the province, and its
+    receipts went with the power."""
+    card = Card(monkeypatch)
+
+    async def story(network: Network, gateway: Gateway) -> None:
+        await rounds(gateway, 20)
+        await drained(gateway, 30)
+        epoch = gateway.keeper.outbox.epoch
+        network.up = False
+        card.broken = True
+        await rounds(gateway, 2)
+        card.broken = False
+        await rounds(gateway, 30)
+        assert gateway.keeper.outbox.epoch == epoch
+        network.up = True
+        while gateway.taken not in values(network):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        await gateway.die()
+        network.up = False
+        gateway = await next_run(network, tmp_path, gateway.taken)
+        assert gateway.keeper.outbox.opened_seq == gateway.keeper.outbox.last_seq()  # it knows that it had sent
+        await rounds(gateway, 3)
+        network.up = True
+        await drained(gateway, 120)
+        assert not [text for text in gateway.said if "older copy" in text]
+        assert gateway.keeper.outbox.epoch == epoch
+        assert values(network) == list(range(1, gateway.taken + 1))
+        await gateway.die()
+        await gateway.start()
+
+    world(tmp_path, story)
+
+
 # -- the mark ---------------------------------------------------------------------------------------------------------
 
 
