@@ -91,7 +91,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "each new store has the same epoch",
-        "1 kept",
+        "4 once",
         "disk",
         edit("edge.outbox_file:fill_new", ("secrets.randbits(32)", "20261122")),
     ),
