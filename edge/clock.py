@@ -20,9 +20,9 @@ import ctypes
 import functools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
 from pathlib import Path
+from typing import NamedTuple
 
 from edge.contract import ClockQuality
 
@@ -67,8 +67,7 @@ def boot_number() -> int:
         return 0
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """A time to write down: UTC in ms, or ms since boot when `quality` is UNKNOWN."""
 
     at_ms: int

@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import IO, Any
+from typing import Any
 
 from edge.answers import Answers, Journal
 from edge.clock import Clock
@@ -37,16 +37,13 @@ from edge.outbox import Outbox
 from edge.packing import alarm_entry, map_entry, round_entry
 from edge.powerfail import PowerFail
 from edge.preflight import look
-from edge.priors import priors_for
-from edge.process import hold_name, lock_folder, notify
+from edge.process import hold_name, lock_in_time, notify
 from edge.relay import Relay
 from edge.shelving import Shelving
-from edge.site_sheet import carries_bytes, longest_sheet, sheet_of, too_large
+from edge.site_sheet import SheetMaker
 from edge.switching import Outputs, open_outputs
 from edge.wear import Sample, Wear, read_counters
-from edge.wire.basics import WireError
 from edge.wire.seal import parse_key_file
-from edge.wire.sheet import Sheet
 
 STATUS_EVERY_S = 600.0
 ACCOUNT_FIRST_S = 60.0
@@ -54,7 +51,6 @@ ACCOUNT_EVERY_S = 3600.0
 TICK_S = 1.0
 UNDATED_S = 10.0  # what could not be dated when the time was learnt (it waited for a commit) is dated now and then
 KEY_AGAIN_S = 10.0
-LOCK_S = 5.0  # for the lock in the store's folder: two syncs of a slow card; who judges limits waits for it
 SOCKET_AGAIN_S = 5.0
 RESTART_FIRST_S = 1.0
 RESTART_LONGEST_S = 60.0
@@ -85,7 +81,7 @@ class Daemon:
         self.wear = Wear(self.say, lambda: read_counters(self._device))
         self.power = PowerFail(site.store.power_fail, self._commit_last, self._tell, self.say)
         self._points = {point.id: point for point in site.points}
-        self._priors: dict[str, bytes] = {}
+        self.sheets = SheetMaker(site, links, clock, self.say)
         self._raised: list[Alarm] = []
         self._alarm_waits = asyncio.Event()
         self._background: set[asyncio.Future[None]] = set()
@@ -95,7 +91,7 @@ class Daemon:
             site.store.quota_bytes,
             site.store.commit_every_s,
             run_blocking,
-            self._make_sheet,
+            self.sheets.make,
             self.say,
             lambda: time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(max(0, clock.now().at_ms) / 1000)),
             clock.boot,
@@ -119,26 +115,16 @@ class Daemon:
 
     async def run(self) -> None:
         """Runs until cancelled or told to stop by SIGTERM or SIGINT. Raises AlreadyRunning."""
-        name, dying = hold_name(self.site.store.folder)
-        with name or contextlib.nullcontext(), await self._lock_folder(dying) or contextlib.nullcontext():
-            await self._run()
-
-    async def _lock_folder(self, dying: bool) -> IO[str] | None:
-        """A disk that hangs is not waited for: the name holds."""
         folder = self.site.store.folder
-        taking = self._run_blocking(lambda: lock_folder(folder, dying=dying))
-        locking: asyncio.Future[IO[str] | None] = asyncio.ensure_future(taking)
-        done, _ = await asyncio.wait({locking}, timeout=LOCK_S)
-        if done:
-            return locking.result()
-        locking.add_done_callback(lambda late: late.cancelled() or late.exception())
-        getattr(self._run_blocking, "abandon", lambda: None)()
-        return None
+        name, dying = hold_name(folder)
+        lock = await lock_in_time(folder, self._run_blocking, dying=dying)
+        with name or contextlib.nullcontext(), lock or contextlib.nullcontext():
+            await self._run()
 
     async def _run(self) -> None:
         try:
             asyncio.get_running_loop().add_signal_handler(signal.SIGPWR, self.power.signalled)
-            self._read_priors()
+            self.sheets.read_priors()
             await self.keeper.start()
             await self.memory.load()
             self._restore()
@@ -190,6 +176,8 @@ class Daemon:
         self.limits.begin(asyncio.get_running_loop().time())
         never = {limit.id: (Level.NONE, None) for limit in self.site.limits}  # no alarm committed: none stands
         self.limits.restore(never | {standing.id: (standing.level, standing.value) for standing in standings})
+        if self.keeper.was_broken:
+            self.limits.forget({standing.id for standing in standings})
         self.answers.since_ms.update({standing.id: standing.at_ms for standing in standings})
         self.hurry.look()
         self._resume(standings)
@@ -208,6 +196,8 @@ class Daemon:
         self.limits.restore({standing.id: (standing.level, standing.value) for standing in late})
         self.answers.since_ms.update({standing.id: standing.at_ms for standing in late})
         self._resume(late)
+        if self.keeper.was_broken:
+            self.limits.forget(self.answers.since_ms.keys())
 
     async def _relay(self) -> None:
         while True:
@@ -374,31 +364,6 @@ class Daemon:
                 self.say("clock", f"{words}; {dated} earlier entries were dated")
                 if self.relay is not None:
                     self.relay.dated()
-
-    # -- the sheet -----------------------------------------------------------------------------------------------
-
-    def _read_priors(self) -> None:
-        path = self.site.gateway.priors
-        mtus_bytes = [room for link, _ in self._links.values() for room in carries_bytes(link.state())]
-        large = too_large(self.site, mtus_bytes)
-        if large is not None:
-            self.say("site", large)
-        elif path is not None:
-            self._priors, said = priors_for(path, longest_sheet(self.site), mtus_bytes)
-            for sentence in said:
-                self.say("priors", sentence)
-
-    def _make_sheet(self, epoch: int, next_seq: int, bodies: list[bytes]) -> tuple[bytes, bytes]:
-        """Today's site as a sheet; the store's newest one when nothing but its counting base would differ."""
-        made = sheet_of(self.site, epoch, next_seq, max(0, self.clock.now().at_ms), self._priors)
-        for body in bodies[:1]:
-            try:
-                old = Sheet.decode(body)
-            except (WireError, TypeError):
-                break  # damaged: as if there were none
-            if replace(made, seq0=old.seq0, t0_ms=old.t0_ms).digest == old.digest:
-                return old.digest, body
-        return made.digest, made.encode()
 
 
 def build(

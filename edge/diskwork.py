@@ -87,7 +87,8 @@ class DiskWork:
     def close(self, box: Outbox) -> None:
         """Lets a store go, without waiting."""
         if not self.holds(box):
-            self.aside(box.close)
+            self.hanging += 1  # until it is closed its file is locked
+            self.aside(box.close).add_done_callback(self._closed)
 
     async def _wait(self, task: asyncio.Future[Any], began_s: float, patience_s: float) -> None:
         """Until it is done, or has taken too long."""
@@ -101,6 +102,9 @@ class DiskWork:
                 await asyncio.wait({task}, timeout=SECOND_LOOK_S)
                 return
             await asyncio.wait({task}, timeout=min(left_s, LOOK_S))
+
+    def _closed(self, _ended: asyncio.Future[Any]) -> None:
+        self.hanging -= 1
 
     def _late(self, box: Outbox | None) -> None:
         self.hanging -= 1

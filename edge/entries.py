@@ -79,7 +79,8 @@ class Account:
 class Commit:
     """What one commit did: the seq given to each new entry (in order), the seqs that are gone, what was evicted for
     want of room, and the bytes then used. `made`: summaries that were taken, with their seq. `came`: whether entries of
-    another store were taken, up to seq `last_seq` here; `things`: those that are neither rounds nor summaries."""
+    another store were taken, up to seq `last_seq` here; `things`: those that are neither rounds nor summaries.
+    `left`: receipts that name more than one commit settles: they are to be given to the next one."""
 
     seqs: list[int] = field(default_factory=list)
     freed: list[Range] = field(default_factory=list)
@@ -89,6 +90,7 @@ class Commit:
     came: bool = False
     last_seq: int = 0
     things: list[tuple[int, Kind]] = field(default_factory=list)
+    left: list[tuple[int, int, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)

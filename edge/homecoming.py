@@ -13,6 +13,7 @@ taken twice. Receipts go to both. May not hold a lock, nor wait.
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +24,7 @@ from edge import doubt as doubts
 from edge.contract import ClockQuality, Kind
 from edge.entries import Held, NewEntry, SheetNow, Standing
 from edge.errors import StoreBroken
+from edge.ledger import DAMAGED
 from edge.outbox import Outbox
 from edge.outbox_home import BATCH_ENTRIES, BULK_KINDS, Doubt
 from edge.salvage import Saved
@@ -43,10 +45,23 @@ class Given(NamedTuple):
     counter: int
 
 
+class Overtaken(NamedTuple):
+    """What of a store is to get new names: the province has entries of its epoch that it never gave, so what it gave
+    above `seq` in this run means something else there. `epoch`: the one they get, the same however often it is tried
+    and in whichever store they are by then."""
+
+    seq: int
+    epoch: int
+
+    @classmethod
+    def above(cls, seq: int) -> Overtaken:
+        return cls(seq, secrets.randbits(32))
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What is to be opened, and what is known of it. `left`: the file that had its name, which is still open; `given`:
-    by epoch, of the stores used before in this run."""
+    by epoch, of the stores used before in this run; `overtaken`: by epoch, those that must begin a new one first."""
 
     folder: Path
     quota_bytes: int
@@ -57,17 +72,21 @@ class Ask:
     left: Outbox | None = None
     given: Mapping[int, Given] = field(default_factory=dict)
     doubts: Mapping[int, Doubt] = field(default_factory=dict)
+    overtaken: Mapping[int, Overtaken] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A store ready to be used, with where the limits stood in it, the newest time it knew, and what is to be said."""
+    """A store ready to be used, with where the limits stood in it, the newest time it knew, and what is to be said.
+    `alarms`: those it holds, the newest; `was`: its epoch before a new one began."""
 
     box: Outbox
     sheet: SheetNow
     standings: list[Standing]
     newest_ms: int
     said: list[str]
+    alarms: list[Saved] = field(default_factory=list)
+    was: int | None = None
 
 
 def open_store(ask: Ask) -> Opened:
@@ -75,23 +94,38 @@ def open_store(ask: Ask) -> Opened:
     if ask.left is not None:
         ask.left.leave_name()
     try:
-        doubtful = next((doubt[:2] for doubt in reversed([*ask.doubts.values()])), None)
+        doubtful = next(reversed([*ask.doubts.values()]), None)
         open_it = partial(Outbox.open, ask.folder, ask.quota_bytes, ask.stamp)
-        box, said = open_it(distrust=ask.distrust, doubtful=doubtful)
-    except (ValueError, TypeError, KeyError, OverflowError) as error:  # damage that nobody thought of
+        rename = partial(renamed, overtaken=ask.overtaken, make_sheet=ask.make_sheet)
+        box, said = open_it(distrust=ask.distrust, doubtful=doubtful, rename=rename)
+    except DAMAGED as error:  # that nobody thought of
         raise StoreBroken(str(ask.folder), f"{type(error).__name__}: {error}", damaged=True) from error
     try:
         standings, newest_ms = box.stands(), box.newest_ms()
-        if _is_older(box, ask):
-            said.append(OLDER.format(box.renew(ask.make_sheet)))
-        else:
-            said += _take_back(box, ask)
+        was, more = _begin_anew(box, ask)
+        said += more
         sheet = prepare(box, ask.make_sheet, ask.boot)
-        doubts.forget(ask.folder)
-        return Opened(box, sheet, standings, newest_ms, said)
+        if not box.salvaging:  # a broken file may be what it speaks of
+            doubts.forget(ask.folder)
+        return Opened(box, sheet, standings, newest_ms, said, newest_alarms(box, ask.boot), was)
     except StoreBroken:
         box.close()
         raise
+    except DAMAGED as error:
+        box.close()
+        raise StoreBroken(box.path, f"{type(error).__name__}: {error}", damaged=True) from error
+
+
+def _begin_anew(box: Outbox, ask: Ask) -> tuple[int | None, list[str]]:
+    """A new epoch where it must be: the one that it was in until now, None where it goes on; and what is to be said."""
+    was, over = box.epoch, ask.overtaken.get(box.epoch)
+    if _is_older(box, ask):
+        seq = box.opened_seq if over is None else min(box.opened_seq, over.seq)
+        return was, [OLDER.format(box.renew(ask.make_sheet, None, seq))]
+    said = _take_back(box, ask)
+    if over is None:
+        return None, said
+    return was, [*said, OLDER.format(box.renew(ask.make_sheet, over.epoch, over.seq))]
 
 
 def _is_older(box: Outbox, ask: Ask) -> bool:
@@ -109,7 +143,8 @@ def _take_back(box: Outbox, ask: Ask) -> list[str]:
         box.take_back(doubt)
         return []
     noted = doubts.noted(ask.folder)
-    taken = box.take_back(noted, rounds_only=True) if noted is not None else 0
+    sane = noted is not None and noted.high <= box.last_seq() + doubts.MOST_SEQS
+    taken = box.take_back(noted) if noted is not None and sane else 0
     return [f"{taken} rounds of a commit that had failed were sent before the last stop: taken back"] if taken else []
 
 
@@ -126,12 +161,34 @@ def prepare(box: Outbox, make_sheet: MakeSheet, boot: int) -> SheetNow:
     return SheetNow(sheet_id, box.epoch, body)
 
 
+def newest_alarms(box: Outbox, boot: int) -> list[Saved]:
+    """The newest alarms that a store holds, as another one takes them. Blocking; raises StoreBroken."""
+    seqs = [seq for seq, kind in box.first_things() if kind is Kind.ALARM][-ALARMS_MOST:]
+    return box.batch(seqs, 0, boot)[0] if seqs else []
+
+
+def renamed(saved: Iterable[Saved], overtaken: Mapping[int, Overtaken], make_sheet: MakeSheet) -> list[Saved]:
+    """Entries of this run under the names that they get when a new epoch begins in the store that gave them."""
+    found: list[Saved] = []
+    sheets: dict[int, tuple[bytes, bytes]] = {}
+    for one in saved:
+        over = overtaken.get(one.epoch)
+        if over is not None and one.entry.wire_seq > over.seq:
+            if over.epoch not in sheets:
+                sheets[over.epoch] = make_sheet(over.epoch, over.seq + 1, [])
+            digest, body = sheets[over.epoch]
+            one = one._replace(epoch=over.epoch, sheet_body=body, sheet_digest=digest)
+        found.append(one)
+    return found
+
+
 class Alarms:
     """The alarms of a store on the disk that have no receipt yet, by epoch and seq: should the disk fail before they
     are out, memory takes them along, under the same names."""
 
-    def __init__(self) -> None:
+    def __init__(self, saved: Iterable[Saved] = ()) -> None:
         self._held: dict[tuple[int, int], Saved] = {}
+        self.moved(saved)
 
     def taken(self, epoch: int, sheet: SheetNow, boot: int, entries: Iterable[tuple[int, NewEntry]]) -> None:
         """Entries just committed."""
@@ -140,11 +197,10 @@ class Alarms:
                 held = Held(seq, entry.kind, sheet.id, *entry[1:6], None)
                 self.moved([Saved(held, epoch, sheet.body, b"", boot)])
 
-    def moved(self, saved: Iterable[Saved]) -> None:
-        """Entries just brought."""
-        for one in saved:
-            if one.entry.kind is Kind.ALARM:
-                self._held[one.epoch, one.entry.wire_seq] = one
+    def moved(self, saved: Iterable[Saved], *, old: bool = False) -> None:
+        """Entries just brought; `old`: from before this run."""
+        brought = {(one.epoch, one.entry.wire_seq): one for one in saved if one.entry.kind is Kind.ALARM}
+        self._held = brought | self._held if old else self._held | brought
         for name in list(self._held)[:-ALARMS_MOST]:
             del self._held[name]
 

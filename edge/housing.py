@@ -22,9 +22,20 @@ from edge.entries import Commit, NewEntry, SheetNow
 from edge.errors import StoreBroken
 from edge.filling import Filling
 from edge.fold import FOLD_AT, Folder
-from edge.homecoming import Alarms, Ask, Given, Leaving, MakeSheet, Opened, open_store, prepare
+from edge.homecoming import (
+    Alarms,
+    Ask,
+    Given,
+    Leaving,
+    MakeSheet,
+    Opened,
+    Overtaken,
+    open_store,
+    prepare,
+    renamed,
+)
 from edge.outbox import Outbox
-from edge.outbox_home import Doubt
+from edge.outbox_home import LOG_GONE, Doubt
 from edge.ranges import RangeSet
 from edge.turns import Turns
 
@@ -65,6 +76,10 @@ class Housing:
         self._opening: asyncio.Future[Opened] | None = None
         self._alarms = Alarms()
         self._given: dict[int, Given] = {}
+        self._first_seqs: dict[int, int] = {}  # by epoch, what had been given before this run
+        self._overtaken: dict[int, Overtaken] = {}  # by epoch, stores that must begin a new one before they are used
+        self._evicting = False
+        self.renewed_s = -inf
         self._doubts: dict[int, Doubt] = {}
         self._doubted: tuple[Doubt, int, int] | None = None  # with the seqs that its entries got in memory
         self._retry_s = RETRY_DISK_S
@@ -99,9 +114,9 @@ class Housing:
         return self._outbox
 
     @property
-    def _doubtful(self) -> tuple[int, int] | None:
-        """(epoch, seq) above which nothing may be salvaged of a file that broke: it was taken again."""
-        return next((doubt[:2] for doubt in reversed(self._doubts.values())), None)
+    def _doubtful(self) -> Doubt | None:
+        """What may not be salvaged of a file that broke: it was taken again."""
+        return next(reversed(self._doubts.values()), None)
 
     # -- opening -------------------------------------------------------------------------------------------------
 
@@ -109,7 +124,7 @@ class Housing:
         """Begins to open the store on the disk. `left`: the one in use, which has lost its name."""
         ask = Ask(
             *(self._folder, self._quota_bytes, self._stamp(), self._boot, self._make_sheet, self._damaged, left),
-            *(dict(self._given), dict(self._doubts)),
+            *(dict(self._given), dict(self._doubts), dict(self._overtaken)),
         )
         self._opening = self._disk.aside(lambda: open_store(ask))
         self._opening.add_done_callback(lambda _: self._woken.set())
@@ -127,14 +142,20 @@ class Housing:
                 self._not_home(error)
                 return error
             old, leaving = self._outbox, None
+            known, self._alarms = self._alarms, Alarms(opened.alarms)
             if old is not None:
                 leaving = Leaving(old)
                 try:
                     await self._move(leaving, opened.box, first=True)
                 except StoreBroken as error:
+                    self._alarms = known
                     self._disk.close(opened.box)
                     self._not_home(error)
                     return error
+            for epoch, over in list(self._overtaken.items()):
+                if epoch == opened.was or over.epoch == opened.box.epoch:  # it may have happened though it failed
+                    del self._overtaken[epoch]
+                    self.renewed_s = asyncio.get_running_loop().time()
             self._damaged = False
             self._doubts.pop(opened.box.epoch, None)
             self._doubted = None
@@ -169,6 +190,8 @@ class Housing:
 
     def _switch(self, box: Outbox, sheet: SheetNow) -> None:
         self._outbox, self.sheet = box, sheet
+        if box.durable:
+            self._first_seqs.setdefault(box.epoch, box.opened_seq)
         self._ladder, self._folding = Folder(sheet.id), False
         self._full, self._fold_at_s = True, -inf  # to be looked at
         self.filling = Filling()
@@ -191,7 +214,7 @@ class Housing:
             try:
                 in_place, has_log = await self._disk.do(lambda: (box.is_in_place(), box.has_log()), box)
                 if in_place and not has_log:
-                    raise StoreBroken(box.path, "its write-ahead log was deleted or replaced while in use")
+                    raise StoreBroken(box.path, LOG_GONE)
             except StoreBroken as error:
                 await self._fall_back(error)
                 self._retry_at_s = asyncio.get_running_loop().time() + LOG_AGAIN_S
@@ -202,9 +225,11 @@ class Housing:
             self._displaced = True
             self._open(box)
 
-    async def _fall_back(self, error: StoreBroken) -> None:
-        """Memory takes over. With the lock held."""
+    async def _fall_back(self, error: StoreBroken, failed: Outbox | None = None) -> None:
+        """Memory takes over from the store that `failed`: by default the one in use. With the lock held."""
         old = self._outbox
+        if failed is not None and failed is not old:
+            return  # it has been let go already, and the one in use is sound
         if old is not None and not old.durable:
             # Even memory is full or broken: start it anew rather than stand still. What it held is lost, and said.
             self._say("store", f"the store in memory failed too ({error}): started anew")
@@ -220,7 +245,7 @@ class Housing:
         self._leaving = [leaving for leaving in self._leaving if leaving.box is not memory]
         sheet = await self._disk.do(lambda: prepare(memory, self._make_sheet, self._boot), memory)
         if old is not None and old.durable:
-            along = self._alarms.all()
+            along = renamed(self._alarms.all(), self._overtaken, self._make_sheet)
             await self._disk.do(lambda: memory.take_over(along), memory)
         memory.opened_seq = memory.last_seq()  # what is older may have been sent from the disk: nobody's copy
         self._switch(memory, sheet)
@@ -262,7 +287,7 @@ class Housing:
                 try:
                     await self._move(leaving, box)
                 except StoreBroken as error:
-                    await self._fall_back(error)
+                    await self._fall_back(error, box)
                 self._end_of(leaving)
         return bool(self._leaving)
 
@@ -284,8 +309,9 @@ class Housing:
         if box.durable:
             self._alarms.moved(saved)
         if not leaving.box.durable:
-            await self._disk.do(lambda: leaving.box.give(saved), leaving.box)
+            await self._disk.do(lambda: leaving.box.give(saved, stands), leaving.box)
         self._note(done, box)
+        self._say_evicted(done)
         if not first:
             self.committed([], done)
 
@@ -311,16 +337,22 @@ class Housing:
             what = "stay in the deleted file for want of memory: they are lost if the gateway stops before the disk is"
             self._say("store", f"{left} entries {what} back")
 
-    async def _settle_left(self, receipts: list[tuple[int, int, int]]) -> None:
-        """The province has these: they need not be brought any more."""
-        for leaving in self._leaving:
-            await self._settle_one(leaving, receipts)
+    async def _settle_left(self, receipts: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+        """The province has these: they need not be brought any more. Returns those that name more than one commit
+        settles."""
+        return [receipt for leaving in self._leaving for receipt in await self._settle_one(leaving, receipts)]
 
-    async def _settle_one(self, leaving: Leaving, receipts: list[tuple[int, int, int]]) -> None:
+    async def _settle_one(self, leaving: Leaving, receipts: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
         try:
-            await self._disk.do(lambda: leaving.box.commit([], receipts), leaving.box)
+            return (await self._disk.do(lambda: leaving.box.commit([], receipts), leaving.box)).left
         except StoreBroken as error:
             self._give_up(leaving, error)
+            return []
+
+    def _say_evicted(self, done: Commit) -> None:
+        if done.evicted and not self._evicting:
+            self._say("store", "is full: the oldest readings make room (fengsui outbox counts them)")
+        self._evicting = bool(done.evicted) or (self._evicting and bool(self._leaving))
 
     # -- folding, doubt ------------------------------------------------------------------------------------------
 
@@ -334,7 +366,7 @@ class Housing:
         try:
             done = await self._disk.do(lambda: self._ladder.step(outbox, on_way), outbox)
         except StoreBroken as error:
-            await self._fall_back(error)
+            await self._fall_back(error, outbox)
             return False
         if done is None:
             self._full, self._fold_at_s = False, asyncio.get_running_loop().time() + FOLD_AGAIN_S

@@ -154,11 +154,13 @@ class Intake:
     # -- polled --------------------------------------------------------------------------------------------------
 
     async def _poll(self, device: DeviceNow, start_ms: int) -> None:
+        sensor = device.sensor
+        assert isinstance(sensor, PolledSensor)
         async for at_ms, ready in self._instants(device, start_ms):
             for every in ready:
                 self._open(self._groups[every], at_ms)
             wanted = [point for every in ready for point in device.groups[every]]
-            self._take(await self._try(device, device.sensor, wanted))
+            self._take(await self._try(device, sensor, wanted))
             for every in ready:
                 self._fill(self._groups[every], device, at_ms)
 
@@ -206,10 +208,10 @@ class Intake:
         paces = {every: self._pace.get(every, every) for every in device.groups}
         return {every: (now_ms // pace + 1) * pace for every, pace in paces.items()}
 
-    async def _try(self, device: DeviceNow, sensor: Sensor, points: Sequence[str]) -> list[Reading]:
+    async def _try(self, device: DeviceNow, sensor: PolledSensor, points: Sequence[str]) -> list[Reading]:
         """One rung: asks unless it is pausing; always one reading for each point."""
         began_s = asyncio.get_running_loop().time()
-        if began_s < max(device.retry_at_s, device.port.retry_at_s) or not isinstance(sensor, PolledSensor):
+        if began_s < max(device.retry_at_s, device.port.retry_at_s):
             return [Reading(point, None, Quality.NO_ANSWER) for point in points]
         device.asked += 1
         try:

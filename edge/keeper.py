@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from edge.contract import Kind
-from edge.entries import Account, NewEntry, Standing
+from edge.entries import Account, NewEntry, SheetNow, Standing
 from edge.errors import StoreBroken
-from edge.homecoming import OLDER, MakeSheet, Opened, prepare
+from edge.homecoming import ALARMS_MOST, OLDER, Alarms, MakeSheet, Opened, Overtaken, newest_alarms, prepare, renamed
 from edge.housing import Housing
 from edge.outbox import FILE_NAME, Outbox
 from edge.outbox_home import Doubt
 from edge.salvage import peek
+from edge.salvage_steps import Salvaged
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,6 +35,7 @@ RunBlocking = Callable[[Callable[[], T]], Awaitable[T]]
 START_PATIENCE_S = 3.0  # for the disk at the start: nobody judges limits meanwhile; it may come later
 PEEK_PATIENCE_S = 2.0
 STOP_PATIENCE_S = 5.0  # for bringing home what memory still holds; who is stopped is killed some time after
+SAVE_PATIENCE_S = 8.0  # for writing out a deleted file; with the others within the 20 s of the service
 RIDE_WAIT_S = 5.0  # a receipt lost with the power costs one repeat, which is dropped; a commit wears the card
 FOLD_STEPS = 8  # after one commit: 160 000 readings, more than a second brings; an alarm waits for one at most
 MISSED_MOST = 1000  # receipts; what is forgotten is sent once more, and dropped
@@ -65,12 +67,13 @@ class Keeper(Housing):
         self._last_flush_s = -inf
         self._riding: list[NewEntry] = []
         self._riding_since_s = inf
-        self._evicting = False
         self._short = False  # room, for what is salvaged
+        self._settling = False  # a receipt names more than one commit settles
+        self._waits = ""  # why what is to be salvaged can not be read now
         self.standings: list[Standing] = []  # where the limits stood when the store was opened
         self.newest_ms = 0  # the newest time it knew then
+        self.was_broken = False  # a store that could not be read was put aside: where limits stood may be lost
         self.learnt: Callable[[], None] = lambda: None  # told when both are known after all, the disk being slow
-        self.renewed_s = -inf
         self.dropped = 0  # rounds that could not even wait for a commit
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -96,6 +99,7 @@ class Keeper(Housing):
         """The store was opened for the first time in this run."""
         self.opened = lambda _opened: None
         self.standings, self.newest_ms = opened.standings, opened.newest_ms
+        self.was_broken = opened.box.salvaging
         self.learnt()
 
     async def run(self) -> None:
@@ -125,24 +129,56 @@ class Keeper(Housing):
             more = await self._salvage() or more
 
     def _due_s(self) -> float:
-        """When the next commit is due."""
+        """When the next commit is due. At once where a receipt names more than one settles: others come between."""
+        if self._settling:
+            return -inf
         next_s = self._last_flush_s + self._commit_every_s
         return next_s if self._pending else max(next_s, self._riding_since_s + RIDE_WAIT_S)
 
     async def stop(self) -> None:
-        """Commits what waits, brings home what there is time for, and closes the file."""
+        """Commits what waits, brings home what there is time for, and closes the file. What a deleted file holds is
+        written out, as it is gone when that is closed."""
         await self._flush()
+        await self._last_look()
         until_s = asyncio.get_running_loop().time() + STOP_PATIENCE_S
-        while asyncio.get_running_loop().time() < until_s and await self._bring():
-            pass
+        while asyncio.get_running_loop().time() < until_s and (self._settling or await self._bring()):
+            await self._flush()
         async with self._lock:
             left = [leaving.box for leaving in self._leaving] + [box for box in (self._outbox,) if box is not None]
+            for box in left:
+                if box.durable and (box is not self._outbox or self._displaced):
+                    await self._save(box)
             lost = sum(box.account().held_entries for box in left if not box.durable)
             if lost:
                 self._say("store", f"{lost} entries were in memory only and are lost")
             if self._outbox is not None:
                 with contextlib.suppress(StoreBroken):
                     await self._disk.do(self._outbox.close)
+
+    async def _last_look(self) -> None:
+        """The disk is tried once more where the store is in memory, or in a file that has lost its name."""
+        box = self._outbox
+        with contextlib.suppress(StoreBroken):
+            if box is None or (box.durable and await self._disk.do(box.is_in_place, box)):
+                return
+        if self._opening is None:
+            await self._look_at_disk()
+        if self._opening is not None:
+            await asyncio.wait({self._opening}, timeout=START_PATIENCE_S)
+            if self._opening.done():
+                await self._arrive()
+
+    async def _save(self, box: Outbox) -> None:
+        try:
+            stamp = self._stamp()
+            file = await self._disk.do(lambda: box.save(stamp), box, patience_s=SAVE_PATIENCE_S)
+        except StoreBroken as error:
+            held: int | str = "the"
+            with contextlib.suppress(StoreBroken):
+                held = box.account().held_entries
+            self._say("store", f"{held} entries were in a deleted file only and are lost: {error}")
+            return
+        self._say("store", f"what the deleted file still held was written to {file.name}")
 
     # -- taking --------------------------------------------------------------------------------------------------
 
@@ -171,29 +207,42 @@ class Keeper(Housing):
         self._ride()
 
     def settle(self, epoch: int, low: int, high: int) -> None:
-        """The province has stored `low`..`high` of `epoch`: they leave with the next commit, or after RIDE_WAIT_S."""
-        self._alarms.settled(epoch, low, high)
+        """The province has stored `low`..`high` of `epoch`: they leave with the next commit, or after RIDE_WAIT_S.
+
+        Of a store that must begin a new epoch nothing is believed of this run: what was stored is another's.
+        """
+        if epoch in self._overtaken:
+            high = min(high, self._overtaken[epoch].seq)
+        if low > high:
+            return
         self._receipts.append((epoch, low, high))
         self._ride()
 
     async def renew(self, epoch: int) -> None:
         """The province has entries of store `epoch` that it never gave: it is an older copy (a restored card).
 
-        Seqs, and packet counters, would be given twice and readings dropped as repeats: a new epoch begins.
+        Seqs, and packet counters, would be given twice and readings dropped as repeats: a new epoch begins. Should it
+        fail, it is made up for before the store is used again (`open_store`).
         """
         async with self._lock:
             old = self.outbox
             if old.epoch != epoch or not old.durable:
                 return
+            seq = min(old.opened_seq, self._first_seqs.get(epoch, old.opened_seq))
+            over = self._overtaken.setdefault(epoch, Overtaken.above(seq))
+            self._receipts = [one for one in self._receipts if one[0] != epoch]
             try:
-                kept = await self._disk.do(lambda: old.renew(self._make_sheet), old)
+                kept = await self._disk.do(lambda: old.renew(self._make_sheet, over.epoch, over.seq), old)
+                self.renewed_s = asyncio.get_running_loop().time()
+                self._alarms = Alarms(renamed(self._alarms.all(), self._overtaken, self._make_sheet))
+                del self._overtaken[epoch]
                 sheet = await self._disk.do(lambda: prepare(old, self._make_sheet, self._boot), old)
+                alarms = await self._disk.do(lambda: newest_alarms(old, self._boot), old)
             except StoreBroken as error:
-                await self._fall_back(error)
+                await self._fall_back(error, old)
                 return
+            self._alarms = Alarms(alarms)
             self._switch(old, sheet)
-            self._receipts.clear()
-            self._alarms.settled(epoch, 1, old.good_seq)  # those that are young have another name now
             self._say("store", OLDER.format(kept))
             self.switched()
 
@@ -209,12 +258,17 @@ class Keeper(Housing):
             try:
                 return await self._disk.do(lambda: work(outbox, *args, **kwargs), outbox)
             except StoreBroken as error:
-                await self._fall_back(error)
+                await self._fall_back(error, outbox)
                 raise
 
     def account(self) -> Account:
         """The account as of the last commit (blocking, but a single row)."""
         return self.outbox.account()
+
+    def _switch(self, box: Outbox, sheet: SheetNow) -> None:
+        if box is not self._outbox:  # rows of sheets mean nothing in another store: the present one stands for them
+            self._pending = [entry._replace(sheet=0) if entry.sheet else entry for entry in self._pending]
+        super()._switch(box, sheet)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -231,7 +285,7 @@ class Keeper(Housing):
     async def _flush_now(self, hurry: bool) -> None:
         async with self._lock.at_once() if hurry else self._lock:
             self._last_flush_s = asyncio.get_running_loop().time()
-            self._riding_since_s = inf
+            self._riding_since_s, self._settling = inf, False
             self._pending += self._riding
             self._riding = []
             if self._pending or self._receipts:
@@ -248,7 +302,7 @@ class Keeper(Housing):
             # entries take the present one.
             self._put_back([entry._replace(sheet=0) for entry in entries], receipts, standings)
             doubt = self._in_doubt(outbox, len(entries))
-            await self._fall_back(error)
+            await self._fall_back(error, outbox)
             if outbox.durable:
                 first_seq = self.outbox.good_seq + 1
                 self._doubted = doubt and (doubt, first_seq, first_seq + len(entries) - 1)
@@ -257,18 +311,20 @@ class Keeper(Housing):
         except BaseException:
             self._put_back(entries, receipts, standings)
             raise
-        if done.evicted and not self._evicting:
-            self._say("store", "is full: the oldest readings make room (fengsui outbox counts them)")
-        self._evicting = bool(done.evicted)
+        self._say_evicted(done)
         self._note(done, outbox)
+        for receipt in receipts:
+            self._alarms.settled(*receipt)
         if outbox.durable:
             self._alarms.taken(outbox.epoch, self.sheet, self._boot, zip(done.seqs, entries, strict=True))
         else:
-            self._missed = [*self._missed, *(one for one in receipts if one[0] != outbox.epoch)][-MISSED_MOST:]
+            missed = (one for one in receipts if one[0] != outbox.epoch and one not in done.left)
+            self._missed = [*self._missed, *missed][-MISSED_MOST:]
         self.committed(list(zip(done.seqs, entries, strict=True)), done)
         self._note_doubt()
         if receipts:
-            await self._settle_left(receipts)
+            left = dict.fromkeys([*done.left, *await self._settle_left(receipts)])
+            self._receipts, self._settling = [*left, *self._receipts], bool(left)
 
     def _in_doubt(self, failed: Outbox, count: int) -> Doubt | None:
         """A commit that failed may have happened: its entries are there twice."""
@@ -294,19 +350,36 @@ class Keeper(Housing):
             if self._short and await self._fold_once(box, self.on_way()):
                 self._short = self._full
                 return True
+            if self.outbox is not box:
+                return False  # its disk failed while folding
             squeeze = self._short  # nothing can be folded
             try:
                 step = await self._disk.do(lambda: box.salvage_step(doubtful=self._doubtful, squeeze=squeeze), box)
+                things = step.commit.things if step.commit is not None else []
+                seqs = [seq for seq, kind in things if kind is Kind.ALARM][-ALARMS_MOST:]
+                if seqs:
+                    self._alarms.moved((await self._disk.do(lambda: box.batch(seqs, 0, self._boot), box))[0], old=True)
             except StoreBroken as error:
-                await self._fall_back(error)
+                await self._fall_back(error, box)
                 return False
             if step.commit is not None:
                 self._note(step.commit, box)
+                self._say_evicted(step.commit)
                 self.committed([], step.commit)
             self._short = step.short
-            if step.done:
-                self._say("store", step.done)
+            self._heed(step)
             return box.salvaging and (step.commit is not None or bool(step.done))
+
+    def _heed(self, step: Salvaged) -> None:
+        """What is to be said of a step, and where limits stood in a file that could not be read before."""
+        if step.done:
+            self._say("store", step.done)
+        if step.waits and not self._waits:
+            self._say("store", f"what a broken store held can not be taken over yet: {step.waits}")
+        self._waits = step.waits
+        if step.standings:
+            self.standings = list(step.standings)
+            self.learnt()
 
     def _put_back(
         self, entries: list[NewEntry], receipts: list[tuple[int, int, int]], standings: list[Standing]

@@ -248,11 +248,6 @@ class Books:
             for one in qualities:
                 tally.fail(one, sign)
 
-    def resize(self, piece: Piece, size_bytes: int) -> None:
-        """The body of an entry has another size."""
-        self._level(piece, -1)
-        self._level(piece._replace(size_bytes=size_bytes), 1)
-
     def close(self) -> None:
         """Writes what was gathered."""
         if not any(map(any, self._sums.values())) and not self._tallies and not self._levels:

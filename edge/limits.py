@@ -17,8 +17,8 @@ edge/limit_state.py carries windows, hold times and latches over a restart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from edge.contract import Alarm, Basis, Change, ClockQuality, Input, Level, Quality, Rule
 from edge.limit_members import in_order, members_basis, verdict
@@ -35,7 +35,8 @@ SILENT_RULES = (Rule.STALE, Rule.SUSPECT)
 
 @dataclass(slots=True)
 class JudgedPart:
-    """A part of a limit as it stands. Between `low` and `high` a number changes nothing."""
+    """A part of a limit as it stands. Between `low` and `high` a number changes nothing. `doubted`: while the standing
+    is unknown, the latches that may have been set."""
 
     whole: Judged
     spec: Spec | None
@@ -44,6 +45,7 @@ class JudgedPart:
     value: int | None = None
     low: float = 1.0
     high: float = 0.0
+    doubted: list[Latch] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -57,6 +59,7 @@ class Judged:
     part: JudgedPart | None = None
     last_evidence_s: float = 0.0
     suspect_s: float | None = None  # since when nothing but doubtful values come
+    unknown: bool = False  # what the province was told last is forgotten
 
 
 @dataclass(slots=True)
@@ -78,6 +81,7 @@ class Limits:
             self._watch(state)
         self._stale = [state for state in self.judged.values() if state.limit.rule is Rule.STALE]
         self._combined = [self.judged[limit.id] for limit in in_order(limits)]
+        self._unsure: list[Judged] = []  # combined ones that are to be looked at though no member of them moves
 
     def _watch(self, state: Judged) -> None:
         limit = state.limit
@@ -109,8 +113,22 @@ class Limits:
         """
         for limit_id, (level, value) in levels.items():
             state = self.judged.get(limit_id)
-            if state is not None and state.level is not level:
+            if state is None:
+                continue
+            state.unknown = False
+            if state.level is not level:
                 self._put(state, level, value)
+        self._unsure = list(self._combined)
+
+    def forget(self, known: Collection[str]) -> None:
+        """Where limits stood was lost with a broken store, but for the `known`: of the others the province may hold an
+        alarm for ever that has long ended. So each tells once how it stands, also when that is: cleared."""
+        for state in self.judged.values():
+            state.unknown = state.limit.id not in known
+            for part in state.parts:
+                part.doubted = [replace(latch, set=True, since_s=None) for latch in part.latches if state.unknown]
+                part.low, part.high = 1.0, 0.0
+        self._unsure = list(self._combined)
 
     def judge(self, point: str, value: int | None, quality: Quality, now_s: float) -> list[Alarm]:
         """One reading of `point` in whole steps at the monotonic instant `now_s`; what it changes.
@@ -132,6 +150,8 @@ class Limits:
                     for latch in state.parts[0].latches:
                         latch.set = False
                     self._report(state, state.parts[0], changed)
+                if state.unknown:
+                    self._tell(state, Level.BLUE, None, None, changed)
             for take, part in watched.feeds:
                 number = value if take is None else take(value, now_s)
                 if number is None:
@@ -151,6 +171,8 @@ class Limits:
             self._wait(state, now_s - state.last_evidence_s, changed)
         if changed and self._combined:
             self._combine(changed)
+        if self._unsure:
+            self._make_sure(changed)
         return changed
 
     def levels(self) -> dict[str, Level]:
@@ -195,6 +217,19 @@ class Limits:
             latch.time(latch.flips(number), now_s, limit.clear_hold_s if latch.set else limit.hold_s)
         part.low, part.high = calm(part.latches, number)
         self._report(part.whole, part, changed)
+        if part.whole.unknown:
+            self._judge_unknown(part, number, now_s, changed)
+
+    def _judge_unknown(self, part: JudgedPart, number: int, now_s: float, changed: list[Alarm]) -> None:
+        """As if all its levels stood: they have ended when the number is back for as long as it must be."""
+        state = part.whole
+        part.low, part.high = 1.0, 0.0
+        for latch in part.doubted:
+            latch.time(latch.flips(number), now_s, state.limit.clear_hold_s)
+        part.doubted = [latch for latch in part.doubted if latch.set]
+        if not any(other.doubted for other in state.parts):
+            state.threshold = part.latches[0].threshold
+            self._tell(state, Level.BLUE, number, self._basis(state.limit, part), changed)
 
     def _doubt(self, states: Iterable[Judged], now_s: float, changed: list[Alarm]) -> None:
         for state in states:
@@ -249,6 +284,7 @@ class Limits:
     @staticmethod
     def _tell(state: Judged, before: Level, value: int | None, basis: Basis | None, changed: list[Alarm]) -> None:
         limit = state.limit
+        state.unknown = False
         if before is Level.NONE:
             change = Change.RAISED
         elif state.level is Level.NONE:
@@ -272,15 +308,30 @@ class Limits:
     def _combine(self, changed: list[Alarm]) -> None:
         moved = {alarm.limit for alarm in changed}
         for state in self._combined:
-            if moved.isdisjoint(state.limit.members):
-                continue
-            before = state.level
-            levels = {member: self.judged[member].level for member in state.limit.members}
-            level, count, needed = verdict(state.limit, list(levels.values()))
-            state.level, state.threshold = level, needed
-            if level is not before:
-                self._tell(state, before, count, members_basis(state.limit, levels), changed)
+            if not moved.isdisjoint(state.limit.members) and self._follow(state, changed):
                 moved.add(state.limit.id)
+
+    def _make_sure(self, changed: list[Alarm]) -> None:
+        """After a start members stand that do not move: of a limit that is new in the site file, or whose standing was
+        lost. Those with a member of which nothing is known yet wait for it."""
+        waiting = []
+        for state in self._unsure:
+            if any(self.judged[member].unknown for member in state.limit.members):
+                waiting.append(state)
+            elif not self._follow(state, changed) and state.unknown:
+                levels = dict.fromkeys(state.limit.members, Level.NONE)
+                self._tell(state, Level.BLUE, 0, members_basis(state.limit, levels), changed)
+        self._unsure = waiting
+
+    def _follow(self, state: Judged, changed: list[Alarm]) -> bool:
+        """Whether its members have moved it."""
+        before = state.level
+        levels = {member: self.judged[member].level for member in state.limit.members}
+        state.level, count, state.threshold = verdict(state.limit, list(levels.values()))
+        if state.level is before:
+            return False
+        self._tell(state, before, count, members_basis(state.limit, levels), changed)
+        return True
 
 
 def _on_side(latch: Latch, value: int) -> bool:

@@ -27,13 +27,16 @@ from edge.contract import ClockQuality, Kind
 from edge.entries import Commit, NewEntry, Standing
 from edge.errors import StoreBroken
 from edge.ledger import Books, Why
-from edge.outbox_eras import renewed, since
+from edge.obstacles import move_aside, must_lead_somewhere
+from edge.outbox_eras import Era, Mark, renewed, since
 from edge.outbox_file import (
+    FRESH_NAME,
     PAGE_BYTES,
     UNDER_WAY,
     VERSION,
     Unreadable,
     advice,
+    copy,
     create,
     disk,
     fill_new,
@@ -44,19 +47,23 @@ from edge.outbox_file import (
     quick_check,
     readable_text,
 )
-from edge.outbox_home import BULK_KINDS
+from edge.outbox_home import BULK_KINDS, Doubt
 from edge.outbox_read import FEW
 from edge.ranges import Range, to_ranges
+from edge.retell import other_sheets
 from edge.salvage import Saved
-from edge.salvage_steps import WAITING_MOST, Salvaging, next_name, waiting
+from edge.salvage_steps import WAITING, WAITING_MOST, Salvaging, next_name, waiting
 
 FILE_NAME = "outbox.db"
 WAL_AUTOCHECKPOINT_PAGES = 400  # a WAL that wraps early inside its old size spares ext4's journal (facts, storage 2.1)
 WAL_MOST_BYTES = 1_000_000  # a commit of many thousands leaves a longer one: cut when it wraps, at the cost of one call
 CACHE_KIB = 2048
 MEMORY_QUOTA_BYTES = 32_000_000
+SETTLE_MOST = 5000  # entries in one commit: some 50 ms on two cores of a server, and an alarm may wait for it
 MOST_MAPS = 300  # status and account entries held: where only a narrow link is left, they wait; the oldest say least
 MAPS = (Kind.STATUS, Kind.ACCOUNT)
+OWN = "seq BETWEEN ? AND ? AND origin_seq IS NULL"
+ADOPTED = "origin_seq BETWEEN ? AND ? AND sheet IN (SELECT id FROM sheet WHERE epoch = ?)"
 
 
 class Outbox(Salvaging):
@@ -81,18 +88,24 @@ class Outbox(Salvaging):
         stamp: str,
         *,
         distrust: bool = False,
-        doubtful: tuple[int, int] | None = None,
+        doubtful: Doubt | None = None,
+        rename: Callable[[Iterable[Saved]], Iterable[Saved]] = iter,
     ) -> tuple[Outbox, list[str]]:
         """Opens or makes the store in `folder`. Returns it with sentences about what had to be done.
 
         A broken file is put aside; its alarms are taken at once, the rest by `salvage_step` while `salvaging`.
         `stamp` dates the name under which it is kept; `distrust`: this file is known to be damaged; `doubtful`: as for
-        `salvage_step`. Raises StoreBroken when nothing can be written. A cut at any moment leaves what can be salvaged.
+        `salvage_step`; `rename`: what is taken of another store gets the names that this gives. Raises StoreBroken when
+        nothing can be written. A cut at any moment leaves what can be salvaged.
         """
         said: list[str] = []
         path = folder / FILE_NAME
         with disk(str(path)):
+            must_lead_somewhere(folder)
             make_folder(folder)
+            must_lead_somewhere(path)
+            said += move_aside(folder, [FILE_NAME, f"{FILE_NAME}-wal", FRESH_NAME, *WAITING], stamp)
+            moved = len(said)
             there = waiting(folder)
             if there:
                 finish_move(path, there[0])
@@ -106,34 +119,56 @@ class Outbox(Salvaging):
         except Unreadable as broken:
             said.append(f"the store {path} could not be read and was put aside: {broken}")
             box = cls._replace(folder, quota_bytes, next_name(folder, stamp))
+        box.rename = rename
         with box._guard():
             count = box._begin_salvage(stamp, doubtful)
-        if said:
+        if len(said) > moved:
             said.append(
                 f"a new epoch begins; {count} alarms and the like were saved, the rest follows while work goes on"
             )
         return box, said
 
-    def renew(self, make_sheet: Callable[[int, int, list[bytes]], tuple[bytes, bytes]], _retell: object = None) -> int:
+    def renew(
+        self,
+        make_sheet: Callable[[int, int, list[bytes]], tuple[bytes, bytes]],
+        epoch: int | None = None,
+        opened_seq: int | None = None,
+    ) -> int:
         """Begins a new epoch in this very file, in one transaction: it is an older copy of itself, and the seqs given
-        since it was opened mean something else at the province. What is older keeps its identity; what is younger gets
-        a new one, of the sheet that `make_sheet` makes for (epoch, next seq, []): see edge/outbox_eras.py. Returns how
-        many entries are held.
+        since it was opened (by the mark in it: `sure_seq`) mean something else at the province. What is older keeps its
+        identity; what is younger gets a new one, of the sheet that `make_sheet` makes for (epoch, next seq, []): see
+        edge/outbox_eras.py. Returns how many entries are held. `epoch`, `opened_seq`: where both were settled by an
+        attempt that failed.
         """
-        epoch = secrets.randbits(32)
+        epoch = secrets.randbits(32) if epoch is None else epoch
+        opened_seq = min(self.sure_seq, self.last_seq() if opened_seq is None else opened_seq)
         last_seq = self.last_seq()
         digest, body = make_sheet(epoch, last_seq + 1, [])
         with self._transaction() as books:
-            cursor = self._db.execute("INSERT INTO sheet (digest, epoch, body) VALUES (?, ?, ?)", (digest, epoch, body))
-            sheet = int(cursor.lastrowid or 0)
+            sheet = self._sheet_row(digest, epoch, body)
+            young = self._young(opened_seq, last_seq, epoch, sheet)
             first = self._db.execute("SELECT MIN(seq) FROM entry").fetchone()[0] or 1
-            eras = since(renewed(self._eras, self.opened_seq, last_seq, epoch, sheet), first)
+            eras = since(renewed(self._eras, opened_seq, young, last_seq, epoch), first)
             self._note(outbox_eras.NAME, outbox_eras.dumps(eras))
             self._db.execute("UPDATE store SET epoch = ?, counter_high = 0", (epoch,))
-            self._insert(books, NewEntry(Kind.SHEET, 0, 0, ClockQuality.FREE, 0, b"", sheet), sheet)
-        self.epoch, self._eras = epoch, eras
+            for row in (sheet, *sorted({era.sheet for era in young} - {sheet})):
+                seq = self._insert(books, NewEntry(Kind.SHEET, 0, 0, ClockQuality.FREE, 0, b"", row), row)
+            self._set_mark(Mark(seq, 0))
+        self.epoch, self._eras, self.counter_high = epoch, eras, 0
+        self.opened_seq = self.last_seq()  # a second new epoch renames nothing that went out under this one
         self._sheets.clear()
         return self.account().held_entries - 1
+
+    def _young(self, sure_seq: int, last_seq: int, epoch: int, sheet: int) -> list[Era]:
+        """Those of what was given above `sure_seq`. Where the site looked otherwise meanwhile, what was taken then is
+        told under its own sheet, made anew for the new epoch."""
+        bodies = self._db.execute("SELECT id, body FROM sheet WHERE epoch = ?", (self.epoch,)).fetchall()
+        anew = other_sheets(bodies, self.sheet(sheet)[1], epoch)
+        others = {row: self._sheet_row(digest, epoch, body) for row, (digest, body) in anew.items()}
+        found = outbox_eras.stretches(self._db, sure_seq, others) if others else [(sure_seq + 1, 0)]
+        highs = [*(low - 1 for low, _ in found[1:]), last_seq]
+        stretches = zip(found, highs, strict=True)
+        return [Era(low, high, epoch, others.get(row, sheet)) for (low, row), high in stretches if low <= high]
 
     @classmethod
     def _replace(cls, folder: Path, quota_bytes: int, aside: Path) -> Outbox:
@@ -183,6 +218,7 @@ class Outbox(Salvaging):
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("UPDATE store SET counter_high = counter_high")
             connection.execute(UNDER_WAY)  # a store of an earlier program has none
+            outbox_eras.mark_opening(connection)
             connection.execute("COMMIT")
             return cls(connection, str(path), quota_bytes)
         except sqlite3.DatabaseError as error:
@@ -196,6 +232,16 @@ class Outbox(Salvaging):
         except (Unreadable, StoreBroken):
             connection.close()
             raise
+
+    def save(self, stamp: str) -> Path:
+        """Writes the whole of this store, whose file has lost its name, beside the one that has it now, to be salvaged
+        at the next start. Returns the file. Raises StoreBroken."""
+        folder = Path(self.path).parent
+        aside = next_name(folder, stamp)
+        with disk(str(aside)):
+            make_folder(folder)
+            copy(self._db, aside)
+        return aside
 
     def close(self) -> None:
         """Closes the file. Nothing is lost by not calling it."""
@@ -211,14 +257,14 @@ class Outbox(Salvaging):
         sheet: int = 0,
     ) -> Commit:
         """One durable transaction: takes `entries` (of `sheet`, a row of `sheet_id`), settles `receipts` (epoch, low,
-        high), notes where limits stand.
+        high), SETTLE_MOST entries of them at most, notes where limits stand.
 
         On StoreBroken nothing of it has happened, and this store is not to be written again.
         """
         began = time.perf_counter()
         done = Commit()
         with self._transaction() as books:
-            self._settle(books, receipts, done.freed)
+            self._settle(books, receipts, done)
             self._make_room(books, entries, done)
             for entry in entries:
                 done.seqs.append(self._insert(books, entry, entry.sheet or sheet))
@@ -260,38 +306,47 @@ class Outbox(Salvaging):
         while seq < last_seq:
             batch, seq = other.batch((), seq, boot)
             saved += batch
-        return self._adopt(saved, other.stands())
+        return self._adopt(saved, other.stands(), Commit())
 
     def take_over(self, saved: Sequence[Saved], standings: Sequence[Standing] = ()) -> tuple[int, Commit]:
         """Takes entries of another store in one durable transaction; returns how many were not here before, and what
         was done."""
         before_seq = self.last_seq()
-        taken = self._adopt([one for one in saved if not self.has_own(one)], standings)
-        done = Commit(came=taken > 0, last_seq=self.last_seq(), used_bytes=self.used_bytes())
+        done = Commit()
+        taken = self._adopt([one for one in saved if not self.has_own(one)], standings, done)
+        done.came, done.last_seq, done.used_bytes = taken > 0, self.last_seq(), self.used_bytes()
         if any(one.entry.kind not in BULK_KINDS for one in saved):
             done.things = [thing for thing in self.first_things() if thing[0] > before_seq]
         return taken, done
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _settle(self, books: Books, receipts: Iterable[tuple[int, int, int]], freed: list[Range]) -> None:
-        adopted = "origin_seq BETWEEN ? AND ? AND sheet IN (SELECT id FROM sheet WHERE epoch = ?)"
-        own = "seq BETWEEN ? AND ? AND origin_seq IS NULL"
-        wheres: list[tuple[str, tuple[int, ...]]] = []
-        for epoch, low, high in receipts:
-            eras = [(max(low, era.low), min(high, era.high)) for era in self._eras if era.epoch == epoch]
-            # A sheet's own entry is of the present epoch, whatever era its seq lies in.
-            own_of_eras = own if len(self._eras) == 1 else f"{own} AND kind <> {int(Kind.SHEET)}"
-            wheres += [(own_of_eras, span) for span in eras if span[0] <= span[1]]
-            if len(self._eras) > 1 and epoch == self.epoch:
-                wheres.append((f"{own} AND {FEW} AND kind = {int(Kind.SHEET)}", (low, high)))
-            wheres.append((adopted, (low, high, epoch)))
-        for where, values in wheres:
-            seqs, pieces = self._pieces(where, values)
-            if seqs:
-                self._db.execute(f"DELETE FROM entry WHERE {where}", values)
-                books.settle(pieces)
-                freed.extend(to_ranges(seqs))
+    def _settle(self, books: Books, receipts: Iterable[tuple[int, int, int]], done: Commit) -> None:
+        """The short ones first: an alarm's receipt waits for no backlog's."""
+        room = SETTLE_MOST
+        for receipt in sorted(receipts, key=lambda one: one[2] - one[1]):
+            for where, values in self._wheres(*receipt):
+                seqs, pieces = self._pieces(f"{where} LIMIT ?", (*values, room))
+                if seqs:
+                    self._delete(seqs)
+                    books.settle(pieces)
+                    done.freed.extend(to_ranges(seqs))
+                    room -= len(seqs)
+                    if where is not ADOPTED and self._mark is not None and max(seqs) > self._mark.seq:
+                        self._set_mark(None)
+            if not room:
+                done.left.append(receipt)
+
+    def _wheres(self, epoch: int, low: int, high: int) -> list[tuple[str, tuple[int, ...]]]:
+        """What a receipt settles: conditions, with their values."""
+        low, high = (min(seq, outbox_eras.ENDLESS) for seq in (low, high))
+        eras = [(max(low, era.low), min(high, era.high)) for era in self._eras if era.epoch == epoch]
+        # A sheet's own entry is of the present epoch, whatever era its seq lies in.
+        own_of_eras = OWN if len(self._eras) == 1 else f"{OWN} AND kind <> {int(Kind.SHEET)}"
+        wheres: list[tuple[str, tuple[int, ...]]] = [(own_of_eras, span) for span in eras if span[0] <= span[1]]
+        if len(self._eras) > 1 and epoch == self.epoch:
+            wheres.append((f"{OWN} AND {FEW} AND kind = {int(Kind.SHEET)}", (low, high)))
+        return [*wheres, (ADOPTED, (low, high, epoch))]
 
     def _forget_maps(self, books: Books, freed: list[Range]) -> None:
         """Lets go of the oldest status and account entries beyond MOST_MAPS."""

@@ -17,6 +17,7 @@ from edge.errors import StoreBroken
 SCHEMA = Path(__file__).with_name("outbox_v1.sql").read_text()
 UNDER_WAY = SCHEMA[SCHEMA.index("CREATE TABLE IF NOT EXISTS under_way") :]
 VERSION = 1
+FRESH_NAME = "outbox.new"  # while it is made
 # Measured on ext4 with 100 readings in a commit each second (tests/bench): a commit touches three or four pages, and
 # small pages let them share the disk's own: 1024 writes half of what 4096 does.
 PAGE_BYTES = 1024
@@ -94,7 +95,7 @@ def make_folder(folder: Path) -> None:
 
 def create(path: Path) -> None:
     """A new store: made whole under another name, synced, then named. A cut leaves the old state or the new."""
-    fresh = path.with_suffix(".new")
+    fresh = path.with_name(FRESH_NAME)
     for leftover in (fresh, Path(f"{fresh}-wal"), Path(f"{fresh}-shm"), Path(f"{fresh}-journal")):
         leftover.unlink(missing_ok=True)
     connection = sqlite3.connect(fresh, isolation_level=None)
@@ -132,6 +133,23 @@ def put_aside(path: Path, aside: Path) -> None:
     if log.exists():
         log.replace(f"{aside}-wal")
         sync_folder(path.parent)
+
+
+def copy(connection: sqlite3.Connection, aside: Path) -> None:
+    """Writes all that an open store holds into a file of its own: synced first, then named. (Linux gives a file that
+    was deleted no name again.)"""
+    fresh = aside.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    target = sqlite3.connect(fresh, isolation_level=None)
+    try:
+        target.execute("PRAGMA synchronous = OFF")
+        connection.backup(target)
+    finally:
+        target.close()
+    with fresh.open("rb+") as file:
+        os.fsync(file.fileno())
+    fresh.rename(aside)
+    sync_folder(aside.parent)
 
 
 def finish_move(path: Path, aside: Path) -> None:

@@ -5,29 +5,40 @@ of a commit in doubt are taken back, and its files are looked at. See edge/homec
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from edge.contract import Kind
 from edge.entries import Standing
-from edge.errors import Unpackable
-from edge.ledger import Why
+from edge.errors import StoreBroken, Unpackable
+from edge.ledger import Books, Why
+from edge.outbox_eras import MARK, Mark, mark
 from edge.outbox_read import ENTRY_COLUMNS
 from edge.outbox_write import OutboxWriter
+from edge.retell import retold
 from edge.salvage import Saved
 
 BATCH_ENTRIES = 500  # taken home in one transaction: 10 to 30 ms on two cores of a server
 BATCH_BYTES = 64_000  # some 60 pages: what a bad card writes in a quarter of a second
+LOG_GONE = "its write-ahead log was deleted or replaced, or cut short, while in use"
 BULK_KINDS = frozenset({Kind.ROUNDS, Kind.SUMMARY})
 
 
 class Doubt(NamedTuple):
-    """Seqs above `low` up to `high` of store `epoch`: a commit that failed, and may have happened all the same."""
+    """Seqs above `low` up to `high` of store `epoch`: a commit that failed, and may have happened all the same. They
+    were taken again, but for `rounds_only`, where it is not known whether that arrived: an alarm twice is better than
+    none."""
 
     epoch: int
     low: int
     high: int
+    rounds_only: bool = False
+
+    def has(self, epoch: int, seq: int, kind: Kind) -> bool:
+        """Whether it is in doubt about an entry."""
+        return epoch == self.epoch and self.low < seq <= self.high and (kind is Kind.ROUNDS or not self.rounds_only)
 
 
 class OutboxHome(OutboxWriter):
@@ -37,14 +48,29 @@ class OutboxHome(OutboxWriter):
         super().__init__(connection, path)
         with self._guard():
             self.counter_high = int(self._db.execute("SELECT counter_high FROM store").fetchone()[0])
-        self.opened_seq = self.last_seq()  # what was given before this run
+        with self._guard():
+            self._mark = mark(self._db)
+        self.opened_seq = self.last_seq()  # what was given before this run, or may have been sent before it
+        if self._mark is not None and self._mark.counter == self.counter_high:
+            self.opened_seq = self.sure_seq
         self._file = identity(path)
         self._log = identity(f"{path}-wal")
+        self._log_bytes = self._log_size()  # as the last commit left it: only a commit makes it shorter
 
     def reserve_counters(self, count: int) -> int:
         first = super().reserve_counters(count)
         self.counter_high = first + count
         return first
+
+    @property
+    def sure_seq(self) -> int:
+        """Up to where the seqs mean here what they mean at the province, should this be an older copy."""
+        return self.opened_seq if self._mark is None else min(self.opened_seq, self._mark.seq)
+
+    def _set_mark(self, found: Mark | None) -> None:
+        """Within a transaction. None: the province has confirmed something given since."""
+        self._note(MARK, b"" if found is None else found.encode())
+        self._mark = found
 
     # -- its files -----------------------------------------------------------------------------------------------
 
@@ -54,11 +80,31 @@ class OutboxHome(OutboxWriter):
 
     def has_log(self) -> bool:
         """Whether its write-ahead log is still there under its name: what was committed last lies in it alone."""
-        return self._file is None or identity(f"{self.path}-wal") == self._log
+        return self._file is None or (identity(f"{self.path}-wal") == self._log and not self._log_is_cut())
+
+    def _log_is_cut(self) -> bool:
+        """Whether somebody has cut it short: a commit would go on behind a hole, and be lost with the next opening."""
+        return 0 <= self._log_size() < self._log_bytes
+
+    def _log_size(self) -> int:
+        """In bytes; -1 where its name leads to no log, or to another one."""
+        try:
+            there = Path(f"{self.path}-wal").stat()
+        except OSError:
+            return -1
+        return there.st_size if (there.st_dev, there.st_ino) == self._log else -1
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Books]:
+        if self._log_is_cut():
+            raise StoreBroken(self.path, LOG_GONE)
+        with super()._transaction() as books:
+            yield books
+        self._log_bytes = self._log_size()
 
     def leave_name(self) -> None:
         """Another file has this one's name: takes this one's log from beside it, which would be read as its own."""
-        if self._log is not None and not self.is_in_place() and self.has_log():
+        if self._log is not None and not self.is_in_place() and identity(f"{self.path}-wal") == self._log:
             Path(f"{self.path}-wal").unlink(missing_ok=True)
 
     # -- leaving -------------------------------------------------------------------------------------------------
@@ -86,8 +132,13 @@ class OutboxHome(OutboxWriter):
                 try:
                     held = self._held(row[:-1])
                     told = (*self.sheet(held.sheet), self.sheet_digest(held.sheet))
+                    if held.body_sheet:
+                        body = retold(held.body, self.sheet(held.body_sheet)[1], told[1])
+                        held = held._replace(body=body, body_sheet=0)
                 except (Unpackable, KeyError, TypeError):
                     continue  # damage: it stays where it is
+                if held.kind is Kind.SUMMARY and not held.body:
+                    continue  # it can not be told under its new sheet
                 found.append(Saved(held, *told, boot if row[-1] is None else row[-1]))
                 size_bytes += len(held.body)
             if not rows and not seqs:
@@ -99,9 +150,11 @@ class OutboxHome(OutboxWriter):
         levels = self.limit_levels().items()
         return [Standing(limit, level, value, at_ms) for limit, (level, value, at_ms) in levels]
 
-    def give(self, saved: Iterable[Saved]) -> None:
-        """Lets go of entries that another store has taken: as if this one never had."""
+    def give(self, saved: Iterable[Saved], stands: Iterable[Standing] = ()) -> None:
+        """Lets go of entries that another store has taken: as if this one never had. And of where limits stood: the
+        other one goes on from there, and what stayed here would be old when this store is left the next time."""
         with self._transaction() as books:
+            self._db.executemany("DELETE FROM limit_now WHERE id = ?", [(standing.id,) for standing in stands])
             for one in saved:
                 seqs, pieces = self._pieces("seq = ?", (one.entry.seq,))
                 for piece in pieces:
@@ -119,21 +172,19 @@ class OutboxHome(OutboxWriter):
 
     # -- doubt ---------------------------------------------------------------------------------------------------
 
-    def take_back(self, doubt: Doubt, *, rounds_only: bool = False) -> int:
+    def take_back(self, doubt: Doubt) -> int:
         """Lets go of the entries of a commit that failed and had happened all the same, as what an fsync failed for may
-        well be in the file. They were taken again. Returns how many. Their seqs are not given a second time.
-
-        `rounds_only`: for when it is not known whether they arrived another way. An alarm twice is better than none.
-        """
+        well be in the file. They were taken again. Returns how many. Their seqs are not given a second time."""
         if doubt.epoch != self.epoch:
             return 0
-        where = "seq > ? AND seq <= ?" + (" AND kind = 0" if rounds_only else "")
+        where = "seq > ? AND seq <= ?" + (" AND kind = 0" if doubt.rounds_only else "")
         with self._transaction() as books:
-            seqs, pieces = self._pieces(where, doubt[1:])
+            seqs, pieces = self._pieces(where, (doubt.low, doubt.high))
             self._delete(seqs)
             books.evict(pieces, Why.TWICE)
             self._skip_to(doubt.high)
-        self.opened_seq = max(self.opened_seq, doubt.high)
+        if self.opened_seq >= doubt.low:  # else nothing of this store was sent yet
+            self.opened_seq = max(self.opened_seq, doubt.high)
         return len(seqs)
 
     def _skip_to(self, seq: int) -> None:

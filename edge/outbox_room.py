@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from edge.contract import ClockQuality, Kind
 from edge.entries import Commit, Held, NewEntry, Standing
@@ -34,6 +34,7 @@ class OutboxRoom(OutboxHome):
     def __init__(self, connection: sqlite3.Connection, path: str, quota_bytes: int) -> None:
         super().__init__(connection, path)
         self.quota_bytes = quota_bytes
+        self.rename: Callable[[Iterable[Saved]], Iterable[Saved]] = iter
 
     def _make_room(self, books: Books, entries: Sequence[NewEntry | Held], done: Commit) -> None:
         """Frees what `entries` need within the quota, a bounded number. Folding has come before (edge/fold.py): what is
@@ -56,11 +57,12 @@ class OutboxRoom(OutboxHome):
         done.freed.extend(to_ranges(seqs))
         return bool(seqs)
 
-    def _adopt(self, saved: Iterable[Saved], standings: Iterable[Standing] = ()) -> int:
-        """Takes entries of another store, with their own identity, in a transaction of its own; returns how many."""
+    def _adopt(self, saved: Iterable[Saved], standings: Iterable[Standing], done: Commit) -> int:
+        """Takes entries of another store, with their own identity, in a transaction of its own; returns how many. What
+        makes room for them is told in `done`."""
         saved = list(saved)
         with self._transaction() as books:
-            self._make_room(books, [one.entry for one in saved], Commit())
+            self._make_room(books, [one.entry for one in saved], done)
             self._stand(standings)
             return len(self._take_over(books, saved))
 
@@ -71,7 +73,7 @@ class OutboxRoom(OutboxHome):
         """
         taken: list[tuple[int, Kind]] = []
         rows: dict[bytes, int] = {}
-        for entry, epoch, body, digest, boot in saved:
+        for entry, epoch, body, digest, boot in self.rename(saved):
             sheet = rows[digest] = rows.get(digest) or self._sheet_row(digest, epoch, body)
             is_sheet = entry.kind is Kind.SHEET
             known = f"SELECT 1 FROM entry WHERE {FEW} AND kind = ? AND sheet = ?"

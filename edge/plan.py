@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
+from typing import NamedTuple
 
 
 class What(Enum):
@@ -30,8 +31,7 @@ class What(Enum):
     BACKLOG = "backlog"
 
 
-@dataclass(frozen=True, slots=True)
-class LinkNow:
+class LinkNow(NamedTuple):
     """How a link stands. Times are monotonic seconds."""
 
     usable: bool
@@ -44,8 +44,7 @@ class LinkNow:
     ready_s: float = 0.0  # it takes nothing before
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
+class Queue(NamedTuple):
     """What waits, as far as this link is concerned (nothing that is on the way and not overdue)."""
 
     sheet: bool = False
@@ -102,8 +101,7 @@ def _bulk(link: LinkNow, queue: Queue, now_s: float) -> Send | Wait:
     return Wait(min(queue.alarm_due_s, live_due_s))
 
 
-@dataclass(frozen=True, slots=True)
-class SlotQueue:
+class SlotQueue(NamedTuple):
     """What waits, as far as a link with slots is concerned."""
 
     alarms: bool = False

@@ -7,19 +7,22 @@ seen where names are not: in another container, or by another path.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import hashlib
 import os
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from edge.errors import FengsuiError
 from edge.outbox_file import make_folder
 
 LOCK_NAME = "lock"
+LOCK_S = 5.0  # for the lock in the store's folder: two syncs of a slow card; who judges limits waits for it
 NAME_PREFIX = "\0fengsui-"
 DIGEST_CHARS = 32
 WAITING_MOST = 16  # who asks for the holder of a name is never answered, and need not be
@@ -84,7 +87,8 @@ def lock_folder(folder: Path, *, dying: bool = False) -> IO[str] | None:
     is a lock held by one that is `dying`. Raises AlreadyRunning. Blocks as the disk does."""
     try:
         make_folder(folder)
-        lock = (folder / LOCK_NAME).open("w")
+        # Without waiting: the name of a FIFO that nobody reads would be waited for without end.
+        lock = os.fdopen(os.open(folder / LOCK_NAME, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o666), "w")
     except OSError:
         return None
     try:
@@ -96,6 +100,21 @@ def lock_folder(folder: Path, *, dying: bool = False) -> IO[str] | None:
     except OSError:
         pass  # a file system without locks
     return lock
+
+
+async def lock_in_time(
+    folder: Path, run_blocking: Callable[[Callable[[], Any]], Awaitable[Any]], *, dying: bool
+) -> IO[str] | None:
+    """`lock_folder` where a disk that hangs is not waited for: the name holds. Raises AlreadyRunning."""
+    locking: asyncio.Future[IO[str] | None] = asyncio.ensure_future(
+        run_blocking(lambda: lock_folder(folder, dying=dying))
+    )
+    done, _ = await asyncio.wait({locking}, timeout=LOCK_S)
+    if done:
+        return locking.result()
+    locking.add_done_callback(lambda late: late.cancelled() or late.exception())
+    getattr(run_blocking, "abandon", lambda: None)()
+    return None
 
 
 def notify(state: str) -> None:

@@ -5,41 +5,39 @@ province is silent). Alarms are the exception: each goes out on every usable lin
 a receipt (see `edge.transit`). The word of a link (PUBACK) frees only its window. What one link can carry next is
 decided in `edge.ways` and, for those with slots, `edge.slotways`.
 
-A link's own ladder: `Link.run` until it is lost, then a pause of 1 to 8 s with jitter, so that one that is back is used
-within 10 s. Losses and returns are said once.
+How a link is kept up, and taken up again: `edge.ladder`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from math import inf
 from typing import Any
 
 from edge.contract import ClockQuality, Kind, Link, Sent
 from edge.entries import Commit, NewEntry
-from edge.errors import DoesNotFit, FengsuiError, LinkLost, StoreBroken, Unpackable
+from edge.errors import DoesNotFit, FengsuiError, StoreBroken, Unpackable
 from edge.keeper import Keeper
+from edge.ladder import Ladder
 from edge.outbox import Outbox
-from edge.plan import Wait, What
+from edge.plan import Send, Wait, What
 from edge.sealing import Sealing
 from edge.slotways import SlotWay
-from edge.transit import Transit
-from edge.ways import Cargo, Shared, Test, Way
+from edge.transit import ALARM_RESEND_S, Transit
+from edge.ways import Cargo, Shared, Test, Way, dropping
 from edge.wire.basics import WireError
 from edge.wire.packet import Receipt
 from edge.wire.sheet import Sheet
 
-FIRST_RETRY_S = 1.0
-LONGEST_RETRY_S = 8.0  # with jitter below the 10 s within which a link that is back must be used
-STEADY_S = 60.0  # a link that held so long begins its ladder anew; one that flaps does not
 SWEEP_S = 1.0
-LOOK_S = 10.0  # how often what is held is counted, for links with slots
+LOOK_S = 10.0  # how often what is held is counted, for links with slots that carry it
 SHEET_AGAIN_S = 5.0
 TEST_WAIT_S = 600.0  # a slot, a lost message, and the time of the province
+PROBE_AGAIN_S = 5.0  # the packet that asks, or its answer, may be lost with its link
 PROBE_S = 60.0  # how long the rounds of a run wait for its first receipt: a satellite's takes seconds, and it is lost
+HEARD_AGAIN_S = 30.0  # a receipt after so long a silence: the province is back, or the way to it
 RENEW_AGAIN_S = 3600.0  # a store found to be an older copy twice within this time: something else is wrong, say so
 
 
@@ -62,10 +60,9 @@ class Relay:
         self._keeper = keeper
         self._say = say
         self._learnt = learnt
-        self._troubled = troubled
-        self._random = random.Random(gateway)
         self._packing = asyncio.Lock()  # two links must not pack the same rounds
         self.shared = Shared(keeper.sent)
+        self._ladder = Ladder(gateway, self.shared, self._receive, say, troubled, self._wake)
         for name, (link, batch_s) in links.items():
             kind = SlotWay if link.state().slot_s else Way
             self.ways[name] = kind(name, link, batch_s, self.shared)
@@ -74,6 +71,7 @@ class Relay:
         self.damaged = 0
         self.disputed = False
         self._opened_seq = 0
+        self._heard_s = -inf
         self.unsigned = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._reset()
@@ -88,6 +86,7 @@ class Relay:
         self._loaded = False
         # The first packet of a run goes alone: its receipt tells whether this store is what the province knows.
         self._probe_until_s = inf
+        self._probe_again_s = -inf
         for way in self.ways.values():
             way.reset()
 
@@ -105,49 +104,9 @@ class Relay:
         """Runs until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for way in self.ways.values():
-                tasks.create_task(self._ladder(way), name=f"link {way.id}")
+                tasks.create_task(self._ladder.climb(way), name=f"link {way.id}")
                 tasks.create_task(self._pump(way), name=f"pump {way.id}")
             tasks.create_task(self._sweep(), name="sweep")
-
-    async def _ladder(self, way: Way) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            began_s = loop.time()
-            try:
-                await way.link.run(self._receive, lambda: self._changed(way))
-                why = "it ended"
-            except LinkLost as lost:
-                why = lost.why
-            if loop.time() - began_s > STEADY_S:
-                way.losses = 0
-            if way.up is not False:
-                self._say(f"link {way.id}", f"is not usable: {why}")
-            way.up = False
-            pause_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(way.losses, 10))
-            way.losses += 1
-            await asyncio.sleep(pause_s * self._random.uniform(0.5, 1.0))
-
-    def _changed(self, way: Way) -> None:
-        state = way.link.state()
-        if state.trouble != way.trouble and (state.trouble or state.up):
-            way.trouble = state.trouble
-            self._say(f"link {way.id}", state.trouble or "the trouble is over")
-            self._troubled(way.id, state.trouble)
-        if state.up is False and way.up:
-            way.up = False
-            if not way.tried:
-                self._say(f"link {way.id}", f"is not usable: {state.why}")
-        elif state.up is None and way.up is not True:
-            way.up = way.tried = True  # only an attempt can show whether what stopped it is over: no news yet
-        elif state.up and (way.tried or way.up is not True):
-            self._say(f"link {way.id}", "is up" if way.up is None else "is back")
-            if not any(other.up for other in self.ways.values() if other.slots <= way.slots):
-                self.transit.all_backlog()
-            way.came_up()
-            for other in self.ways.values():
-                if isinstance(other, SlotWay) and not way.slots:
-                    other.wide_is_back()
-        self._wake()
 
     def _wake(self) -> None:
         for way in self.ways.values():
@@ -170,12 +129,14 @@ class Relay:
             if isinstance(step, Wait):
                 return step.until_s
             self._probe_until_s = min(self._probe_until_s, loop.time() + PROBE_S)
-            if not way.slots and self._must_wait(step.what, loop.time()):
-                return loop.time() + SWEEP_S
+            if not way.slots and self._is_early(step.what, loop.time()):
+                if self.transit.flights or self.transit.alarms or loop.time() < self._probe_again_s:
+                    return loop.time() + SWEEP_S
+                step, self._probe_again_s = Send(What.PROBE), loop.time() + PROBE_AGAIN_S
             transit = self.transit
             transit.packing()
             try:
-                packed = await self._keeper.call(way.work(step.what, loop.time()))
+                packed = await self._keeper.call(dropping(way.work(step.what, loop.time())))
                 if packed is None:
                     way.nothing(step.what, loop.time())
                     return None
@@ -183,7 +144,7 @@ class Relay:
             except StoreBroken:
                 return None  # the keeper has changed to another store, and with it the queue
             except Unpackable as damage:
-                await self._drop(damage)
+                self._dropped(damage, transit)
                 return None
             except DoesNotFit as unfit:
                 self._unfit(way, step.what, unfit)
@@ -210,21 +171,19 @@ class Relay:
         if way.unfit_is_news(what):
             self._say(f"link {way.id}", str(unfit))
 
-    def _must_wait(self, what: What, now_s: float) -> bool:
-        """Whether rounds are to wait for the receipt of what was sent first in this run: it tells whether this store
-        is what the province knows. Alarms and small things never wait, nor do rounds when nothing is on the way."""
+    def _is_early(self, what: What, now_s: float) -> bool:
+        """Whether rounds are to wait for the first receipt of this run, which tells whether this store is what the
+        province knows. It is asked for by a packet that holds nothing: nothing can be mistaken for what an older copy
+        of this store has given. Alarms and small things never wait."""
         rounds = what in (What.NEWEST, What.LIVE, What.BACKLOG)
-        asked = bool(self.transit.flights or self.transit.alarms)
-        return rounds and asked and not self.shared.probed and now_s < self._probe_until_s
+        return rounds and not self.shared.probed and now_s < self._probe_until_s
 
-    async def _drop(self, damage: Unpackable) -> None:
-        """An entry that makes no sense must not stand in the way of all others."""
+    def _dropped(self, damage: Unpackable, transit: Transit) -> None:
+        """An entry that made no sense is gone from the store whose tally is `transit`."""
         if not self.damaged:
             self._say("store", f"{damage}; it is dropped, and counted as evicted, and so are others like it")
         self.damaged += 1
-        with contextlib.suppress(StoreBroken):
-            await self._keeper.call(Outbox.discard, damage.seq)
-        self.transit.freed([(damage.seq, damage.seq)])
+        transit.freed([(damage.seq, damage.seq)])
 
     async def _load(self) -> None:
         """What the store held before this run (or before it was changed)."""
@@ -262,22 +221,14 @@ class Relay:
         way = self.ways.get(link_id)
         if way is None:
             raise FengsuiError(f"there is no link {link_id}; links: {', '.join(self.ways) or 'none'}")
-        loop = asyncio.get_running_loop()
         test = way.test = Test()  # one that is still out is given up: who asked for it may have gone
-        began_s = loop.time()
         state = way.link.state()
-        ready_in_s = round(max(0.0, state.ready_s - began_s), 1)
+        ready_in_s = round(max(0.0, state.ready_s - asyncio.get_running_loop().time()), 1)
         way.wake.set()
         step: dict[str, Any] = {"step": "waiting", "ready_in_s": ready_in_s, "why": "" if state.up else state.why}
         try:
-            while True:
-                yield step
-                if step["step"] in ("receipt", "no receipt") or step.get("outcome") == Sent.NOT_SENT.value:
-                    return
-                try:
-                    step = await asyncio.wait_for(test.steps.get(), max(0.0, began_s + wait_s - loop.time()))
-                except TimeoutError:
-                    step = {"step": "no receipt", "after_s": round(loop.time() - began_s, 1)}
+            async for told in test.follow(step, wait_s):
+                yield told
         finally:
             if way.test is test:
                 way.test = None
@@ -292,7 +243,11 @@ class Relay:
             if self.transit.overdue(now_s, self.receipts != heard):
                 heard = self.receipts
                 self._rounds_came()
-            if now_s >= look_s and self._loaded and any(way.slots for way in self.ways.values()):
+            if (
+                now_s >= look_s
+                and self._loaded
+                and any(isinstance(way, SlotWay) and not way.wide for way in self.ways.values())
+            ):
                 look_s = now_s + LOOK_S
                 await self._look()
             if not self.unsigned:
@@ -330,6 +285,7 @@ class Relay:
 
     def _receipt(self, receipt: Receipt, epoch: int) -> None:
         self.receipts += 1
+        self._heard()
         self._time(receipt, epoch)
         if self.unsigned and not self._unsigned_ways():
             self._say("province", "signs again")
@@ -338,7 +294,8 @@ class Relay:
         if epoch == self._keeper.sheet.epoch:
             self.shared.known = not receipt.need_sheets  # a province that asks for one has lost what it knew
         if self._loaded and entries_epoch == self._keeper.sheet.epoch:
-            self.shared.probed = True
+            # One that speaks of the newest alone tells nothing of those between: alarms on their way are waited for.
+            self.shared.probed = self.shared.probed or not self.transit.alarms
             if any(self.transit.never_sent(low, high, self._opened_seq) for low, high in receipt.ranges):
                 # It has what this run never sent: our store is an older copy, and its seqs mean something else there.
                 self._renew(entries_epoch)
@@ -354,10 +311,19 @@ class Relay:
                 way.receipt(receipt, asyncio.get_running_loop().time())
         self._wake()
 
+    def _heard(self) -> None:
+        """Alarms that were said in vain have not long to wait, now that the province answers; but as long as what is
+        on the way may still bring them."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._heard_s > HEARD_AGAIN_S:
+            for way in self.ways.values():
+                if not way.slots:
+                    way.dues.sooner(now_s + ALARM_RESEND_S)
+        self._heard_s = now_s
+
     def _renew(self, epoch: int) -> None:
         now_s = asyncio.get_running_loop().time()
         if now_s - self._keeper.renewed_s > RENEW_AGAIN_S:
-            self._keeper.renewed_s = now_s
             self._start(self._keeper.renew(epoch))
         elif not self.disputed:
             self.disputed = True
@@ -389,12 +355,14 @@ class Relay:
         task.add_done_callback(self._tasks.discard)
 
     async def _take_sheet(self, short: int) -> None:
-        def find(outbox: Outbox) -> list[NewEntry]:
+        def find(outbox: Outbox) -> tuple[Outbox, list[NewEntry]]:
             wanted = [row for row, digest in outbox.sheets() if (digest[0] or 1) == short]
-            return [NewEntry(Kind.SHEET, 0, 0, ClockQuality.FREE, 0, b"", row) for row in wanted]
+            return outbox, [NewEntry(Kind.SHEET, 0, 0, ClockQuality.FREE, 0, b"", row) for row in wanted]
 
         try:
-            await self._keeper.take_now(await self._keeper.call(find))
+            outbox, entries = await self._keeper.call(find)
+            if outbox is self._keeper.outbox:  # rows mean nothing in another store
+                await self._keeper.take_now(entries)
         except StoreBroken:
             return  # the new store has taken its own sheet
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
+from dataclasses import replace
+
 from edge.wire.basics import WireError
 from edge.wire.packet import pack_summaries
 from edge.wire.seal import MAX_BODY_BYTES
@@ -20,6 +24,21 @@ def retold(body: bytes, sheet_body: bytes, present_body: bytes) -> bytes:
     except (WireError, TypeError):
         return b""
     return anew if taken == len(told.windows) else b""
+
+
+def other_sheets(
+    sheets: Iterable[tuple[int, bytes]], present_body: bytes, epoch: int
+) -> dict[int, tuple[bytes, bytes]]:
+    """Of sheets (row, body) those of other points than the present one: row -> (digest, body), told for `epoch`. One
+    that is damaged is left out: what is of it can not be told at all."""
+    anew: dict[int, tuple[bytes, bytes]] = {}
+    for row, body in sheets:
+        with contextlib.suppress(WireError, TypeError):
+            then = Sheet.decode(body)
+            if not same_points(then, Sheet.decode(present_body)):
+                told = replace(then, epoch=epoch)
+                anew[row] = told.digest, told.encode()
+    return anew
 
 
 def same_points(one: Sheet, other: Sheet) -> bool:

@@ -2,7 +2,8 @@
 
 Entries are read by seq, a stretch at a time. Where that fails, they are asked for one by one, so a damaged page costs
 what hangs on it and no more; where LEAP_AFTER in a row can not be read (a page high up in the tree), the next place
-that can be read is looked for by leaps.
+that can be read is looked for by leaps. Only damage, and what the card can not read, is given up: a disk that is full
+or refuses to write, or a file that somebody else holds, says nothing of the entries (Locked): they are for later.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from edge.contract import Kind, Level
 from edge.entries import Held, Standing
 from edge.errors import Unpackable
 from edge.outbox_eras import Era, load, told_under
-from edge.outbox_file import PAGE_BYTES, fill_new, readable_text
+from edge.outbox_file import PAGE_BYTES, advice, fill_new, readable_text
 from edge.outbox_read import ENTRY_COLUMNS, FEW, held_of
+from edge.retell import retold
 
 PEEK_S = 2.0  # an alarm waits for nothing else
 READ_ROWS = 256
@@ -36,8 +38,35 @@ FIRST_KINDS = (
 )
 
 
+# Errors of SQLite that speak of the disk, or of who else has the file, not of what is in it.
+NOT_NOW = frozenset(
+    {
+        *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY),
+        *(sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_PROTOCOL),
+        *(sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_NOLFS),
+    }
+)
+UNREADABLE = frozenset(
+    {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS}
+)  # a sector that the card has lost will not come back
+
+
 class Locked(Exception):
-    """Somebody still has the file open (a call that hangs): it is to be tried again."""
+    """It can not be read now: somebody still has the file open (a call that hangs), or the disk is full. It is to be
+    tried again; what has been read so far of this stretch is to be read again too."""
+
+
+@contextlib.contextmanager
+def forgiving() -> Iterator[None]:
+    """What can not be read is passed over. Raises Locked where that is for now only."""
+    try:
+        yield
+    except OverflowError:
+        return
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        if code & 0xFF in NOT_NOW and code not in UNREADABLE:
+            raise Locked(advice(error)) from error
 
 
 class Saved(NamedTuple):
@@ -59,10 +88,13 @@ class Swept(NamedTuple):
 
 
 class Source:
-    """A broken store file that is read. To be closed. Raises Locked at the beginning, nothing later."""
+    """A broken store file that is read. To be closed. Raises Locked, then and later."""
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=0)
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=0)
+        except sqlite3.Error as error:
+            raise Locked(advice(error)) from error
         self._db.text_factory = readable_text
         self._sheets: dict[int, tuple[int, bytes, bytes]] = {}
         self._eras: list[Era] = []
@@ -73,15 +105,14 @@ class Source:
             raise
 
     def _begin(self) -> None:
-        try:
+        with forgiving():
+            # Without the shared-memory file, for which there may be no room.
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
-        except sqlite3.Error as error:
-            if "locked" in str(error):
-                raise Locked from error
         for row in _readable(self._db, "SELECT id, epoch, body, digest FROM sheet"):
             if isinstance(row[1], int) and isinstance(row[2], bytes) and isinstance(row[3], bytes):
                 self._sheets[row[0]] = row[1:]
-        with contextlib.suppress(sqlite3.Error):
+        with forgiving():
             self._eras = load(self._db, self._db.execute("SELECT epoch FROM store").fetchone()[0])
 
     def close(self) -> None:
@@ -112,18 +143,17 @@ class Source:
         query = f"SELECT seq FROM entry WHERE {FEW} AND kind = ? AND seq < ? ORDER BY seq DESC"
         found: list[Saved] = []
         low = below_seq
-        try:
+        with forgiving():
             for (seq,) in self._db.execute(query, (kind, below_seq)):
                 if not isinstance(seq, int) or not 0 < seq < low or time.monotonic() > until_s:
                     return found, low
                 low = seq
-                with contextlib.suppress(sqlite3.Error):
+                with forgiving():
                     saved = self._saved(self._db.execute(f"{ROW} = ?", (seq,)).fetchone())
                     if saved is not None and saved.entry.kind is kind:
                         found.append(saved)
-        except (sqlite3.Error, OverflowError):
-            return found, low
-        return found, 0
+            return found, 0
+        return found, low
 
     def sweep(self, from_seq: int, high: int, most: int, most_bytes: int, until_s: float) -> Swept:
         """Entries from a seq up to `high`, oldest first: `most` of them, about `most_bytes` of bodies, until then."""
@@ -148,7 +178,7 @@ class Source:
         """What follows, as far as it can be read; False where that was not to the end of the stretch."""
         saved, next_seq, unreadable = swept
         count = 0
-        try:
+        with forgiving():
             for row in self._db.execute(f"{ROW} BETWEEN ? AND ? ORDER BY seq LIMIT ?", (next_seq, high, most)):
                 seq = row[0]
                 if not isinstance(seq, int) or not next_seq <= seq <= high:
@@ -160,21 +190,19 @@ class Source:
                     saved.append(one)
                 next_seq = seq + 1
                 count += 1
-        except (sqlite3.Error, OverflowError):
-            return Swept(saved, next_seq, unreadable), False
-        return Swept(saved, next_seq if count == most else high + 1, unreadable), True
+            return Swept(saved, next_seq if count == most else high + 1, unreadable), True
+        return Swept(saved, next_seq, unreadable), False
 
     def _single(self, swept: Swept) -> tuple[Swept, bool]:
         """The one seq that is next."""
         saved, seq, unreadable = swept
-        try:
+        with forgiving():
             row = self._db.execute(f"{ROW} = ?", (seq,)).fetchone()
-        except (sqlite3.Error, OverflowError):
-            return Swept(saved, seq + 1, unreadable + 1), False
-        one = self._saved(row) if row and row[0] == seq else None
-        if one is not None:
-            saved.append(one)
-        return Swept(saved, seq + 1, unreadable + (row is not None and one is None)), True
+            one = self._saved(row) if row and row[0] == seq else None
+            if one is not None:
+                saved.append(one)
+            return Swept(saved, seq + 1, unreadable + (row is not None and one is None)), True
+        return Swept(saved, seq + 1, unreadable + 1), False
 
     def _leap(self, from_seq: int, high: int) -> int:
         """A seq from which on something can be read again; beyond `high` when nothing is found."""
@@ -198,11 +226,10 @@ class Source:
         return 2 * furthest
 
     def _can_read(self, seq: int) -> bool:
-        try:
+        with forgiving():
             self._db.execute(f"{ROW} >= ? ORDER BY seq LIMIT 1", (seq,)).fetchone()
-        except (sqlite3.Error, OverflowError):
-            return False
-        return True
+            return True
+        return False
 
     def _number(self, query: str) -> int:
         found = [row[0] for row in _readable(self._db, query)]
@@ -215,17 +242,21 @@ class Source:
         with contextlib.suppress(ValueError, TypeError, KeyError, Unpackable):
             entry = held_of(row[:-1])
             if entry.origin_seq is None and entry.kind is not Kind.SHEET:
-                sheet = told_under(self._eras, entry.seq)
-                if sheet and entry.kind is Kind.SUMMARY:
-                    return (
-                        None  # coded under a sheet of the old epoch, to be told under the new one: lost with the file
-                    )
-                entry = entry._replace(sheet=sheet or entry.sheet)
+                entry = self._told(entry, told_under(self._eras, entry.seq) or entry.sheet)
             epoch, body, digest = self._sheets[entry.sheet]
             numbers = (*row[:7], epoch, *(number for number in row[8:] if number is not None))
             if all(isinstance(number, int) for number in numbers) and isinstance(entry.body, bytes):
                 return Saved(entry, epoch, body, digest, row[-1])
         return None
+
+    def _told(self, entry: Held, sheet: int) -> Held:
+        """As it is told under a sheet. Raises ValueError for a summary that can not be."""
+        if sheet != entry.sheet and entry.kind is Kind.SUMMARY:
+            body = retold(entry.body, self._sheets[entry.sheet][1], self._sheets[sheet][1])
+            if not body:
+                raise ValueError("it can not be told under another sheet")
+            entry = entry._replace(body=body)
+        return entry._replace(sheet=sheet)
 
 
 def mend_head(path: Path) -> None:
@@ -268,7 +299,7 @@ def peek(path: Path) -> tuple[list[Standing], int]:
             standings = _standings(db)
             newest = "SELECT at_ms FROM entry WHERE clock <> 2 ORDER BY seq DESC LIMIT 100"
             times_ms = [row[0] for row in _readable(db, newest) if isinstance(row[0], int)]
-        except sqlite3.Error:
+        except (sqlite3.Error, Locked):
             continue
         finally:
             db.close()
@@ -286,8 +317,6 @@ def _standings(db: sqlite3.Connection) -> list[Standing]:
 
 
 def _readable(db: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:
-    """Rows until the first that can not be read."""
-    try:
+    """Rows until the first that can not be read. Raises Locked."""
+    with forgiving():
         yield from db.execute(query)
-    except (sqlite3.Error, OverflowError):
-        return

@@ -22,9 +22,11 @@ from typing import NamedTuple
 import cbor2
 
 from edge.contract import Kind
-from edge.entries import Commit
+from edge.doubt import noted
+from edge.entries import Commit, Standing
 from edge.ledger import DAMAGED, ROW_BYTES, Books, Why
 from edge.outbox_file import disk, forget_old, put_aside
+from edge.outbox_home import Doubt
 from edge.outbox_room import OutboxRoom
 from edge.outbox_write import piece_of
 from edge.salvage import FIRST_KINDS, LAST_SEQ, Locked, Saved, Source, mend_head
@@ -42,13 +44,16 @@ INDEX_BYTES = 16  # about, of an adopted entry beside what any entry takes
 
 class Salvaged(NamedTuple):
     """A step. `taken`: entries; `left`: seqs that have not been looked at, at most; `done`: what is to be said when a
-    file is through, else "". `short`: room is short, folding is to make some. `commit`: what changed in the store."""
+    file is through, else "". `short`: room is short, folding is to make some. `commit`: what changed in the store.
+    `standings`: where limits stood, of a file that could not be read before. `waits`: why it can not be read now."""
 
     taken: int
     left: int
     done: str = ""
     short: bool = False
     commit: Commit | None = None
+    standings: Sequence[Standing] = ()
+    waits: str = ""
 
 
 @dataclass(slots=True)
@@ -63,7 +68,7 @@ class Progress:
     saved: int = 0
     unreadable: int = 0
     evicted: int = 0
-    doubtful: tuple[int, int] | None = None
+    doubtful: Doubt | None = None
 
     def encode(self) -> bytes:
         counts = (self.saved, self.unreadable, self.evicted)
@@ -74,7 +79,10 @@ class Progress:
         """None for what makes no sense: the file is begun again, and what was taken is not taken twice."""
         try:
             next_seq, high, few, saved, unreadable, evicted, doubtful = cbor2.loads(data)
-            doubt = (int(doubtful[0]), int(doubtful[1])) if doubtful else None
+            doubt = None
+            if doubtful:
+                of, low, above, rounds_only = doubtful
+                doubt = Doubt(int(of), int(low), int(above), bool(rounds_only))
             return cls(int(next_seq), int(high), dict(few), int(saved), int(unreadable), int(evicted), doubt)
         except DAMAGED:
             return None
@@ -109,9 +117,10 @@ class Salvaging(OutboxRoom):
         super().__init__(connection, path, quota_bytes)
         self._stamp = ""
 
-    def _begin_salvage(self, stamp: str, doubtful: tuple[int, int] | None) -> int:
+    def _begin_salvage(self, stamp: str, doubtful: Doubt | None) -> int:
         """Takes the few of each file that waits, for FEW_S in all, and where limits stand; returns how many. What is
-        known of a limit here is newer. Notes of files that are gone go too."""
+        known of a limit here is newer. A file that can not be read now is left to `salvage_step`. Notes of files that
+        are gone go too."""
         self._stamp = stamp
         there = waiting(Path(self.path).parent)
         self.salvaging = bool(there)
@@ -122,13 +131,16 @@ class Salvaging(OutboxRoom):
             with self._transaction():
                 for name in gone:
                     self._note(name, b"")
-        with contextlib.suppress(Locked):
-            return sum(
-                self._take_few(file, until_s, doubtful) for file in there if not self._noted(FEW_WORK + file.name)
-            )
-        return 0
+        count = 0
+        for file in there:
+            if not self._noted(FEW_WORK + file.name):
+                with contextlib.suppress(Locked):
+                    count += self._take_few(file, until_s, doubtful, Commit())[0]
+        return count
 
-    def _take_few(self, file: Path, until_s: float, doubtful: tuple[int, int] | None) -> int:
+    def _take_few(self, file: Path, until_s: float, doubtful: Doubt | None, done: Commit) -> tuple[int, list[Standing]]:
+        """How many were taken, and where limits stood that are not known here. Raises Locked."""
+        doubtful = doubtful or noted(file.parent)
         mend_head(file)
         source = Source(file)
         try:
@@ -144,34 +156,45 @@ class Salvaging(OutboxRoom):
             source.close()
         with self._transaction() as books:
             known = {row[0] for row in self._db.execute("SELECT id FROM limit_now")}
-            self._stand(standing for standing in standings if standing.id not in known)
-            self._make_room(books, [one.entry for one in found], Commit())
-            progress.saved = len(self._take_over(books, found))
+            standings = [standing for standing in standings if standing.id not in known]
+            self._stand(standings)
+            self._make_room(books, [one.entry for one in found], done)
+            done.things = self._take_over(books, found)
+            progress.saved = len(done.things)
             self._note(FEW_WORK + file.name, progress.encode())
-        return progress.saved
+            done.used_bytes, done.last_seq = self._used_bytes(), self.last_seq()
+        return progress.saved, standings
 
-    def salvage_step(
-        self, most_s: float = 0.1, *, doubtful: tuple[int, int] | None = None, squeeze: bool = False
-    ) -> Salvaged:
+    def salvage_step(self, most_s: float = 0.1, *, doubtful: Doubt | None = None, squeeze: bool = False) -> Salvaged:
         """Takes over a bounded number of entries of a broken file, in one durable transaction.
 
-        `doubtful`: (epoch, seq): entries of that epoch above that seq are not taken; their commit failed as far as
-        anybody was told, and they were taken again. `squeeze`: folding can make no more room; what does not fit is
+        `doubtful`: entries that are not taken; their commit failed as far as anybody was told, and they were taken
+        again. `squeeze`: folding can make no more room; what does not fit is
         counted as evicted. Raises StoreBroken.
         """
+        with self._guard():
+            return self._salvage(most_s, doubtful, squeeze)
+
+    def _salvage(self, most_s: float, doubtful: Doubt | None, squeeze: bool) -> Salvaged:
         there = waiting(Path(self.path).parent)
         self.salvaging = bool(there)
         if not there:
             return Salvaged(0, 0)
         until_s = time.monotonic() + most_s * READ_SHARE
         try:
-            source = Source(there[0])
-        except Locked:
-            return Salvaged(0, 1)
-        except sqlite3.Error:
-            return self._through(there[0], Progress())
+            late = next((file for file in there if not self._noted(FEW_WORK + file.name)), None)
+            if late is not None:  # it could not be read when this store was opened
+                few = Commit(came=True)
+                taken, standings = self._take_few(late, until_s, doubtful, few)
+                return Salvaged(taken, 1, commit=few, standings=standings)
+            return self._rest(there[0], until_s, doubtful, squeeze)
+        except Locked as error:
+            return Salvaged(0, 1, waits=str(error))
+
+    def _rest(self, file: Path, until_s: float, doubtful: Doubt | None, squeeze: bool) -> Salvaged:
+        source = Source(file)
         try:
-            progress = Progress.decode(self._noted(FEW_WORK + there[0].name)) or Progress(*source.span())
+            progress = Progress.decode(self._noted(FEW_WORK + file.name)) or Progress(*source.span())
             swept = source.sweep(progress.next_seq, progress.high, STEP_ENTRIES, STEP_BYTES, until_s)
             held = source.held()
         finally:
@@ -187,7 +210,7 @@ class Salvaging(OutboxRoom):
                 swept = swept._replace(next_seq=wanted[fit].entry.seq)
             progress.next_seq = swept.next_seq
             progress.unreadable += swept.unreadable
-            self._note(FEW_WORK + there[0].name, progress.encode())
+            self._note(FEW_WORK + file.name, progress.encode())
             done.used_bytes, done.last_seq = self._used_bytes(), self.last_seq()
         taken = progress.saved - before
         left = max(0, progress.high + 1 - progress.next_seq)
@@ -195,7 +218,7 @@ class Salvaging(OutboxRoom):
             return Salvaged(taken, left, "", short and not squeeze, done)
         if held is not None:  # seqs that could not be read need not have been held any more
             progress.unreadable = min(progress.unreadable, max(0, held - progress.saved - progress.evicted))
-        return self._through(there[0], progress)._replace(taken=taken, commit=done)
+        return self._through(file, progress)._replace(taken=taken, commit=done)
 
     def _fitting(self, wanted: Sequence[Saved]) -> int:
         """How many of these, from the first on, surely have room."""
@@ -248,5 +271,5 @@ class Salvaging(OutboxRoom):
         return Salvaged(0, 1 if self.salvaging else 0, ", ".join(words))
 
 
-def _doubted(one: Saved, doubtful: tuple[int, int] | None) -> bool:
-    return doubtful is not None and one.epoch == doubtful[0] and one.entry.wire_seq > doubtful[1]
+def _doubted(one: Saved, doubtful: Doubt | None) -> bool:
+    return doubtful is not None and doubtful.has(one.epoch, one.entry.wire_seq, one.entry.kind)

@@ -110,5 +110,7 @@ class Sealing:
         return max(sent_s) - min(sent_s) if sent_s else 0.0
 
     def forget(self) -> None:
-        """The store has changed: what was sent from the old one is not waited for."""
+        """The store has changed: what was sent from the old one is not waited for. Counters are reserved anew, also
+        where it is the same store again: by that the next run sees that something was sent since it was opened."""
         self._sent.clear()
+        self._counters = _Counters(-1)

@@ -6,12 +6,14 @@ judges them, but can send nothing: `fengsui check` says so on the desk, the daem
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
+from edge.clock import Clock
 from edge.config.site import Limit, Site
-from edge.contract import LinkState, Of
+from edge.contract import Link, LinkState, Of
+from edge.priors import priors_for
 from edge.wire.basics import WireError
 from edge.wire.fragment import FRAGMENT_HEAD_BYTES, MOST_FRAGMENTS
 from edge.wire.seal import LONG_OVERHEAD_BYTES
@@ -84,3 +86,40 @@ def too_large(site: Site, mtus_bytes: Sequence[int]) -> str | None:
         f"nothing can be sent: the description of this site's points takes a packet of {needed_bytes} bytes, its links"
         f" take {most_bytes}; write mtu = {needed_bytes} (or more) in a [[link]]"
     )
+
+
+class SheetMaker:
+    """The sheet of the running gateway, with the priors that its links can carry."""
+
+    def __init__(
+        self, site: Site, links: Mapping[str, tuple[Link, float]], clock: Clock, say: Callable[[str, str], None]
+    ) -> None:
+        self._site = site
+        self._links = links
+        self._clock = clock
+        self._say = say
+        self._priors: dict[str, bytes] = {}
+
+    def read_priors(self) -> None:
+        """Once, before the first sheet; says what is wrong."""
+        path = self._site.gateway.priors
+        mtus_bytes = [room for link, _ in self._links.values() for room in carries_bytes(link.state())]
+        large = too_large(self._site, mtus_bytes)
+        if large is not None:
+            self._say("site", large)
+        elif path is not None:
+            self._priors, said = priors_for(path, longest_sheet(self._site), mtus_bytes)
+            for sentence in said:
+                self._say("priors", sentence)
+
+    def make(self, epoch: int, next_seq: int, bodies: list[bytes]) -> tuple[bytes, bytes]:
+        """Today's site as (digest, body); the store's newest one when nothing but its counting base would differ."""
+        made = sheet_of(self._site, epoch, next_seq, max(0, self._clock.now().at_ms), self._priors)
+        for body in bodies[:1]:
+            try:
+                old = Sheet.decode(body)
+            except (WireError, TypeError):
+                break  # damaged: as if there were none
+            if replace(made, seq0=old.seq0, t0_ms=old.t0_ms).digest == old.digest:
+                return old.digest, body
+        return made.digest, made.encode()

@@ -11,8 +11,7 @@ packets that have not arrived, and those go again at once.
 What slots can carry is measured: bytes a reading on this way against bytes a second of its slots.
     full       every round fits: all rounds, newest first
     live       rounds fit as they come in, but not what has piled up: summaries of that by turns
-    summaries  not even these: "where we are now" each NOW_EVERY_S, else summaries, newest first
-The full record follows on a wide link.
+    summaries  not even these: "where we are now" each NOW_EVERY_S, else summaries; a wide link brings the full record
 """
 
 from __future__ import annotations
@@ -133,7 +132,9 @@ class SlotWay(Way):
         self._sweep(now_s)
         self._mute = self._unanswered_s is not None and now_s - self._unanswered_s > self.unsigned_s
 
-        transit, slot, mode = self.shared.transit, self.slot, self.mode
+        transit, slot = self.shared.transit, self.slot
+        wide = self.wide and not any(parcel.packed.kind is Kind.ALARM for parcel in slot.parcels)
+        mode = LIVE if wide else self.mode  # it matters only where rounds go by slots
         alarm_due_s = transit.next_alarm_s(self.dues)
         room = sum(parcel.packed.kind is not Kind.ALARM for parcel in slot.parcels) < MOST_PARCELS
         queue = SlotQueue(
@@ -141,7 +142,7 @@ class SlotWay(Way):
             alarm_due_s=alarm_due_s,
             alarms_rest=slot.stale_alarms_went and self._stale(transit.due_alarms(self.dues, now_s)),
             test=self.test is not None and self.test.counter is None,
-            wide=self.wide and not any(parcel.packed.kind is Kind.ALARM for parcel in slot.parcels),
+            wide=wide,
             sheet=room and transit.waiting(SHEETS, self.unfit) is not None,
             piece_due_s=min((parcel.due_s() for parcel in slot.parcels), default=inf),
             rounds=room and slot.rounds_wait and mode != SUMMARIES,
@@ -393,7 +394,7 @@ class SlotWay(Way):
         mode = "alarms only" if self.wide else self.mode
         if mode == FULL:
             messages += math.ceil(readings * self.bytes_a_reading / room_bytes)
-        ready_in_s = max(0.0, self.link.state().ready_s - now_s)
-        wait_s = ready_in_s + (messages - 1) * (self.slot_s + MARGIN_S) if messages else 0.0
+        ready_s = max(0.0, self.link.state().ready_s - now_s)
+        wait_s = ready_s + (messages - 1) * (self.slot_s + MARGIN_S) if messages else 0.0
         minutes = math.ceil(wait_s / 60) if self.usable else None  # nobody knows how long it is down
         return {"mode": mode, "alarms": alarms, "readings": readings, "messages": messages, "minutes": minutes}

@@ -56,6 +56,14 @@ class AlarmDues:
             return
         self.due_s[seq] = now_s + min(LONGEST_ALARM_RESEND_S, wait_s)
 
+    def sooner(self, at_s: float) -> None:
+        """The province is heard again: what it has not got meanwhile (a broker keeps only so much) is said anew then,
+        and its pauses grow anew."""
+        for seq, due_s in self.due_s.items():
+            if due_s > at_s:
+                self.due_s[seq] = at_s
+                self.tries.pop(seq, None)
+
     def forget(self, seq: int) -> None:
         self.due_s.pop(seq, None)
         self.tries.pop(seq, None)

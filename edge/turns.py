@@ -28,7 +28,7 @@ class Turns:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self.release()  # it was our turn already: the next one's now
-            else:
+            elif turn in queue:  # who released in the very same moment has passed it over
                 queue.remove(turn)
             raise
 

@@ -7,13 +7,13 @@ card). All ways of a relay share one tally of what waits (`Shared`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
 from edge.contract import Kind, Link, Sent
-from edge.errors import DoesNotFit
+from edge.errors import DoesNotFit, Unpackable
 from edge.outbox import Outbox
 from edge.packing import MOST_READINGS, SUMMARY, Packed, Packer
 from edge.parcel import Parcel
@@ -42,6 +42,19 @@ class Test:
     steps: asyncio.Queue[dict[str, Any]] = field(default_factory=lambda: asyncio.Queue(16))
     counter: int | None = None
     sent_s: float = 0.0
+
+    async def follow(self, step: dict[str, Any], wait_s: float) -> AsyncGenerator[dict[str, Any], None]:
+        """`step`, then what becomes of it, until it has come to its end or `wait_s` are over."""
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        while True:
+            yield step
+            if step["step"] in ("receipt", "no receipt") or step.get("outcome") == Sent.NOT_SENT.value:
+                return
+            try:
+                step = await asyncio.wait_for(self.steps.get(), max(0.0, began_s + wait_s - loop.time()))
+            except TimeoutError:
+                step = {"step": "no receipt", "after_s": round(loop.time() - began_s, 1)}
 
 
 @dataclass(slots=True)
@@ -169,7 +182,7 @@ class Way:
     def work(self, what: What, now_s: float) -> Work:
         """The packing of one packet, to be done on the store's thread; all it needs is taken here and now."""
         transit, packer, room_bytes = self.shared.transit, self.shared.packer, self.room_bytes
-        if what is What.TEST:
+        if what in (What.TEST, What.PROBE):
             return lambda _outbox: Packed(Kind.TEST, TEST_BODY, None, (), 0)
         if what is What.ALARMS:
             due = self._due_alarms = transit.due_alarms(self.dues, now_s)
@@ -298,3 +311,17 @@ class Way:
             "last_receipt_age_s": None if self.receipt_s is None else round(now_s - self.receipt_s, 1),
             **self.link.health(),
         }
+
+
+def dropping(work: Work) -> Work:
+    """Packing that lets go, in the very same store, of an entry that makes no sense: it must not stand in the way of
+    all others. Raises Unpackable for it."""
+
+    def pack(outbox: Outbox) -> Packed | None:
+        try:
+            return work(outbox)
+        except Unpackable as damage:
+            outbox.discard(damage.seq)
+            raise
+
+    return pack

@@ -12,8 +12,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = [
         report for found in terminalreporter.stats.values() for report in found if hasattr(report, "user_properties")
     ]
-    lines = [text for report in reports for name, text in report.user_properties if name == WORLD]
+    lines = [str(text) for report in reports for name, text in report.user_properties if name == WORLD]
     if lines:
         terminalreporter.section("the world")
-        for line in sorted(lines):
-            terminalreporter.line(str(line))
+        for line in sorted(set(lines)):
+            terminalreporter.line(line)

@@ -84,7 +84,11 @@ NUMBERS: Mapping[str, Mapping[str, float]] = {
     },
     "forest-fire": {"hot": 32, "dry_yellow": 35, "dry_red": 20, "litter_dry": 12},
 }
-USUAL: Sequence[tuple[str, float | None]] = ((r"_register$", None), (r"_scale$|_resolution$", 0.01), (r"_(east|north|height)0$", 4_321.5))
+USUAL: Sequence[tuple[str, float | None]] = (
+    (r"_register$", None),
+    (r"_scale$|_resolution$", 0.01),
+    (r"_(east|north|height)0$", 4_321.5),
+)
 
 
 def numbers_of(profile: Profile) -> Iterator[tuple[str, float]]:

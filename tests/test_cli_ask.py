@@ -253,6 +253,11 @@ def test_strange_answers_are_no_traceback(tmp_path: Path, line: bytes, said: str
     assert said in done.stderr
 
 
+def hear_ctrl_c() -> None:
+    """Who runs the tests may ignore it, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def watching(path: Path, *words: str) -> subprocess.Popen[str]:
     code = "from edge.cli import main; main()"
     return subprocess.Popen(
@@ -262,6 +267,7 @@ def watching(path: Path, *words: str) -> subprocess.Popen[str]:
         text=True,
         encoding="utf-8",
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        preexec_fn=hear_ctrl_c,
     )
 
 

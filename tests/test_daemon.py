@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge.config import load
-from edge.contract import Alarm, Change, Kind, Level, Rule
+from edge.contract import Alarm, Change, Kind, Level, Quality, Rule
 from edge.daemon import Daemon, build
 from edge.outbox import Outbox
 from sim.broker import mosquitto_path
@@ -68,6 +68,29 @@ def test_an_alarm_raised_in_the_very_moment_of_the_end_is_committed(tmp_path: Pa
     box, _ = Outbox.open(tmp_path / "store", 10**7, "now")
     assert Kind.ALARM in {kind for _, kind in box.first_things()}
     assert box.limit_levels()["high"][0] is Level.RED
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_a_limit_whose_standing_was_lost_with_the_store_tells_how_it_stands(tmp_path: Path, broken: bool) -> None:
+    """Else an alarm that the province was told before stands there for ever."""
+
+    async def story() -> None:
+        daemon = daemon_of(tmp_path)
+        if broken:
+            (tmp_path / "store").mkdir()
+            (tmp_path / "store" / "outbox.db").write_bytes(b"nothing that SQLite knows" * 1000)
+        task = asyncio.ensure_future(daemon.run())
+        await asyncio.sleep(0.5)
+        for _ in range(2):
+            daemon._judge("p", 100, Quality.GOOD, asyncio.get_running_loop().time())
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(story())
+    box, _ = Outbox.open(tmp_path / "store", 10**7, "now")
+    assert [kind for _, kind in box.first_things()].count(Kind.ALARM) == broken
+    assert ("high" in box.limit_levels()) is broken
 
 
 def test_the_service_manager_hears_that_it_lives(tmp_path: Path) -> None:

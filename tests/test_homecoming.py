@@ -6,6 +6,7 @@ In virtual time with the real store (see test_bad_disks and test_relay for the w
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -14,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from edge.contract import ClockQuality, Kind
+from edge.contract import ClockQuality, Kind, Level
 from edge.diskwork import OneThread, aside
 from edge.doubt import NAME as DOUBT_NAME
-from edge.entries import NewEntry
+from edge.entries import NewEntry, Standing
 from edge.errors import StoreBroken
 from edge.keeper import Keeper
 from edge.outbox import Outbox
@@ -220,6 +221,37 @@ def test_who_is_stopped_brings_home_what_memory_still_holds(tmp_path: Path, monk
     world(tmp_path, story)
 
 
+def test_where_a_limit_stood_in_memory_once_does_not_come_home_a_second_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next start takes an alarm that is over for one that stands, and does not tell it when it comes again."""
+    card = Card(monkeypatch)
+
+    async def stands(gateway: Gateway, level: Level) -> None:
+        await gateway.keeper.take_now([], [Standing("high", level, 500, START_MS)])
+        await asyncio.sleep(1)
+        gateway.round()
+        await asyncio.sleep(3)
+
+    async def story(network: Network, gateway: Gateway) -> None:
+        card.broken = True
+        await stands(gateway, Level.RED)
+        await rounds(gateway, 2)
+        assert not gateway.keeper.outbox.durable
+        card.broken = False
+        await on_disk(gateway)
+        await stands(gateway, Level.NONE)
+        await asyncio.sleep(130)  # the disk counts as steady, and is looked at soon when it fails again
+        card.broken = True
+        await rounds(gateway, 3)
+        assert not gateway.keeper.outbox.durable
+        card.broken = False
+        await on_disk(gateway)
+        assert gateway.keeper.outbox.limit_levels()["high"][0] is Level.NONE
+
+    world(tmp_path, story)
+
+
 # -- files that go, or are swapped -----------------------------------------------------------------------------------
 
 
@@ -281,6 +313,33 @@ def test_a_log_that_is_gone_is_noticed_and_what_was_in_it_kept(tmp_path: Path, g
         network.up = True
         await drained(again, 120)
         assert values(network) == list(range(1, 41))
+        await again.die()
+        await gateway.start()
+
+    world(tmp_path, story)
+
+
+def test_a_log_that_is_cut_short_is_noticed_before_anything_is_written_behind_the_hole(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        network.up = False
+        await rounds(gateway, 10)
+        os.truncate(tmp_path / "store" / "outbox.db-wal", 0)
+        await gateway.alarm()
+        assert any("write-ahead log was deleted or replaced, or cut short" in text for text in gateway.said)
+        assert gateway.held() >= 1
+        await rounds(gateway, 30)
+        assert gateway.keeper.outbox.durable
+        await gateway.die()
+        again = Gateway(tmp_path / "store", network)
+        network.links[:] = network.links[-1:]
+        again.taken = gateway.taken
+        await again.start()
+        assert not any("put aside" in text for text in again.said), "the file is sound"
+        await rounds(again, 2)
+        network.up = True
+        await drained(again, 120)
+        assert len(alarms(network)) == 1
+        assert values(network)[-32:] == list(range(11, 43))
         await again.die()
         await gateway.start()
 
@@ -589,6 +648,23 @@ def test_turns_come_in_order_and_who_gives_up_holds_nobody_up() -> None:
         turns.release()
         waits.cancel()  # its turn had come already
         await asyncio.gather(waits, return_exceptions=True)
+        await asyncio.wait_for(turns.acquire(), 1)
+
+    run(story())
+
+
+def test_who_is_cancelled_in_the_moment_of_a_release_ends_as_cancelled() -> None:
+    """Otherwise it was begun again as one that had failed, and the gateway did not stop."""
+
+    async def story() -> None:
+        turns = Turns()
+        await turns.acquire()
+        waits = asyncio.ensure_future(turns.acquire())
+        await asyncio.sleep(0.1)
+        waits.cancel()
+        turns.release()
+        with pytest.raises(asyncio.CancelledError):
+            await waits
         await asyncio.wait_for(turns.acquire(), 1)
 
     run(story())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from decimal import Decimal
 
@@ -57,6 +58,68 @@ def test_levels_are_those_of_the_oracle(limit: Limit, steps: list[tuple[int, int
         assert limits.levels()["x"] is expected
         assert [alarm.level for alarm in changed] == ([] if expected is level else [expected])
         level = expected
+
+
+# -- after a standing was lost with a broken store ---------------------------------------------------------------------
+
+QUIET = {Rule.ABOVE: -100, Rule.BELOW: 200, Rule.OUTSIDE: 25, Rule.INSIDE: 200}  # beyond every way back
+
+
+@given(plain_limits(), READINGS, READINGS)
+@settings(max_examples=300, deadline=None)
+def test_a_lost_standing_is_told_once_and_never_as_over_while_it_stands(
+    limit: Limit, before: list[tuple[int, int | None, Quality]], after: list[tuple[int, int | None, Quality]]
+) -> None:
+    remembers, lost, now_s = Limits([limit], 0.0), Limits([limit], 0.0), 0.0
+    for pause_s, value, quality in before:
+        now_s += pause_s
+        remembers.judge("p", value, quality, now_s)
+    lost.forget(set())
+    told: list[Alarm] = []
+    tail = [(1, QUIET[limit.rule], Quality.GOOD)] * (int(limit.clear_hold_s) + 2)
+    for pause_s, value, quality in [*after, *tail]:
+        now_s += pause_s
+        remembers.judge("p", value, quality, now_s)
+        changed = lost.judge("p", value, quality, now_s)
+        if changed and not told and changed[0].change is Change.CLEARED:
+            assert remembers.levels()["x"] is Level.NONE
+        told += changed
+    assert told[-1].change is Change.CLEARED
+    assert all(one.level is not two.level for one, two in itertools.pairwise(told))
+
+
+def test_a_lost_window_is_told_over_when_all_its_windows_are() -> None:
+    more = (Part(spec(Of.SUM, 100), ((RED, 30),)),)
+    limits = Limits([Limit("x", "p", Rule.ABOVE, ((YELLOW, 10),), spec=spec(Of.SUM, 10), more=more)], 0.0)
+    limits.forget(set())
+    assert limits.judge("p", 12, Quality.GOOD, 0.0)[0].level is YELLOW
+    assert [alarm.change for alarm in limits.judge("p", 0, Quality.GOOD, 50.0)] == [Change.CLEARED]
+    limits.forget(set())
+    assert [alarm.change for alarm in limits.judge("p", 0, Quality.GOOD, 60.0)] == [Change.CLEARED]
+    assert limits.judge("p", 0, Quality.GOOD, 70.0) == []
+
+
+def combined() -> list[Limit]:
+    members = [Limit(name, name, Rule.ABOVE, ((YELLOW, 10), (RED, 20))) for name in "ab"]
+    return [*members, Limit("both", "a", Rule.COMBINED, (), members=("a", "b"), votes=2)]
+
+
+def test_a_lost_combined_limit_waits_until_its_members_are_known() -> None:
+    limits = Limits(combined(), 0.0)
+    limits.forget(set())
+    assert [alarm.limit for alarm in limits.judge("a", 0, Quality.GOOD, 1.0)] == ["a"]
+    assert limits.tick(1.0) == []
+    limits.judge("b", 0, Quality.GOOD, 2.0)
+    assert [(alarm.limit, alarm.change) for alarm in limits.tick(2.0)] == [("both", Change.CLEARED)]
+    assert limits.tick(3.0) == []
+
+
+def test_a_limit_that_is_new_in_the_site_file_follows_members_that_stand_already() -> None:
+    limits = Limits(combined(), 0.0)
+    limits.restore({"a": (RED, 22), "b": (YELLOW, 12), "both": (Level.NONE, None)})
+    [alarm] = limits.tick(1.0)
+    assert (alarm.limit, alarm.level, alarm.change) == ("both", YELLOW, Change.RAISED)
+    assert limits.tick(2.0) == []
 
 
 # -- limits about other limits -----------------------------------------------------------------------------------------

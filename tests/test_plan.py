@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import inf
 
 import pytest
@@ -58,9 +57,9 @@ def slot(**more: object) -> SlotQueue:
     ("why", "now", "waits", "now_s", "expected"),
     [
         ("nothing before the slot", READY, FULL_SLOT, 99.0, Wait(100.0)),
-        ("nothing while a message is on its way", replace(READY, on_way=1), FULL_SLOT, 105.0, Wait(inf)),
+        ("nothing while a message is on its way", READY._replace(on_way=1), FULL_SLOT, 105.0, Wait(inf)),
         ("alarms before all", READY, FULL_SLOT, 105.0, Send(What.ALARMS)),
-        ("then who waits at the terminal", READY, replace(FULL_SLOT, alarms=False), 105.0, Send(What.TEST)),
+        ("then who waits at the terminal", READY, FULL_SLOT._replace(alarms=False), 105.0, Send(What.TEST)),
         ("then what was begun", READY, slot(piece_due_s=0.0, sheet=True, rounds=True), 105.0, Send(What.PIECE)),
         ("then the sheet", READY, slot(sheet=True, rounds=True), 105.0, Send(What.SHEET)),
         ("then rounds", READY, slot(rounds=True, summaries=True), 105.0, Send(What.LIVE)),

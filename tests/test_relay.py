@@ -278,6 +278,24 @@ def test_an_alarm_goes_out_on_every_link_and_is_stored_once(tmp_path: Path) -> N
     world(tmp_path, story, links=2)
 
 
+def test_an_alarm_said_in_vain_is_said_again_as_soon_as_the_province_is_heard(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        await rounds(gateway, 20)
+        network.lost = 1.0
+        await gateway.alarm()
+        dues, now_s = gateway.relay.ways["link0"].dues, asyncio.get_running_loop().time
+        while min(dues.due_s.values(), default=0.0) < now_s() + 50.0:  # its pauses are long by now
+            await rounds(gateway, 1)
+        network.lost, before = 0.0, gateway.relay.receipts
+        while gateway.relay.receipts == before:
+            await rounds(gateway, 1)
+        assert not alarms(network), "it was something else that came first"
+        await rounds(gateway, 7)
+        assert len(alarms(network)) == 1
+
+    world(tmp_path, story)
+
+
 def test_two_links_share_the_backlog_without_sending_it_twice(tmp_path: Path) -> None:
     async def story(network: Network, gateway: Gateway) -> None:
         network.up = False

@@ -27,7 +27,7 @@ ALARM_S = 10.0  # promise 7: judging and alarming again after so long, whatever 
 QUARANTINE_KEPT = 3
 LIMIT = '[[limit]]\nid = "high"\npoint = "plc.3"\nabove = { red = 3000 }\n'
 
-SOON = "import edge.housing; edge.housing.RETRY_DISK_S = 0.5\n"  # the disk is tried again each 10 s: too long for a test
+SOON = "import edge.housing; edge.housing.RETRY_DISK_S = 0.5\n"  # each 10 s is too long for a test
 
 # Root may write whatever the mode of a file says: without CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH (capabilities(7),
 # bits 1 and 2) it is a user like the service's.
@@ -187,7 +187,7 @@ def test_a_folder_where_the_file_should_be(site: Site) -> None:
         site.end(hard=False)
         site.file.unlink()
         site.file.mkdir()
-        site.recovers("kept in memory", site.file.rmdir)
+        site.recovers("it was moved to outbox.db.odd-")
 
 
 # -- the disk is not ours -----------------------------------------------------------------------------------------

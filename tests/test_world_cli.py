@@ -39,13 +39,20 @@ def run(*arguments: str) -> tuple[int, str]:
 
 @pytest.mark.usefixtures("fails_on_kills")
 def test_a_failure_names_its_replay_and_its_trace(tmp_path: Path) -> None:
-    code, said = run("world", "--seeds", "1..3", "--days", "1")
+    code, said = run("world", "--seed", "2", "--days", "1")
     assert code == 1
     assert "  replay: fengsui-sim world --seed 2 --days 1 --trace" in said
     assert f"  trace:  {tmp_path / 'seed-2.trace'}" in said
     assert "it did not start" in (tmp_path / "seed-2.trace").read_text()
-    assert "3 simulated days in 1.5 s: 172,800 × real time" in said
-    assert "sums: readings 30" in said
+    assert "1 simulated days in 0.5 s: 172,800 × real time" in said
+    assert "sums: readings 10" in said
+
+
+def test_several_seeds_are_played_in_processes_of_their_own_and_told_in_their_order() -> None:
+    code, said = run("world", "--seeds", "1..3", "--days", "0.01")
+    assert code == 0, said
+    assert [line.partition(":")[0] for line in said.splitlines()[:3]] == ["seed 1", "seed 2", "seed 3"]
+    assert "0.03 simulated days" in said
 
 
 def test_the_smallest_story_is_written_and_can_be_played(fails_on_kills: list[Story], tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ class Promises:
 
     def renew(self, box: Outbox) -> None:
         self.after = self.held
-        box.renew(lambda epoch, _seq, _bodies: (epoch.to_bytes(16, "big"), b"sheet"), lambda body, _old, _new: body)
+        box.renew(lambda epoch, _seq, _bodies: (epoch.to_bytes(16, "big"), b"sheet"))
         self.counters = 0
 
     def broken(self, said: list[str]) -> str:

@@ -114,6 +114,16 @@ def a_disk_in_trouble_and_a_cut_lose_what_memory_held(play: Play) -> None:
 
 
 @breaks()
+def an_alarm_without_a_time_keeps_its_place_among_the_others(play: Play) -> None:
+    play.trouble("clock.1970", 1090.0, 2000.0)
+    restarted(play, 1104.0, 1130.0, "power.cut")
+    told = play.alarm("pond-high", Level.NONE)
+    since_s = (told.alarm.at_ms - true_ms(0.0)) / 1000
+    undated = moved(told, at_ms=round(since_s * 1000))
+    play.alarms[play.alarms.index(told)] = replace(undated, alarm=replace(undated.alarm, clock=ClockQuality.UNKNOWN))
+
+
+@breaks()
 def a_packet_that_comes_twice(play: Play) -> None:
     play.packets.append(play.packets[100])
 

@@ -12,7 +12,8 @@ import pytest
 
 from sim.world.misfortune import story_of
 from sim.world.stage import play_in_memory, standard
-from tests.world_mutants import MUTANTS, Gone, Mutant, const, edit
+from tests.world_changes import Gone, Mutant, const, edit
+from tests.world_mutants import MUTANTS
 from tests.world_stories import STORIES, played
 
 SEEDS = range(1, 21)
@@ -32,7 +33,8 @@ def test_each_fault_is_seen(mutant: Mutant) -> None:
 
 
 def test_nothing_is_left_of_a_fault() -> None:
-    from edge.relay import LONGEST_RETRY_S, Relay
+    from edge.ladder import LONGEST_RETRY_S
+    from edge.relay import Relay
 
     before = Relay._receipt
     with MUTANTS[0].change():

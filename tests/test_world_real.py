@@ -1,4 +1,4 @@
-"""Hardware in the loop: the installed daemon, a real Mosquitto, instruments on real ports, faults, the world's judges."""
+"""Hardware in the loop: the installed daemon, a real Mosquitto, instruments on real ports, the world's judges."""
 
 from __future__ import annotations
 

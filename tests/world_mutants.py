@@ -1,135 +1,17 @@
 """Deliberate faults in the daemon, each a mistake a programmer could make, to prove that the world sees them.
 
-A mutant is a small change of the daemon's own source text, made in this process while a context lasts: `edit` takes a
-function's text, replaces a piece of it and puts what comes of it in the function's place (unittest.mock). A piece that
-is not there any more, or there more than once, raises `Gone` when the mutant is applied: then look what has become of
-the code, and make the same mistake in it.
-
-Each mutant names a story of tests/world_stories.py that shows it, and the promise that the judges then find broken.
+Each is a small change of the daemon's source text (world_changes.py), and names a story of world_stories.py that shows
+it, and the promise that the judges then find broken. Where one raises `Gone`, the code it changes has become another:
+look what has become of it, and make the same mistake there.
 """
 
 from __future__ import annotations
-import __future__
 
-import contextlib
-import importlib
-import inspect
-import sys
-import textwrap
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from types import FunctionType
-from typing import Any
-from unittest import mock
-
-# All of the daemon is imported before anything is changed: what is imported later would keep the change.
-WHOLE = (
-    *("edge.daemon", "drivers.modbus.sensor", "drivers.serial_line.sensor", "drivers.mqtt.link", "drivers.beidou.link"),
-    "sim.world.world",
-)
-for _module in WHOLE:
-    importlib.import_module(_module)
-
-Change = Callable[[], AbstractContextManager[None]]
-
-
-class Gone(LookupError):
-    """What a mutant changes is not there any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """`promise`: of DESIGN, as the judges call it. `story`: the name of one that shows the fault."""
-
-    name: str
-    promise: str
-    story: str
-    change: Change
-
-
-def edit(where: str, *changes: tuple[str, str]) -> Change:
-    """Replaces pieces of the text of `module:Class.function` or `module:function`."""
-
-    @contextlib.contextmanager
-    def changed() -> Iterator[None]:
-        owner, name = _owner(where)
-        made = _rewritten(owner, name, where, changes)
-        with contextlib.ExitStack() as stack:
-            for place in _places(owner, name):
-                stack.enter_context(mock.patch.object(place, name, made))
-            yield
-
-    return changed
-
-
-def const(where: str, value: object) -> Change:
-    """Gives `module:NAME` another value."""
-
-    @contextlib.contextmanager
-    def changed() -> Iterator[None]:
-        owner, name = _owner(where)
-        if not hasattr(owner, name):
-            raise Gone(f"{where} is gone")
-        with mock.patch.object(owner, name, value):
-            yield
-
-    return changed
-
-
-def both(*parts: Change) -> Change:
-    """A mistake made in several places."""
-
-    @contextlib.contextmanager
-    def changed() -> Iterator[None]:
-        with contextlib.ExitStack() as stack:
-            for part in parts:
-                stack.enter_context(part())
-            yield
-
-    return changed
-
-
-def _owner(where: str) -> tuple[Any, str]:
-    module, _, path = where.partition(":")
-    owner: Any = importlib.import_module(module)
-    *classes, name = path.split(".")
-    for one in classes:
-        if not hasattr(owner, one):
-            raise Gone(f"{where} is gone")
-        owner = getattr(owner, one)
-    return owner, name
-
-
-def _places(owner: Any, name: str) -> list[Any]:
-    """Where it stands: in its class, or in each module that has it by its name."""
-    if isinstance(owner, type):
-        return [owner]
-    ours = [module for key, module in sorted(sys.modules.items()) if key.partition(".")[0] in ("edge", "drivers")]
-    return [module for module in ours if vars(module).get(name) is vars(owner)[name]]
-
-
-def _rewritten(owner: Any, name: str, where: str, changes: tuple[tuple[str, str], ...]) -> Any:
-    raw = vars(owner).get(name)
-    if raw is None:
-        raise Gone(f"{where} is gone")
-    function = raw.fget if isinstance(raw, property) else inspect.unwrap(getattr(raw, "__func__", raw))
-    assert isinstance(function, FunctionType)
-    text = textwrap.dedent(inspect.getsource(function))
-    for old, new in changes:
-        if text.count(old) != 1:
-            raise Gone(f"{where} has {old!r} {text.count(old)} times")
-        text = text.replace(old, new)
-    # The text of a method may name its class without saying so: super().
-    text = "def _in_its_class(__class__):\n" + textwrap.indent(text, "    ") + f"\n    return {name}\n"
-    made: dict[str, Any] = {}
-    flags = __future__.annotations.compiler_flag
-    exec(compile(text, f"<mutant of {where}>", "exec", flags=flags, dont_inherit=True), function.__globals__, made)
-    return made["_in_its_class"](owner)
-
+from tests.world_changes import Mutant, both, edit
+from tests.world_mutants_more import MORE
 
 LIMITS = "edge.limits:Limits."
-CLOCK = "edge.clock:Clock."
+LATCH = "edge.limit_nouns:Latch."
 
 MUTANTS: tuple[Mutant, ...] = (
     # -- receipts and custody --------------------------------------------------------------------------------------
@@ -210,7 +92,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "each new store has the same epoch",
-        "1 kept",
+        "4 once",
         "disk",
         edit("edge.outbox_file:fill_new", ("secrets.randbits(32)", "20261122")),
     ),
@@ -234,12 +116,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "a stop does not wait for the commit",
         "1 kept",
         "cuts",
-        both(
-            edit("edge.keeper:Keeper.stop", ("await self._flush()", "pass")),
-            edit("edge.daemon:Daemon._run", ("await self._commit_raised()", "pass")),
+        edit(
+            "edge.daemon:Daemon._run",
+            ("await self._commit_last()", "pass"),
+            ("await self.keeper.stop()", "pass"),
         ),
     ),
-    # -- alarms ----------------------------------------------------------------------------------------------------
     Mutant(
         "alarms wait behind rounds",
         "3 alarms",
@@ -288,37 +170,43 @@ MUTANTS: tuple[Mutant, ...] = (
         "a level that rises is not told",
         "3 alarms",
         "alarms",
-        edit(LIMITS + "_report", ("change = Change.CHANGED", "return")),
+        edit(LIMITS + "_tell", ("change = Change.CHANGED", "return")),
     ),
     Mutant(
         "no hysteresis",
         "3 alarms",
         "alarms",
-        edit(LIMITS + "_judge_value", ("beyond < -limit.hysteresis", "beyond < 0")),
+        both(
+            edit(LATCH + "flips", ("self.stay_low <= number <= self.stay_high", "self.low <= number <= self.high")),
+            edit(
+                "edge.limit_nouns:calm",
+                ("max(low, latch.stay_low), min(high, latch.stay_high)", "max(low, latch.low), min(high, latch.high)"),
+            ),
+        ),
     ),
     Mutant(
         "no hold",
         "3 alarms",
         "alarms",
-        edit(LIMITS + "_judge_value", ("else limit.hold_s", "else 0.0")),
+        edit(LIMITS + "_judge", ("else limit.hold_s", "else 0.0")),
     ),
     Mutant(
         "a hold goes on through values that are fine",
         "3 alarms",
         "alarms",
-        edit(LIMITS + "_time", ("latch.since_s = None\n        return", "return")),
+        edit(LATCH + "time", ("self.since_s = None\n        return", "return")),
     ),
     Mutant(
         "exactly at the threshold is not beyond it",
         "3 alarms",
         "alarms",
-        edit(LIMITS + "_judge_value", ("beyond >= 0", "beyond > 0")),
+        edit(LATCH + "flips", ("self.low <= number <= self.high", "self.low < number < self.high")),
     ),
     Mutant(
         "silence is never told",
         "3 alarms",
         "alarms",
-        edit(LIMITS + "tick", ("latch.set or silence_s >= latch.threshold", "latch.set")),
+        edit(LIMITS + "_wait", ("latch.set or waited_s >= latch.threshold", "latch.set")),
     ),
     Mutant(
         "where limits stood is forgotten at a restart",
@@ -327,8 +215,8 @@ MUTANTS: tuple[Mutant, ...] = (
         edit(
             "edge.daemon:Daemon._restore",
             (
-                "self.limits.restore({standing.id: (standing.level, standing.value) for standing in standings})",
-                "pass",
+                "never | {standing.id: (standing.level, standing.value) for standing in standings}",
+                "never",
             ),
         ),
     ),
@@ -420,115 +308,5 @@ MUTANTS: tuple[Mutant, ...] = (
         "wires",
         edit("edge.intake:Intake._device_silent", ("min(LONGEST_PAUSE_S, max(", "max(1e9, max(")),
     ),
-    # -- time ------------------------------------------------------------------------------------------------------
-    Mutant(
-        "a wrong clock is trusted at once",
-        "6 honest time",
-        "clock",
-        both(
-            edit(CLOCK + "update", ("if wall < self._floor_ms:", "if False:")),
-            edit(CLOCK + "set_floor", ("self._now_ms() < self._floor_ms", "False")),
-        ),
-    ),
-    Mutant(
-        "the kernel is not asked whether its clock is right",
-        "6 honest time",
-        "clock",
-        edit(CLOCK + "update", ("if wall >= BUILT_MS and self._synchronised():", "if wall >= BUILT_MS:")),
-    ),
-    Mutant(
-        "what has no time never gets one",
-        "2 custody",
-        "clock",
-        edit("edge.daemon:Daemon._date", ("self._dating is None or self._dating.done()", "False")),
-    ),
-    Mutant(
-        "what has no time gets one an hour off",
-        "6 honest time",
-        "clock",
-        edit("edge.outbox_write:OutboxWriter._date", ("[(offset_ms, quality,", "[(offset_ms + 3_600_000, quality,")),
-    ),
-    Mutant(
-        "a round has the time of its commit",
-        "1 kept",
-        "roads",
-        edit(
-            "edge.intake:Intake._close",
-            ("self._keep(Round(group.index, group.at_ms,", "self._keep(Round(group.index, self._clock.now().at_ms,"),
-        ),
-    ),
-    Mutant(
-        "instants are no grid",
-        "1 kept",
-        "roads",
-        edit(
-            "edge.intake:Intake._instants",
-            ("following = {every: (now_ms // every + 1) * every for", "following = {every: now_ms + every for"),
-        ),
-    ),
-    # -- room ------------------------------------------------------------------------------------------------------
-    Mutant(
-        "folding takes the mean for the greatest",
-        "5 honest values",
-        "full",
-        edit(
-            "edge.wire.summary:summarise",
-            (
-                "max(column, default=None) for column in columns",
-                "_mean(sum(column), len(column)) for column in columns",
-            ),
-        ),
-    ),
-    Mutant(
-        "folding loses a window",
-        "1 kept",
-        "full",
-        edit(
-            "edge.fold:Folder._fold",
-            ("windows = self._windows(outbox, run)", "windows = self._windows(outbox, run)[-1:]"),
-        ),
-    ),
-    Mutant(
-        "no quota",
-        "8 bounded",
-        "full",
-        edit("edge.outbox_room:OutboxRoom.__init__", ("self.quota_bytes = quota_bytes", "self.quota_bytes = 10**12")),
-    ),
-    Mutant(
-        "alarms go first when the store is full",
-        "3 alarms",
-        "evicting",
-        const(
-            "edge.outbox_room:VICTIMS",
-            ("kind <> 0 AND kind <> 5 AND kind = 1 ORDER BY seq", "kind = 0 ORDER BY seq"),
-        ),
-    ),
-    # -- links -----------------------------------------------------------------------------------------------------
-    Mutant(
-        "a link that is back is tried after ten minutes",
-        "10 links",
-        "roads",
-        const("edge.relay:LONGEST_RETRY_S", 600.0),
-    ),
-    Mutant(
-        "a dead link is tried without a pause",
-        "10 links",
-        "roads",
-        both(const("edge.relay:LONGEST_RETRY_S", 0.1), const("edge.relay:FIRST_RETRY_S", 0.1)),
-    ),
-    Mutant(
-        "the card's period is not kept",
-        "8 bounded",
-        "sky",
-        edit("drivers.beidou.slots:SlotClock.next_s", ("self._burst_s + self.period_s + MARGIN_S", "self._burst_s")),
-    ),
-    Mutant(
-        "the card's slot is forgotten at a restart",
-        "8 bounded",
-        "sky",
-        both(
-            edit("drivers.beidou.slots:SlotClock.restored", ("max(self._said_s, min(", "min(self._said_s, min(")),
-            edit("drivers.beidou.slots:SlotClock.unknown", ("max(self._burst_s, now_s + FEEDBACK_S)", "self._burst_s")),
-        ),
-    ),
+    *MORE,
 )

@@ -20,7 +20,7 @@ from sim.world.judge_books import AlarmRow
 from sim.world.judge_roads import Roads
 from sim.world.judge_spans import Bools, Floats, held, merged
 from sim.world.judge_truth import CLOCK_UNSURE_S, DISK_TROUBLES, HANG_S, UNREST_BEFORE_S, Seen, Truth
-from sim.world.nouns import Broken
+from sim.world.nouns import START_MS, Broken
 
 STAMP_S = 3.0  # from the moment a value left its instrument until it is judged: the other reads of its device
 TICK_S = 2.0  # silence is looked at each second
@@ -88,9 +88,13 @@ class Alarms:
         return row.clock == ClockQuality.TRUSTED or (row.clock == ClockQuality.FREE and not self._truth.clock_doubt())
 
     def _time_of(self, row: AlarmRow) -> float:
-        """When it was raised; of a doubtful clock, some instant of the doubt."""
+        """When it was raised; of a doubtful clock, some instant of the doubt. Without a known time it tells the seconds
+        of the machine's own count, which in the world is the world's."""
         if self._is_sure(row):
             return row.at_s
+        counted_s = row.at_s + START_MS / 1000
+        if row.clock == ClockQuality.UNKNOWN and 0.0 <= counted_s <= row.received_s:
+            return counted_s
         doubt = [stretch for stretch in self._truth.clock_doubt() if stretch[0] <= row.received_s]
         return min(max(row.at_s, doubt[-1][0]), doubt[-1][1]) if doubt else row.at_s
 
@@ -164,7 +168,7 @@ class Alarms:
     def _calm(self, seen: Seen, first: int, last: int) -> Bools:
         """Which of what was shown from one place to another was surely taken."""
         at, steps = seen.at.all[first:last], seen.steps.all[first:last]
-        calm = seen.clean.all[first:last] == 1.0
+        calm: Bools = seen.clean.all[first:last] == 1.0
         calm &= ~self._truth.restless([seen.port], at, UNREST_BEFORE_S + seen.every_s, STAMP_S)
         calm &= ~self._truth.unheard(seen, at)
         calm &= np.abs(steps - np.floor(steps) - 0.5) > 1e-6  # a tie may be rounded either way

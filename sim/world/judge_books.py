@@ -121,7 +121,7 @@ class Window(NamedTuple):
     minimum: float
     mean: float
     maximum: float
-    count: int
+    good: int  # of how many good values it speaks
     received_s: float
 
 

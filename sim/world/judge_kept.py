@@ -238,5 +238,5 @@ def _not_counted(need: Floats, windows: Sequence[Window]) -> Floats:
         if not len(need):
             break
         low, high = np.searchsorted(need, (window.from_s, window.from_s + window.window_s))
-        need = np.delete(need, slice(low, min(high, low + window.count)))
+        need = np.delete(need, slice(low, min(high, low + window.good)))
     return need

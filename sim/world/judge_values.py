@@ -215,18 +215,18 @@ class Values:
                 "5 honest values", window.received_s, f"{name}: {least:.0f} <= {mean:.0f} <= {most:.0f} is wrong"
             )
             return
-        if window.count > round(window.window_s / seen.every_s) + 1:  # one more: the clock was set by less than 2 s
-            yield Broken("1 kept", window.received_s, f"{name} counts {window.count} values")
+        if window.good > round(window.window_s / seen.every_s) + 1:  # one more: the clock was set by less than 2 s
+            yield Broken("1 kept", window.received_s, f"{name} counts {window.good} values")
         low_s, high_s = seen.window(np.array([window.from_s, end_s - seen.every_s]), np.zeros(2, bool))
         low, high = np.searchsorted(seen.at.all, (low_s[0], high_s[1]))
         shown = seen.steps.all[low:high]
         for value, word in ((least, "least"), (most, "greatest")):
             if not seen.bare and not bool(np.any(np.abs(shown - value) <= HALF_STEP)):
                 yield Broken("5 honest values", window.received_s, f"{name}: its {word} {value:.0f} was never shown")
-        if window.count != round(window.window_s / seen.every_s) or seen.listened or seen.mixed:
+        if window.good != round(window.window_s / seen.every_s) or seen.listened or seen.mixed:
             return
         low, high = np.searchsorted(seen.at.all, (window.from_s, end_s - seen.every_s / 2))
         core = np.rint(seen.steps.all[low:high][seen.clean.all[low:high] == 1.0])
-        if len(core) == window.count and (core.min() < least - 0.5 or core.max() > most + 0.5):
+        if len(core) == window.good and (core.min() < least - 0.5 or core.max() > most + 0.5):
             what = f"{name} says {least:.0f} to {most:.0f}, shown were {core.min():.0f} to {core.max():.0f}"
             yield Broken("5 honest values", window.received_s, what)

@@ -43,6 +43,7 @@ SITE_CARD = 207_733  # small enough for every dialect
 CHECK_EVERY_S = 600.0  # what can be judged while the story goes on
 SIZE_EVERY_S = 60.0
 PROGRESS_S = 3600.0
+DAY_S = 86_400.0
 FAULT = "a fault of ours"  # the daemon's own word for a part of it that failed
 
 
@@ -153,7 +154,7 @@ def play(
             record.faults.append(line)
 
     was_collecting = gc.isenabled()
-    gc.disable()  # a tenth of all time; each simulated hour it is done once
+    gc.disable()  # a tenth of all time; each simulated hour it is done once, and of all there is once a day
     try:
         epochs = random.Random(f"{story.seed}/epochs")
         with (
@@ -177,7 +178,7 @@ async def _live(world: World, on_hour: Callable[[float], None]) -> tuple[list[Br
     world.box.start()
     watch = Watch(world.record, world.site, world.host.books, story)
     broken: list[Broken] = []
-    hour_s = 0.0
+    hour_s, day_s = 0.0, DAY_S
     while loop.time() < story.lasts_s and not broken:
         await asyncio.sleep(min(CHECK_EVERY_S, story.lasts_s - loop.time()))
         world.observe()
@@ -185,7 +186,8 @@ async def _live(world: World, on_hour: Callable[[float], None]) -> tuple[list[Br
         broken += [Broken("7 starts", loop.time(), text) for text in _failures(world)]
         if loop.time() >= hour_s:
             hour_s = loop.time() + PROGRESS_S
-            gc.collect()
+            gc.collect(2 if loop.time() >= day_s else 1)  # what is old is the record, which only grows
+            day_s += DAY_S if loop.time() >= day_s else 0.0
             on_hour(loop.time())
     await world.box.stop()
     world.observe()

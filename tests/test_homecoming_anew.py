@@ -1,0 +1,421 @@
+"""A store that turns out to be an older copy of itself, and begins a new epoch: also when that fails, when its disk
+breaks then, and when alarms wait meanwhile. What memory takes along when the disk fails: all alarms that wait.
+
+In virtual time with the real store (see test_relay for the world), or with the keeper alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.contract import ClockQuality, Kind
+from edge.entries import NewEntry
+from edge.errors import StoreBroken, Unpackable
+from edge.fold import Folder
+from edge.keeper import Keeper
+from edge.outbox import Outbox
+from edge.outbox_home import BATCH_ENTRIES
+from sim.virtual import run
+from tests.test_bad_disks import Card, instants
+from tests.test_relay import START_MS, Gateway, Network, alarms, drained, make_sheet, rounds, values, world
+
+ROUND = NewEntry(Kind.ROUNDS, 0, START_MS, ClockQuality.TRUSTED, 1, b"body" * 20)
+ALARM = ROUND._replace(kind=Kind.ALARM, readings=0)
+
+
+async def at_once(work: Callable[[], Any]) -> Any:
+    return work()
+
+
+def keeper_of(folder: Path, said: list[str], quota_bytes: int = 50_000_000) -> Keeper:
+    return Keeper(
+        folder, quota_bytes, 1.0, at_once, make_sheet, lambda _about, text: said.append(text), lambda: "now", 1
+    )
+
+
+def alone(folder: Path, story: Callable[[Keeper], Awaitable[None]], quota_bytes: int = 50_000_000) -> list[str]:
+    """A started keeper that nobody runs; what it said."""
+    said: list[str] = []
+
+    async def play() -> None:
+        keeper = keeper_of(folder, said, quota_bytes)
+        await keeper.start()
+        await story(keeper)
+
+    run(play())
+    return said
+
+
+async def break_disk(keeper: Keeper) -> None:
+    async with keeper._lock:
+        await keeper._fall_back(StoreBroken("store", "disk I/O error"))
+
+
+async def mend_disk(keeper: Keeper) -> None:
+    keeper._open()
+    assert keeper._opening is not None
+    await asyncio.wait({keeper._opening})
+    assert await keeper._arrive() is None
+    while await keeper._bring():
+        pass
+
+
+def kinds(keeper: Keeper) -> list[Kind]:
+    return [kind for _, kind in keeper.outbox.first_things() if kind is not Kind.SHEET]
+
+
+# -- an older copy ----------------------------------------------------------------------------------------------------
+
+
+async def restored_card(store: Path, network: Network, gateway: Gateway) -> Gateway:
+    """A gateway on a copy of its store from before 300 entries that the province has."""
+    await rounds(gateway, 20)
+    await drained(gateway, 60)
+    await gateway.die()
+    shutil.copytree(store, store.with_name("copy"))
+    later = Gateway(store, network)
+    network.links[:] = network.links[-1:]
+    later.taken = 20
+    await later.start()
+    await rounds(later, 300)
+    await drained(later, 60)
+    await later.die()
+    shutil.rmtree(store)
+    store.with_name("copy").rename(store)
+    restored = Gateway(store, network)
+    network.links[:] = network.links[-1:]
+    restored.taken = 1000
+    return restored
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_new_epoch_that_fails_once_is_made_up_for_before_the_store_is_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bool
+) -> None:
+    renew, calls = Outbox.renew, 0
+
+    def failing_once(box: Outbox, *args: Any) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise StoreBroken(box.path, "disk I/O error", damaged=damaged)
+        return renew(box, *args)
+
+    async def story(network: Network, gateway: Gateway) -> None:
+        restored = await restored_card(tmp_path / "store", network, gateway)
+        monkeypatch.setattr(Outbox, "renew", failing_once)
+        network.up = False
+        await restored.start()
+        await rounds(restored, 20)
+        await restored.alarm()
+        network.up = True
+        await rounds(restored, 80)
+        await drained(restored, 120)
+        assert calls == (1 if damaged else 2)
+        assert restored.keeper.outbox.durable
+        assert values(network) == [*range(1, 321), *range(1001, 1101)]
+        assert len(set(instants(network))) == 420
+        assert len(alarms(network)) == 1
+        assert not any("never sent" in text for text in restored.said)
+        assert restored.keeper.outbox.account(count_rows=True).balanced
+        await restored.die()
+        await gateway.start()
+
+    world(tmp_path, story)
+
+
+def test_an_older_copy_whose_disk_was_away_before_the_province_was_heard_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = Card(monkeypatch)
+
+    async def story(network: Network, gateway: Gateway) -> None:
+        restored = await restored_card(tmp_path / "store", network, gateway)
+        network.up = False
+        await restored.start()
+        await rounds(restored, 50)
+        card.broken = True
+        await rounds(restored, 5)
+        card.broken = False
+        await rounds(restored, 30)
+        network.up = True
+        await drained(restored, 120)
+        assert values(network) == [*range(1, 321), *range(1001, 1086)]
+        await restored.die()
+        await gateway.start()
+
+    world(tmp_path, story)
+
+
+def test_no_receipt_is_believed_for_a_store_that_must_begin_a_new_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renew = Outbox.renew
+
+    def failing(box: Outbox, *_args: Any) -> int:
+        raise StoreBroken(box.path, "disk I/O error")
+
+    async def story(keeper: Keeper) -> None:
+        await keeper.take_now([ROUND, ALARM])
+        epoch = keeper.outbox.epoch
+        keeper.settle(epoch, 1, 100)
+        monkeypatch.setattr(Outbox, "renew", failing)
+        await keeper.renew(epoch)
+        assert not keeper.outbox.durable
+        keeper.settle(epoch, 1, 100)
+        await keeper._flush()
+        assert kinds(keeper) == [Kind.ALARM]
+        monkeypatch.setattr(Outbox, "renew", renew)
+        await mend_disk(keeper)
+        assert keeper.outbox.durable
+        assert keeper.outbox.epoch != epoch
+        keeper.settle(epoch, 1, 100)
+        await keeper._flush()
+        held = [entry for entry in keeper.outbox.scan() if entry.kind is not Kind.SHEET]
+        assert [entry.kind for entry in held] == [Kind.ROUNDS, Kind.ALARM]
+        assert {keeper.outbox.sheet(entry.sheet)[0] for entry in held} == {keeper.outbox.epoch}
+
+    alone(tmp_path, story)
+
+
+def test_after_a_new_epoch_the_store_is_still_what_it_was_and_what_went_out_keeps_its_name(tmp_path: Path) -> None:
+    async def story(keeper: Keeper) -> None:
+        keeper.outbox.reserve_counters(5000)
+        await keeper.take_now([ROUND, ALARM])
+        await keeper.renew(keeper.outbox.epoch)
+        second = keeper.outbox.epoch
+        assert keeper.outbox.counter_high == 0
+        await break_disk(keeper)
+        await mend_disk(keeper)
+        assert keeper.outbox.epoch == second, "taken for an older copy of itself"
+        await keeper.renew(second)
+        assert keeper.outbox.epoch != second
+        held = [entry for entry in keeper.outbox.scan() if entry.kind is not Kind.SHEET]
+        assert {keeper.outbox.sheet(entry.sheet)[0] for entry in held} == {second}
+
+    said = alone(tmp_path, story)
+    assert sum("older copy of itself" in text for text in said) == 2
+
+
+# -- alarms that memory takes along -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", ["a restart", "a new epoch", "the store broke"])
+def test_memory_takes_along_the_alarms_from_before(tmp_path: Path, before: str) -> None:
+    async def first(keeper: Keeper) -> None:
+        await keeper.take_now([ALARM])
+        if before == "a new epoch":
+            await keeper.renew(keeper.outbox.epoch)
+            await break_disk(keeper)
+            assert kinds(keeper) == [Kind.ALARM]
+        await keeper.stop()
+
+    async def second(keeper: Keeper) -> None:
+        while await keeper._salvage():
+            pass
+        assert kinds(keeper) == [Kind.ALARM]
+        await break_disk(keeper)
+        assert not keeper.outbox.durable
+        assert kinds(keeper) == [Kind.ALARM]
+
+    alone(tmp_path, first)
+    if before == "the store broke":
+        (tmp_path / "outbox.db").rename(tmp_path / "outbox.salvage.db")
+    alone(tmp_path, second)
+
+
+def test_memory_takes_along_alarms_that_were_salvaged_step_by_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.salvage_steps.FEW_S", -1.0)  # the start has no time for them
+
+    async def first(keeper: Keeper) -> None:
+        await keeper.take_now([ALARM])
+        await keeper.stop()
+
+    async def second(keeper: Keeper) -> None:
+        assert kinds(keeper) == []
+        while await keeper._salvage():
+            pass
+        await break_disk(keeper)
+        assert kinds(keeper) == [Kind.ALARM]
+
+    alone(tmp_path, first)
+    (tmp_path / "outbox.db").rename(tmp_path / "outbox.salvage.db")
+    alone(tmp_path, second)
+
+
+def test_memory_does_not_take_along_an_alarm_that_the_province_has(tmp_path: Path) -> None:
+    async def first(keeper: Keeper) -> None:
+        await keeper.take_now([ALARM, ALARM])
+        await keeper.stop()
+
+    async def second(keeper: Keeper) -> None:
+        keeper.settle(keeper.outbox.epoch, 1, 2)
+        await keeper._flush()
+        await break_disk(keeper)
+        assert kinds(keeper) == [Kind.ALARM]
+
+    alone(tmp_path, first)
+    alone(tmp_path, second)
+
+
+# -- a disk that fails while a broken store is salvaged ---------------------------------------------------------------
+
+
+def test_a_disk_that_fails_while_room_is_made_for_what_is_salvaged_costs_memory_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_folder: Folder, box: Outbox, _on_way: object) -> None:
+        raise StoreBroken(box.path, "disk I/O error")
+
+    async def first(keeper: Keeper) -> None:
+        await keeper.take_now([ROUND])
+        await keeper.stop()
+
+    async def second(keeper: Keeper) -> None:
+        await keeper.take_now([ALARM])
+        keeper._short = True
+        monkeypatch.setattr(Folder, "step", failing)
+        disk = keeper.outbox
+        assert disk.salvaging
+        assert await keeper._salvage() is False
+        assert not keeper.outbox.durable
+        assert kinds(keeper) == [Kind.ALARM]
+        async with keeper._lock:
+            await keeper._fall_back(StoreBroken(disk.path, "heard of too late"), disk)
+        assert kinds(keeper) == [Kind.ALARM]
+        await asyncio.sleep(1)
+        with pytest.raises(StoreBroken):
+            disk.salvage_step()  # closed by now
+
+    alone(tmp_path, first)
+    (tmp_path / "outbox.db").rename(tmp_path / "outbox.salvage.db")
+    said = alone(tmp_path, second)
+    assert not any("memory failed too" in text for text in said)
+
+
+def test_what_makes_room_for_what_comes_home_is_told(tmp_path: Path) -> None:
+    freed: list[tuple[int, int]] = []
+
+    async def story(keeper: Keeper) -> None:
+        while not keeper.outbox.account().evicted_entries:
+            await keeper.take_now([ROUND] * BATCH_ENTRIES)
+        await break_disk(keeper)
+        await keeper.take_now([ROUND] * 3 * BATCH_ENTRIES)
+        keeper.committed = lambda _entries, done: freed.extend(done.freed)
+        await mend_disk(keeper)
+
+    said = alone(tmp_path, story, 600_000)
+    assert freed
+    assert sum("is full" in text for text in said) == 2  # memory was not
+
+
+# -- stopping ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+def test_stopping_in_a_deleted_file_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noticed: bool
+) -> None:
+    monkeypatch.setattr("edge.keeper.STOP_PATIENCE_S", 0.0)
+    count = 3 * BATCH_ENTRIES
+
+    async def first(keeper: Keeper) -> None:
+        await keeper.take_now([ROUND] * count)
+        await keeper.take_now([ALARM])
+        (tmp_path / "outbox.db").unlink()
+        if noticed:
+            await keeper._look_at_disk()
+            assert keeper._opening is not None
+            await asyncio.wait({keeper._opening})
+            assert await keeper._arrive() is None
+            assert await keeper._bring()
+        await keeper.stop()
+
+    async def second(keeper: Keeper) -> None:
+        assert kinds(keeper) == [Kind.ALARM]
+        while await keeper._salvage():
+            pass
+        assert sum(entry.kind is Kind.ROUNDS for entry in keeper.outbox.scan()) == count
+        assert keeper.outbox.account(count_rows=True).balanced
+        await keeper.stop()
+
+    said = alone(tmp_path, first)
+    assert any("was written to outbox.salvage.db" in text for text in said)
+    alone(tmp_path, second)
+
+
+def test_stopping_in_a_deleted_file_says_what_is_lost_where_nothing_can_be_written(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+
+    async def story(keeper: Keeper) -> None:
+        await keeper.take_now([ROUND] * 3)
+        shutil.rmtree(store)
+        store.write_text("in the way")
+        await keeper.stop()
+
+    said = alone(store, story)
+    assert any("4 entries were in a deleted file only and are lost" in text for text in said)
+
+
+def test_stopping_brings_home_what_memory_holds_when_the_disk_is_back(tmp_path: Path) -> None:
+    async def first(keeper: Keeper) -> None:
+        await break_disk(keeper)
+        await keeper.take_now([ROUND, ALARM])
+        await keeper.stop()
+
+    async def second(keeper: Keeper) -> None:
+        assert kinds(keeper) == [Kind.ALARM]
+
+    assert not any("in memory only" in text for text in alone(tmp_path, first))
+    alone(tmp_path, second)
+
+
+# -- the store changes while something is done ------------------------------------------------------------------------
+
+
+def test_what_waits_with_the_row_of_a_sheet_takes_the_present_one_in_another_store(tmp_path: Path) -> None:
+    async def story(keeper: Keeper) -> None:
+        keeper.take(ROUND._replace(kind=Kind.SHEET, readings=0, body=b"", sheet=99))
+        await break_disk(keeper)
+        await keeper._flush()
+        assert {entry.sheet for entry in keeper.outbox.scan()} == {keeper.sheet.id}
+
+    alone(tmp_path, story)
+
+
+def test_an_entry_that_makes_no_sense_is_dropped_from_the_store_that_has_it_and_no_other(tmp_path: Path) -> None:
+    async def story(network: Network, gateway: Gateway) -> None:
+        keeper = gateway.keeper
+        network.up = False
+        await rounds(gateway, 5)
+        seq = 4
+        keeper.outbox._db.execute("UPDATE entry SET body = x'ff' WHERE seq = ?", (seq,))
+        call = keeper.call
+
+        async def then_breaks(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return await call(*args, **kwargs)
+            except Unpackable:
+                await break_disk(keeper)
+                for _ in range(5):
+                    await gateway.alarm()
+                    await asyncio.sleep(0.01)
+                assert (seq, Kind.ALARM) in keeper.outbox.first_things()
+                raise
+
+        keeper.call = then_breaks  # type: ignore[method-assign]
+        network.up = True
+        await asyncio.sleep(5)
+        assert gateway.relay.damaged == 1
+        await drained(gateway, 120)
+        assert len(alarms(network)) == 5
+
+    world(tmp_path, story)
