@@ -10,7 +10,6 @@ import click
 
 from edge.cli.ask import answer, shelf_lines, socket_option
 from edge.cli.verbs import json_option
-from edge.config.units import duration_ms
 
 by_option = click.option("--by", required=True, help="Your name.")
 reason_option = click.option("--reason", required=True, help="Why; the province is told.")
@@ -18,6 +17,8 @@ reason_option = click.option("--reason", required=True, help="Why; the province 
 
 def seconds(_ctx: click.Context, _parameter: click.Parameter, text: str) -> float:
     """30min, 2h: in seconds."""
+    from edge.config.units import duration_ms  # brings in the site file, which --help need not wait for
+
     try:
         return duration_ms(text) / 1000
     except ValueError as error:

@@ -1,24 +1,18 @@
-"""`fengsui outputs`, `fengsui drill`; and what `fengsui check` has to say of outputs."""
+"""`fengsui outputs` and `fengsui drill`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import inf
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edge.actions import DRILL_MOST_S, Action
+from edge.actions import DRILL_MOST_S
 from edge.cli.aside import by_option, reason_option, seconds
 from edge.cli.ask import answer, socket_option
 from edge.cli.show import table
 from edge.cli.verbs import json_option
-from edge.config.site import Output, Site
-from edge.config.units import show_ms
-from edge.contract import Port, PortSettings
-from edge.errors import PortLost
-from edge.switching import open_outputs
 
 
 @click.command()
@@ -54,79 +48,3 @@ def _show(found: Mapping[str, Any]) -> None:
         why = f"DRILL: {by}" if output["drill"] else by
         rows.append((id_, on[output["on"]], on[output["wanted"]], why or "-", output["wrong"] or "-"))
     click.echo(table("outputs", ("id", "is", "has to be", "by", "wrong"), rows) if rows else "this site has no outputs")
-
-
-def notes(site: Site) -> list[str]:
-    """What stays switched when the gateway is gone, in words."""
-    found = []
-    made = open_outputs(site, _no_port, {})
-    for output in site.outputs:
-        hold_s = made[output.id].hold_s if output.id in made else None
-        who = f"output {output.id}"
-        if hold_s is None and made[output.id].readable:
-            found.append(
-                f"{who}: its device has no timer that we know of: if the gateway dies while it is on, it stays on "
-                "until the gateway runs again (some 10 s), and for ever if it does not; take a device with a "
-                "timer (`timer`), or a relay that falls by itself"
-            )
-        elif hold_s is None:
-            found.append(f"{who}: it can not be asked how it stands, and nothing ends it if the gateway dies meanwhile")
-        late = [
-            f"{action.id} ({action.max_on_s:g} s)"
-            for action in site.actions
-            if action.output == output.id and hold_s is not None and hold_s > action.max_on_s
-        ]
-        if late:
-            found.append(f"{who}: `hold` {hold_s:g} s is longer than what may be on at most: {', '.join(late)}")
-    return found
-
-
-def as_text(site: Site) -> list[str]:
-    """The tables of `fengsui check`."""
-    rows = [
-        (output.id, output.driver.name, output.port or "-", "on" if output.rest_on else "off", output.name)
-        for output in site.outputs
-    ]
-    switched = [
-        (
-            action.id,
-            f"{action.level.name.lower()}{'' if action.only else ' and worse'}",
-            ", ".join(action.limits),
-            action.output,
-            "-" if action.max_on_s == inf else show_ms(round(action.max_on_s * 1000)),
-        )
-        for action in site.actions
-    ]
-    return [
-        table("outputs", ("id", "driver", "port", "rests", "name"), rows),
-        table("actions", ("id", "level", "of limits", "output", "at most"), switched),
-    ]
-
-
-def as_json(site: Site) -> dict[str, Any]:
-    """The same in JSON types."""
-    return {
-        "outputs": [_output_json(output) for output in site.outputs],
-        "actions": [_action_json(action) for action in site.actions],
-    }
-
-
-def _output_json(output: Output) -> dict[str, Any]:
-    rests = "on" if output.rest_on else "off"
-    return {"id": output.id, "name": output.name, "driver": output.driver.name, "port": output.port, "rests": rests}
-
-
-def _action_json(action: Action) -> dict[str, Any]:
-    """`max_on_s` null: of an output that rests on."""
-    return {
-        "id": action.id,
-        "limits": list(action.limits),
-        "level": action.level.name.lower(),
-        "output": action.output,
-        "pattern_s": list(action.pattern_s),
-        "max_on_s": None if action.max_on_s == inf else action.max_on_s,
-    }
-
-
-async def _no_port(settings: PortSettings) -> Port:
-    raise PortLost(settings.id, "not opened")

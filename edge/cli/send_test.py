@@ -17,7 +17,6 @@ from edge.cli import EXIT_FAILED, EXIT_NO_DAEMON, EXIT_REFUSED
 from edge.cli.ask import socket_option
 from edge.cli.show import printable, span
 from edge.cli.verbs import json_option, stop
-from edge.config.units import duration_ms, show_ms
 from edge.control import TEST_WAIT_LEAST_S, TEST_WAIT_MOST_S, NoDaemon, Refused, ask
 
 WAIT = "5min"  # a slot of ours, one of the province's card, and time for one who waits for a beam
@@ -29,6 +28,8 @@ OUTCOMES = {
 
 
 def _wait_s(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
+    from edge.config.units import duration_ms, show_ms  # brings in the site file, which --help need not wait for
+
     try:
         wait_s = duration_ms(text) / 1000
     except ValueError as error:

@@ -148,7 +148,7 @@ def _warnings(site: Site) -> list[str]:
         if _UNSTABLE_NAME.fullmatch(port.open)
     ]
     if site.outputs:
-        from edge.cli.outputs import notes  # brings in drivers that a site without outputs need not wait for
+        from edge.cli.outputs_check import notes  # brings in drivers that a site without outputs need not wait for
 
         warnings += notes(site)
     return warnings + _key_warnings(site.gateway.key) + _priors_warnings(site) + _sheet_warnings(site)
@@ -370,7 +370,7 @@ def _outputs(site: Site) -> tuple[list[str], dict[str, Any]]:
     """As text and as JSON."""
     if not site.outputs:
         return [], {"outputs": [], "actions": []}
-    from edge.cli.outputs import as_json, as_text
+    from edge.cli.outputs_check import as_json, as_text
 
     return as_text(site), as_json(site)
 
