@@ -51,6 +51,7 @@ class Switcher:
         self._held_until_s = inf  # when the device's own timer switches it off
         self._retry_s = RETRY_FIRST_S
         self._suspect = output.readable  # to be asked before it is told
+        self._ordering = False  # an order is under way: it may have arrived, though nobody has seen it done
         self._ran: tuple[str, ...] = ()
 
     def wake(self) -> None:
@@ -80,8 +81,8 @@ class Switcher:
                 continue
 
     async def end(self) -> None:
-        """Off, whatever is wanted."""
-        if self.on is not False:
+        """Off, whatever is wanted. An order that was under way when `run` was cancelled may have arrived."""
+        if self.on is not False or self._ordering:
             await self._output.switch(False, inf)
 
     def show(self) -> dict[str, Any]:
@@ -113,7 +114,9 @@ class Switcher:
             return
         for_s, hold_s = wanted.until_s - now_s, self._output.hold_s
         self._held_until_s = inf if hold_s is None else now_s + min(for_s, hold_s)
+        self._ordering = True
         got = await self._bounded(self._output.switch(wanted.on, for_s, wanted.text))
+        self._ordering = False
         if self._woken_s:
             self.last_ms = (asyncio.get_running_loop().time() - self._woken_s) * 1000
             self._woken_s = 0.0

@@ -16,9 +16,12 @@ from drivers.command.output import Command
 from drivers.modbus.turns import Turns
 from drivers.syn6288 import wire
 from drivers.syn6288.output import Speech
+from edge.actions import Action, Actions
 from edge.config import load
-from edge.contract import OutputSpec, Port, PortSettings, Switched
+from edge.contract import Level, OutputSpec, Port, PortSettings, Switched
 from edge.errors import SiteFileError
+from edge.switching import Switcher
+from sim.virtual import run
 from tests.modbus_site import PortSettings as Settings
 from tests.modbus_site import run_virtual
 from tests.outputs_site import HEAD, SIREN, action, output
@@ -177,3 +180,40 @@ def test_what_a_site_file_may_not_say(tmp_path: Path, text: str, said: str) -> N
     with pytest.raises(SiteFileError) as error:
         load(tmp_path / "site.toml")
     assert said in str(error.value)
+
+
+class Slow:
+    """A relay that has switched long before it is read back."""
+
+    hold_s: float | None = None
+    readable = True
+    stands = False
+
+    async def switch(self, on: bool, for_s: float, text: str = "") -> Switched:
+        self.stands = on
+        await asyncio.sleep(1.0)
+        return Switched(on)
+
+    async def read(self) -> Switched:
+        return Switched(self.stands)
+
+    def health(self) -> dict[str, int]:
+        return {}
+
+
+def test_an_order_that_the_end_cuts_off_is_taken_back() -> None:
+    async def main() -> bool:
+        relay, actions = Slow(), Actions({"siren": False}, [Action("wail", ("high",), Level.RED, "siren", 60.0)], {})
+        switcher = Switcher("siren", relay, actions, lambda _about, _text: None, lambda _words: None)
+        running = asyncio.ensure_future(switcher.run())
+        await asyncio.sleep(0.1)
+        assert switcher.on is False
+        actions.drill("siren", 10.0, asyncio.get_running_loop().time())
+        switcher.wake()
+        await asyncio.sleep(0.5)
+        assert relay.stands
+        running.cancel()
+        await switcher.end()
+        return relay.stands
+
+    assert run(main()) is False
