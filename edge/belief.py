@@ -1,10 +1,11 @@
 """Which readings are not to be believed: stuck, spiking, changing too fast, at odds with a twin. Pure.
 
 They become SUSPECT: kept and sent, but no evidence for any limit and never an alarm by themselves (a `suspect` limit
-says when nothing else comes). A doubt must not swallow a disaster, so none lasts on what is confirmed: a jump is
-believed with the CONFIRM-th reading that stays where it went, and twins must differ CONFIRM times running (two
-instruments of one round are not read in one instant). What is beyond an instrument's range is not looked at: it may be
-the worst case. Nothing is remembered over a restart: the first reading is believed.
+says when nothing else comes). A doubt must not swallow a disaster, so none lasts on what is confirmed: the CONFIRM-th
+reading running on one side of what was believed is believed, whether it stayed where the first went or runs on and on;
+wild readings to both sides are not. Twins must differ CONFIRM times running (two instruments of one round are not read
+in one instant); each reading of one is held against each of the other once. What is beyond an instrument's range is not
+looked at: it may be the worst case. Nothing is remembered over a restart: the first reading is believed.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ class _Seen:
     twin: str = ""
     differs: float = 0.0
     believed: tuple[int, float] | None = None
-    jumped: tuple[int, float] | None = None  # where an unbelievable step went, and then the last reading there
-    confirmed: int = 0
+    upwards: bool = False  # to which side of what is believed an unbelievable step went
+    confirmed: int = 0  # readings running on that side
     same: tuple[int, float] | None = None  # a value, and since when nothing else has come
     apart: int = 0  # readings running that differed from the twin
+    held_against: float | None = None  # the instant of the twin's reading that was compared last
 
 
 class Beliefs:
@@ -71,6 +73,9 @@ class Beliefs:
         if other is None or now_s - other[1] > TWIN_PERIODS * self._periods_s[seen.twin]:
             seen.apart = 0
             return False
+        if other[1] == seen.held_against:  # the slower of the two has said nothing new: no further proof
+            return seen.apart >= CONFIRM
+        seen.held_against = other[1]
         tolerance = seen.differs + float(seen.point.step) / 2  # 0.3 - 0.1 in binary is not to decide
         seen.apart = seen.apart + 1 if abs(mine - other[0]) > tolerance else 0
         return seen.apart >= CONFIRM
@@ -87,15 +92,16 @@ def _is_stuck(seen: _Seen, value: int, now_s: float) -> bool:
 def _has_jumped(seen: _Seen, value: int, now_s: float) -> bool:
     if seen.doubt.spike is None and seen.doubt.rate_max is None:
         return False
-    if seen.believed is None or _is_near(seen, seen.believed, value, now_s):
-        seen.believed, seen.jumped = (value, now_s), None
+    before = seen.believed
+    if before is None or _is_near(seen, before, value, now_s):
+        seen.believed, seen.confirmed = (value, now_s), 0
         return False
-    near = seen.jumped is not None and _is_near(seen, seen.jumped, value, now_s)
-    seen.confirmed = seen.confirmed + 1 if near else 1
-    seen.jumped = (value, now_s)
+    upwards = value > before[0]
+    seen.confirmed = seen.confirmed + 1 if seen.confirmed and upwards is seen.upwards else 1
+    seen.upwards = upwards
     if seen.confirmed < CONFIRM:
         return True
-    seen.believed, seen.jumped = (value, now_s), None
+    seen.believed, seen.confirmed = (value, now_s), 0
     return False
 
 
