@@ -4,9 +4,11 @@ Acknowledged: somebody has seen it. It is recorded and shown until the level ris
 
 Put aside: a limit that flaps raises no more alarms while its time runs, up to the level it stood at. What is worse than
 that level goes out at once and ends it; so does the time, with an alarm if the limit then stands elsewhere than was
-told last; and a fall is always told. Red is put aside for RED_MOST_S at most, other levels for MOST_S. Judging itself
-goes on, and limits about this limit see its true level. A restart forgets all of it, which errs on the loud side.
-Pure.
+told last; and a fall is always told. Red is put aside for RED_MOST_S at most, other levels for MOST_S, and neither
+before what was held back has been told: putting aside once more is refused while the limit stands above what was told
+last, and for red until the time is over. So nothing that stands is kept from anybody for longer than those. Judging
+itself goes on, and limits about this limit see its true level. A restart forgets all of it, which errs on the loud
+side. Pure.
 """
 
 from __future__ import annotations
@@ -48,6 +50,12 @@ class Shelf:
         if not LEAST_S <= for_s <= most_s:
             colour, allowed = level.name.lower(), f"{LEAST_S:g} s to {most_s:g} s"
             raise FengsuiError(f"{limit} is {colour}: it may be put aside for {allowed}, not for {for_s:g} s")
+        before = self._asides.get(limit)
+        if before is not None and (level is Level.RED or level is not before.told):
+            raise FengsuiError(
+                f"{limit} is put aside already, and {level.name.lower()} has to be told before it is put aside again: "
+                f"wait for the end of its time, or fengsui unshelve {limit}"
+            )
         self._asides[limit] = Aside(level, level, now_s + for_s, by, reason)
 
     def see(self, limit: str, level: Level, by: str, reason: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -130,6 +131,73 @@ def test_an_acknowledgement_holds_nothing_back_and_ends_with_what_is_worse() -> 
         assert not desk.shelving.show()["acknowledged"]
 
     run(story())
+
+
+def test_red_that_was_held_back_is_not_put_aside_again_before_it_is_told() -> None:
+    async def story() -> None:
+        desk = Desk()
+        assert desk.take(45) == [RED]
+        await desk.ask("shelve", for_s=RED_MOST_S)
+        assert desk.take(5) == [NONE]
+        assert desk.take(45) == []  # the province believes that it is over
+        await asyncio.sleep(RED_MOST_S - 1)
+        with pytest.raises(FengsuiError, match="red has to be told before it is put aside again: .* unshelve high"):
+            await desk.ask("shelve", for_s=RED_MOST_S)
+        await asyncio.sleep(1)
+        assert [alarm.level for alarm in desk.shelving.over()] == [RED]
+        await desk.ask("shelve", for_s=RED_MOST_S)  # it is known now
+
+    run(story())
+
+
+def test_what_stands_as_told_may_be_put_aside_for_longer_but_red_may_not() -> None:
+    async def story() -> None:
+        desk = Desk()
+        desk.take(25)
+        await desk.ask("shelve", for_s=600)
+        assert (await desk.ask("shelve", for_s=6000))["put_aside"]["high"]["left_s"] == 6000
+        assert [desk.take(value) for value in (5, 25)] == [[NONE], []]
+        with pytest.raises(FengsuiError, match="yellow has to be told"):
+            await desk.ask("shelve", for_s=6000)
+        assert desk.take(45) == [RED]
+        await desk.ask("shelve", for_s=600)
+        with pytest.raises(FengsuiError, match="red has to be told"):
+            await desk.ask("shelve", for_s=600)
+
+    run(story())
+
+
+ORDERS = st.sampled_from(["put", "put", "put", "back", ""])
+
+
+@given(st.lists(st.tuples(st.integers(1, 900), ORDERS, st.sampled_from(Level)), max_size=60), st.booleans())
+def test_however_often_it_is_put_aside_what_stands_is_told_in_time(
+    steps: list[tuple[int, str, Level]], longest: bool
+) -> None:
+    """What goes out is never above what stands, nor below it for longer than the longest time of that level."""
+    shelf, now_s, level, told = Shelf(), 0.0, NONE, NONE
+    hidden_s: dict[Level, float] = {}
+    for pause_s, order, to in steps:
+        now_s += pause_s
+        for _, last in shelf.over(now_s):
+            assert last is told
+            told = level
+        if to is not level:
+            level = to
+            alarm = Alarm("x", "p", to, 1, Rule.ABOVE, 1, 1, 0)  # type: ignore[arg-type]
+            if shelf.passes(alarm, now_s):
+                told = to
+        if order == "put":
+            most_s = RED_MOST_S if level is RED else MOST_S
+            with contextlib.suppress(FengsuiError):
+                shelf.put("x", level, most_s if longest else most_s / 3, "Li", "why", now_s)
+        elif order:
+            with contextlib.suppress(FengsuiError):
+                shelf.take_back("x", now_s)
+        assert told <= level
+        for worst, most_s in ((RED, RED_MOST_S), (ORANGE, MOST_S), (YELLOW, MOST_S), (BLUE, MOST_S)):
+            hidden_s[worst] = hidden_s.get(worst, now_s) if level >= worst > told else now_s
+            assert now_s - hidden_s[worst] <= most_s + 900  # the next step comes 900 s later at most
 
 
 @given(st.lists(st.tuples(st.integers(1, 900), st.sampled_from(Level)), max_size=40), st.sampled_from(list(Level)[1:]))
