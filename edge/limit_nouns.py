@@ -32,7 +32,8 @@ class Limit:
     two of each level, low before high; (level, seconds) for STALE and SUSPECT. `hysteresis` in the same steps. `more`:
     further windows with their own levels; the highest level of all parts is the limit's. COMBINED has no thresholds: a
     level stands when `votes` of the `members` (ids of limits) stand there or higher, or, with `rollup`, when one does,
-    or for an item (level, count, of) so many stand at `of` or higher.
+    or for an item (level, count, of) so many stand at `of` or higher. `every_s`: how often the point is read, 0 where
+    nobody says so.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Limit:
     members: tuple[str, ...] = ()
     votes: int = 1
     rollup: tuple[tuple[Level, int, Level], ...] = ()
+    every_s: float = 0.0
 
     @property
     def parts(self) -> tuple[Part, ...]:

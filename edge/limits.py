@@ -7,68 +7,35 @@ clear value of its own) for `clear_hold_s`. The limit's level is its highest set
 orange and red still holds orange, and a flapping sensor that gives no value for a while neither starts, stops nor ends
 anything.
 
-What counts as evidence: GOOD and OVER_RANGE values. An instrument beyond its range is judged by the value it shows: a
-lost alarm is worse than a false one. SUSPECT values and missing ones are no evidence; their absence is what the
-`stale` rule judges, and that nothing but SUSPECT ones come, the `suspect` rule. Combined limits follow their members at
-once. It has no clock, no random, no I/O; `tick` lets time pass for the stale rule.
+What counts as evidence: GOOD values, and OVER_RANGE ones where the value itself is judged: a lost alarm is worse than a
+false one. In a sum, a mean or a rate one wild number of a register would stay for hours, and an instrument at its end
+would seem to have come to rest; there OVER_RANGE neither raises nor lowers anything. SUSPECT values and missing ones
+are no evidence; their absence is what the `stale` rule judges, and that nothing but SUSPECT ones come, the `suspect`
+rule. Combined limits follow their members at once. It has no clock, no random, no I/O; `tick` lets time pass for the
+stale rule, and for a level whose hold time ran when its instrument fell silent.
 
 edge/limit_state.py carries windows, hold times and latches over a restart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from math import inf
 
-from edge.contract import Alarm, Basis, Change, ClockQuality, Input, Level, Quality, Rule
+from edge.contract import Alarm, Basis, Change, ClockQuality, Input, Level, Of, Quality, Rule
+from edge.limit_judged import Judged, JudgedPart, Watched
 from edge.limit_members import in_order, members_basis, verdict
 from edge.limit_nouns import EVIDENCE, Latch, Limit, Part, calm, latches_of
 from edge.measure_creep import TimeToFailure
-from edge.measure_nouns import Measure, Spec
 from edge.measure_plain import Difference
 from edge.measures import make
 
 __all__ = ["EVIDENCE", "Judged", "JudgedPart", "Limit", "Limits", "Part"]
 
 SILENT_RULES = (Rule.STALE, Rule.SUSPECT)
-
-
-@dataclass(slots=True)
-class JudgedPart:
-    """A part of a limit as it stands. Between `low` and `high` a number changes nothing. `doubted`: while the standing
-    is unknown, the latches that may have been set."""
-
-    whole: Judged
-    spec: Spec | None
-    measure: Measure | None
-    latches: list[Latch]
-    value: int | None = None
-    low: float = 1.0
-    high: float = 0.0
-    doubted: list[Latch] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Judged:
-    """A limit as it stands. `part`: whose latch decided last."""
-
-    limit: Limit
-    level: Level = Level.NONE
-    threshold: int = 0
-    parts: list[JudgedPart] = field(default_factory=list)
-    part: JudgedPart | None = None
-    last_evidence_s: float = 0.0
-    suspect_s: float | None = None  # since when nothing but doubtful values come
-    unknown: bool = False  # what the province was told last is forgotten
-
-
-@dataclass(slots=True)
-class _Watched:
-    """What one point is judged by."""
-
-    feeds: list[tuple[Callable[[int | None, float], int | None] | None, JudgedPart]] = field(default_factory=list)
-    silent: list[Judged] = field(default_factory=list)
-    last: int | None = None
+BEYOND = (Of.VALUE, Of.RATIO)  # what is judged of a value beyond the instrument's range
+DEAD_PERIODS = 3.0  # without a reading: the instrument is gone, and what had stood is the last word
 
 
 class Limits:
@@ -76,11 +43,13 @@ class Limits:
 
     def __init__(self, limits: Sequence[Limit], start_s: float) -> None:
         self.judged = {limit.id: Judged(limit, last_evidence_s=start_s) for limit in limits}
-        self._watched: dict[str, _Watched] = {}
+        self._watched: dict[str, Watched] = {}
         for state in self.judged.values():
             self._watch(state)
         self._stale = [state for state in self.judged.values() if state.limit.rule is Rule.STALE]
         self._combined = [self.judged[limit.id] for limit in in_order(limits)]
+        self._held = [part for state in self.judged.values() if state.limit.hold_s for part in state.parts]
+        self.stirred = False  # a hold time has begun, ended or been broken off since this was set back
         self._unsure: list[Judged] = []  # combined ones that are to be looked at though no member of them moves
 
     def _watch(self, state: Judged) -> None:
@@ -91,13 +60,16 @@ class Limits:
             measure = make(part.spec) if part.spec else None
             judged = JudgedPart(state, part.spec, measure, latches_of(limit.rule, part, limit.hysteresis))
             state.parts.append(judged)
-            watched = self._watched.setdefault(limit.point, _Watched())
+            watched = self._watched.setdefault(limit.point, Watched())
             if limit.rule in SILENT_RULES:
                 watched.silent.append(state)
                 continue
-            watched.feeds.append((measure.take if measure else None, judged))
+            feed = measure.take if measure else None, judged
+            watched.feeds.append(feed)
+            if part.spec is None or part.spec.of in BEYOND or part.spec.start is not None:
+                watched.beyond.append(feed)
             if isinstance(measure, Difference) and part.spec:
-                other = self._watched.setdefault(part.spec.other, _Watched())
+                other = self._watched.setdefault(part.spec.other, Watched())
                 other.feeds.append((measure.take_other, judged))
 
     def begin(self, now_s: float) -> None:
@@ -116,6 +88,8 @@ class Limits:
             if state is None:
                 continue
             state.unknown = False
+            for part in state.parts:
+                part.doubted = []
             if state.level is not level:
                 self._put(state, level, value)
         self._unsure = list(self._combined)
@@ -129,6 +103,31 @@ class Limits:
                 part.doubted = [replace(latch, set=True, since_s=None) for latch in part.latches if state.unknown]
                 part.low, part.high = 1.0, 0.0
         self._unsure = list(self._combined)
+
+    def doubt(self, limits: Collection[str]) -> None:
+        """Nobody knows yet whether these stand: the store is late, or lost. They tell nothing of it, but are not `sure`
+        before their numbers are where every level is left."""
+        for limit_id in limits:
+            for part in self.judged[limit_id].parts:
+                part.doubted = [replace(latch, set=True, since_s=None) for latch in part.latches]
+                part.low, part.high = 1.0, 0.0
+
+    def trust(self) -> None:
+        """What was doubted has turned out to be as it was taken for."""
+        for state in self.judged.values():
+            for part in state.parts:
+                part.doubted = []
+
+    def sure(self, limit_id: str) -> bool:
+        """Whether a limit's level is founded on what was seen since the start: each of its parts has a number, no hold
+        time runs towards a level, and none is left that may have stood before."""
+        state = self.judged[limit_id]
+        return all(
+            part.at_s is not None
+            and not part.doubted
+            and all(latch.set or latch.since_s is None for latch in part.latches)
+            for part in state.parts
+        )
 
     def judge(self, point: str, value: int | None, quality: Quality, now_s: float) -> list[Alarm]:
         """One reading of `point` in whole steps at the monotonic instant `now_s`; what it changes.
@@ -145,18 +144,20 @@ class Limits:
         else:
             watched.last = value
             for state in watched.silent:
+                self.stirred = self.stirred or state.suspect_s is not None
                 state.last_evidence_s, state.suspect_s = now_s, None
+                state.parts[0].at_s = now_s
                 if state.level is not Level.NONE:
                     for latch in state.parts[0].latches:
                         latch.set = False
                     self._report(state, state.parts[0], changed)
                 if state.unknown:
                     self._tell(state, Level.BLUE, None, None, changed)
-            for take, part in watched.feeds:
+            for take, part in watched.feeds if quality is Quality.GOOD else watched.beyond:
                 number = value if take is None else take(value, now_s)
                 if number is None:
                     continue
-                part.value = number
+                part.value, part.at_s = number, now_s
                 if not part.low <= number <= part.high:
                     self._judge(part, number, now_s, changed)
         if changed and self._combined:
@@ -166,6 +167,8 @@ class Limits:
     def tick(self, now_s: float) -> list[Alarm]:
         """Lets time pass: what silence has changed by `now_s`."""
         changed: list[Alarm] = []
+        for part in self._held:
+            self._outlast(part, now_s, changed)
         for state in self._stale:
             # Only evidence ends a silence: a restart begins to count anew, but ends no alarm.
             self._wait(state, now_s - state.last_evidence_s, changed)
@@ -213,11 +216,12 @@ class Limits:
 
     def _judge(self, part: JudgedPart, number: int, now_s: float, changed: list[Alarm]) -> None:
         limit = part.whole.limit
+        self.stirred = self.stirred or limit.hold_s > 0 or limit.clear_hold_s > 0
         for latch in part.latches:
             latch.time(latch.flips(number), now_s, limit.clear_hold_s if latch.set else limit.hold_s)
         part.low, part.high = calm(part.latches, number)
         self._report(part.whole, part, changed)
-        if part.whole.unknown:
+        if part.whole.unknown or part.doubted:
             self._judge_unknown(part, number, now_s, changed)
 
     def _judge_unknown(self, part: JudgedPart, number: int, now_s: float, changed: list[Alarm]) -> None:
@@ -227,9 +231,22 @@ class Limits:
         for latch in part.doubted:
             latch.time(latch.flips(number), now_s, state.limit.clear_hold_s)
         part.doubted = [latch for latch in part.doubted if latch.set]
-        if not any(other.doubted for other in state.parts):
+        if state.unknown and not any(other.doubted for other in state.parts):
             state.threshold = part.latches[0].threshold
             self._tell(state, Level.BLUE, number, self._basis(state.limit, part), changed)
+
+    def _outlast(self, part: JudgedPart, now_s: float, changed: list[Alarm]) -> None:
+        """An instrument that fell silent while a hold time ran may be what the alarm is about: what had stood in more
+        than one reading is raised when its time is over."""
+        limit = part.whole.limit
+        if part.at_s is None or not limit.every_s or now_s - part.at_s < DEAD_PERIODS * limit.every_s:
+            return
+        for latch in part.latches:
+            begun_s = latch.since_s
+            if not latch.set and begun_s is not None and begun_s < part.at_s and now_s - begun_s >= limit.hold_s:
+                latch.set, latch.since_s = True, None
+                part.low, part.high = 1.0, 0.0
+        self._report(part.whole, part, changed)
 
     def _doubt(self, states: Iterable[Judged], now_s: float, changed: list[Alarm]) -> None:
         for state in states:
@@ -250,7 +267,9 @@ class Limits:
             for latch in part.latches:
                 # Of a band, the side the value is on; the other would fall at once, and may name a wrong threshold.
                 here = state.limit.rule is not Rule.OUTSIDE or value is None or _on_side(latch, value)
-                latch.set, latch.since_s = latch.level <= level and here, None
+                # Of one that had set, but whose alarm was not committed: its hold time is over already.
+                since_s = -inf if latch.set and latch.level > level else None
+                latch.set, latch.since_s = latch.level <= level and here, since_s
             part.value = value if len(state.parts) == 1 else None
         if state.limit.rule is Rule.COMBINED:
             state.level = level

@@ -71,6 +71,7 @@ def read_limit(reader: Reader, where: Where, table: LimitTable, points: Mapping[
     judged = Judged(
         *(table.id, point.id, rule, first.thresholds, hysteresis, hold_s, clear_hold_s, first.clear, first.spec),
         more=tuple(parts[1:]),
+        every_s=point.every_ms / 1000,
     )
     return Limit(
         id=table.id,

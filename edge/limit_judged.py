@@ -1,0 +1,53 @@
+"""A limit as it stands: the engine's own nouns. What it is made of is in edge/limit_nouns.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edge.contract import Level
+from edge.limit_nouns import Latch, Limit
+from edge.measure_nouns import Measure, Spec
+
+
+@dataclass(slots=True)
+class JudgedPart:
+    """A part of a limit as it stands. Between `low` and `high` a number changes nothing. `doubted`: while the standing
+    is unknown, the latches that may have been set. `at_s`: the instant of the last number since the start."""
+
+    whole: Judged
+    spec: Spec | None
+    measure: Measure | None
+    latches: list[Latch]
+    value: int | None = None
+    low: float = 1.0
+    high: float = 0.0
+    at_s: float | None = None
+    doubted: list[Latch] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Judged:
+    """A limit as it stands. `part`: whose latch decided last."""
+
+    limit: Limit
+    level: Level = Level.NONE
+    threshold: int = 0
+    parts: list[JudgedPart] = field(default_factory=list)
+    part: JudgedPart | None = None
+    last_evidence_s: float = 0.0
+    suspect_s: float | None = None  # since when nothing but doubtful values come
+    unknown: bool = False  # what the province was told last is forgotten
+
+
+Feed = tuple[Callable[[int | None, float], int | None] | None, JudgedPart]
+
+
+@dataclass(slots=True)
+class Watched:
+    """What one point is judged by."""
+
+    feeds: list[Feed] = field(default_factory=list)
+    beyond: list[Feed] = field(default_factory=list)  # those of `feeds` that are judged beyond the range, too
+    silent: list[Judged] = field(default_factory=list)
+    last: int | None = None
