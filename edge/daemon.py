@@ -31,7 +31,7 @@ from edge.hurry import Hurry
 from edge.intake import Intake
 from edge.keeper import Keeper
 from edge.limit_memory import LimitMemory
-from edge.limits import EVIDENCE, Limits
+from edge.limits import Limits
 from edge.links import open_links
 from edge.outbox import Outbox
 from edge.packing import alarm_entry, map_entry, round_entry
@@ -102,7 +102,10 @@ class Daemon:
         ports |= {link.id: link.port or link.id for link in site.links if link.points}
         self.intake = Intake(site.groups, sensors, ports, clock, self._judge, self._keep, self.say, self._supervise)
         self.hurry = Hurry(site, self.limits, self.intake)
-        self.memory = LimitMemory(self.limits, site.store.folder, clock, aside(run_blocking))
+        self.memory = LimitMemory(
+            self.limits, site.store.folder, clock, aside(run_blocking), lambda: self.keeper.outbox
+        )
+        self.keeper.tail, self.memory.tail.waits = self.memory.tail, lambda: bool(self._raised)
         self.shelving = Shelving(self.limits, self._tell, self.say)
         self.outputs = Outputs(site, outputs or {}, self.say, self._tell)
         self.drills = Drills(site, self.outputs, self._send, self._tell, self.say)
@@ -126,7 +129,7 @@ class Daemon:
             asyncio.get_running_loop().add_signal_handler(signal.SIGPWR, self.power.signalled)
             self.sheets.read_priors()
             await self.keeper.start()
-            await self.memory.load()
+            await self.memory.load(self.keeper.told)
             self._restore()
             self._start(self._preflight())
             async with asyncio.TaskGroup() as parts:
@@ -178,12 +181,15 @@ class Daemon:
         self.limits.restore(never | {standing.id: (standing.level, standing.value) for standing in standings})
         if self.keeper.was_broken:
             self.limits.forget({standing.id for standing in standings})
+        elif not self.keeper.outbox.durable:
+            self.limits.doubt(never.keys() - {standing.id for standing in standings})
         self.answers.since_ms.update({standing.id: standing.at_ms for standing in standings})
         self.hurry.look()
         self._resume(standings)
         if self.clock.quality is ClockQuality.UNKNOWN:
             self.say("clock", "the time is not known (before the newest we recorded): readings are dated when it is")
         self.keeper.learnt = self._restore_late
+        self._raise(self.limits.tick(asyncio.get_running_loop().time()))  # members may stand that do not move
 
     def _resume(self, standings: Sequence[Standing]) -> None:
         """What outputs were on for goes on, for the rest of its time."""
@@ -198,6 +204,9 @@ class Daemon:
         self._resume(late)
         if self.keeper.was_broken:
             self.limits.forget(self.answers.since_ms.keys())
+        else:
+            self.limits.trust()
+        self._raise(self.limits.tick(asyncio.get_running_loop().time()))
 
     async def _relay(self) -> None:
         while True:
@@ -232,6 +241,7 @@ class Daemon:
         while True:
             await asyncio.sleep(TICK_S)
             self._raise(self.limits.tick(loop.time()))
+            self.outputs.look(self.limits.sure)
             self._send(self.shelving.over())
             self._send(self.drills.over())
             if loop.time() >= watchdog_s:
@@ -266,9 +276,8 @@ class Daemon:
     # -- the way of a reading ------------------------------------------------------------------------------------
 
     def _judge(self, point: str, value: int | None, quality: Quality, now_s: float) -> None:
-        if point in self.outputs.waits_for and value is not None and quality in EVIDENCE:
-            self.outputs.heard(point)
         changed = self.limits.judge(point, value, quality, now_s)
+        self.memory.tail.note(point, value, quality, now_s)
         if changed:
             self._raise(changed)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,6 +22,14 @@ class NewEntry(NamedTuple):
     body: bytes
     sheet: int = 0
     window_s: int = 0
+
+
+class Rows(NamedTuple):
+    """What limits were told (edge/limit_tail.py), for one commit: numbered rows to be added, and up to which number
+    rows are needed no more."""
+
+    add: Sequence[tuple[int, bytes]] = ()
+    saved: int = 0
 
 
 class Held(NamedTuple):

@@ -14,15 +14,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from edge.contract import Kind
-from edge.entries import Account, NewEntry, SheetNow, Standing
+from edge.entries import Account, NewEntry, Rows, SheetNow, Standing
 from edge.errors import StoreBroken
 from edge.homecoming import ALARMS_MOST, OLDER, Alarms, MakeSheet, Opened, Overtaken, newest_alarms, prepare, renamed
 from edge.housing import Housing
+from edge.limit_tail import Tail
 from edge.outbox import FILE_NAME, Outbox
 from edge.outbox_home import Doubt
 from edge.salvage import peek
@@ -72,6 +74,8 @@ class Keeper(Housing):
         self._waits = ""  # why what is to be salvaged can not be read now
         self.standings: list[Standing] = []  # where the limits stood when the store was opened
         self.newest_ms = 0  # the newest time it knew then
+        self.told: list[tuple[int, bytes]] = []  # what limits had been told since they were saved
+        self.tail: Tail | None = None  # what they are told, to be committed with the readings
         self.was_broken = False  # a store that could not be read was put aside: where limits stood may be lost
         self.learnt: Callable[[], None] = lambda: None  # told when both are known after all, the disk being slow
         self.dropped = 0  # rounds that could not even wait for a commit
@@ -99,7 +103,7 @@ class Keeper(Housing):
         """The store was opened for the first time in this run."""
         self.opened = lambda _opened: None
         self.standings, self.newest_ms = opened.standings, opened.newest_ms
-        self.was_broken = opened.box.salvaging
+        self.told, self.was_broken = opened.tail, opened.box.salvaging
         self.learnt()
 
     async def run(self) -> None:
@@ -294,9 +298,10 @@ class Keeper(Housing):
     async def _write(self) -> None:
         entries, receipts, standings = self._pending, self._receipts, self._standings
         self._pending, self._receipts, self._standings = [], [], []
-        outbox = self.outbox
+        outbox, tail = self.outbox, self.tail.rows() if self.tail else Rows()
         try:
-            done = await self._disk.do(lambda: outbox.commit(entries, receipts, standings, self.sheet.id), outbox)
+            work = partial(outbox.commit, entries, receipts, standings, self.sheet.id, tail)
+            done = await self._disk.do(work, outbox)
         except StoreBroken as error:
             # As far as anybody was told, nothing of it has happened. Sheet rows mean nothing in another store: all
             # entries take the present one.
@@ -311,6 +316,8 @@ class Keeper(Housing):
         except BaseException:
             self._put_back(entries, receipts, standings)
             raise
+        if self.tail:
+            self.tail.written(tail)
         self._say_evicted(done)
         self._note(done, outbox)
         for receipt in receipts:

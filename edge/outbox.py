@@ -24,15 +24,15 @@ from pathlib import Path
 
 from edge import outbox_eras
 from edge.contract import ClockQuality, Kind
-from edge.entries import Commit, NewEntry, Standing
+from edge.entries import Commit, NewEntry, Rows, Standing
 from edge.errors import StoreBroken
 from edge.ledger import Books, Why
 from edge.obstacles import move_aside, must_lead_somewhere
 from edge.outbox_eras import Era, Mark, renewed, since
 from edge.outbox_file import (
     FRESH_NAME,
+    LATER,
     PAGE_BYTES,
-    UNDER_WAY,
     VERSION,
     Unreadable,
     advice,
@@ -62,6 +62,7 @@ MEMORY_QUOTA_BYTES = 32_000_000
 SETTLE_MOST = 5000  # entries in one commit: some 50 ms on two cores of a server, and an alarm may wait for it
 MOST_MAPS = 300  # status and account entries held: where only a narrow link is left, they wait; the oldest say least
 MAPS = (Kind.STATUS, Kind.ACCOUNT)
+NO_ROWS = Rows()
 OWN = "seq BETWEEN ? AND ? AND origin_seq IS NULL"
 ADOPTED = "origin_seq BETWEEN ? AND ? AND sheet IN (SELECT id FROM sheet WHERE epoch = ?)"
 
@@ -217,7 +218,8 @@ class Outbox(Salvaging):
             # The file may be open for reading and still refuse writing (read-only mount, no rights): find out now.
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("UPDATE store SET counter_high = counter_high")
-            connection.execute(UNDER_WAY)  # a store of an earlier program has none
+            for statement in LATER:
+                connection.execute(statement)
             outbox_eras.mark_opening(connection)
             connection.execute("COMMIT")
             return cls(connection, str(path), quota_bytes)
@@ -255,9 +257,11 @@ class Outbox(Salvaging):
         receipts: Iterable[tuple[int, int, int]] = (),
         limits: Iterable[Standing] = (),
         sheet: int = 0,
+        tail: Rows = NO_ROWS,
     ) -> Commit:
         """One durable transaction: takes `entries` (of `sheet`, a row of `sheet_id`), settles `receipts` (epoch, low,
-        high), SETTLE_MOST entries of them at most, notes where limits stand.
+        high), SETTLE_MOST entries of them at most, notes where limits stand, and what they were told (`tail`: numbered
+        rows to be added, and up to which number they are needed no more).
 
         On StoreBroken nothing of it has happened, and this store is not to be written again.
         """
@@ -269,6 +273,7 @@ class Outbox(Salvaging):
             for entry in entries:
                 done.seqs.append(self._insert(books, entry, entry.sheet or sheet))
             self._stand(limits)
+            self._note_tail(*tail)
             if any(entry.kind in MAPS for entry in entries):
                 self._forget_maps(books, done.freed)
             done.used_bytes = self._used_bytes()

@@ -230,6 +230,11 @@ class OutboxReader:
             rows = self._db.execute("SELECT id, level, value, at_ms FROM limit_now").fetchall()
         return {row[0]: (Level(row[1]), row[2], row[3]) for row in rows if row[1] in LEVELS}
 
+    def tail(self) -> list[tuple[int, bytes]]:
+        """What limits were told since they were saved: edge/limit_tail.py."""
+        with self._guard():
+            return self._db.execute("SELECT number, body FROM limit_tail ORDER BY number").fetchall()
+
     def newest_ms(self) -> int:
         """The newest known UTC time in the store; 0 in an empty one."""
         with self._guard():

@@ -67,3 +67,9 @@ CREATE TABLE IF NOT EXISTS under_way (
     name TEXT PRIMARY KEY,
     body BLOB NOT NULL
 ) WITHOUT ROWID;
+
+-- What limits were told since all that they know was written to a file of its own: edge/limit_tail.py.
+CREATE TABLE IF NOT EXISTS limit_tail (
+    number INTEGER PRIMARY KEY,
+    body BLOB NOT NULL
+);

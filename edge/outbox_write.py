@@ -65,6 +65,7 @@ class OutboxWriter(OutboxReader):
     def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         super().__init__(connection, path)
         self._boot = 0
+        self._tail_saved = 0
         self.salvaging = False  # whether entries of a broken store wait to be taken: `Outbox.salvage_step`
         self.good_seq = self.last_seq()  # the last one given by a transaction that is known to be on the disk
 
@@ -210,6 +211,12 @@ class OutboxWriter(OutboxReader):
             " SET level = excluded.level, value = excluded.value, at_ms = excluded.at_ms",
             [(standing.id, standing.level, standing.value, standing.at_ms) for standing in standings],
         )
+
+    def _note_tail(self, rows: Sequence[tuple[int, bytes]], saved: int) -> None:
+        if saved > self._tail_saved:
+            self._db.execute("DELETE FROM limit_tail WHERE number <= ?", (saved,))
+            self._tail_saved = saved
+        self._db.executemany("INSERT OR REPLACE INTO limit_tail VALUES (?, ?)", rows)
 
     @contextmanager
     def _transaction(self) -> Iterator[Books]:
