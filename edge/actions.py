@@ -6,8 +6,9 @@ next alarm. Of several actions that ask for one output, that of the highest leve
 equal ones the newest; a drill gives way to anything real.
 
 An output that rests on (a fan's or a feeder's release) works the other way round: it is on only while nothing asks for
-it and every point that its limits judge has been heard since the start; what asks takes the release away, for as long
-as the level stands, with no maximum: off is its safe state, and it must not come back into gas by itself.
+it, and not before each of its limits is sure of its level since the start (`Limits.sure`); what asks takes the release
+away, for as long as the level stands, with no maximum: off is its safe state, and it must not come back into gas by
+itself.
 
 No clock, no I/O: edge/switching.py carries it out.
 """
@@ -51,13 +52,15 @@ class Lane(Enum):
 
 
 class Wanted(NamedTuple):
-    """How an output has to stand, until what instant if nothing else happens, and because of what."""
+    """How an output has to stand, until what instant if nothing else happens, and because of what. `lead`: tells one
+    alarm that says how it sounds from the next."""
 
     on: bool
     until_s: float
     by: tuple[str, ...] = ()
     text: str = ""
     drill: bool = False
+    lead: tuple[str, Level, float] | None = None
 
 
 @dataclass(slots=True)
@@ -91,21 +94,22 @@ class _Output:
 
 
 class Actions:
-    """All actions of a site. `outputs`: id -> whether it rests on. `points_of`: limit -> the points that it judges."""
+    """All actions of a site. `outputs`: id -> whether it rests on. `leaves`: limit -> those it comes down to: of one
+    about other limits its members, of another itself."""
 
     def __init__(
-        self, outputs: Mapping[str, bool], actions: Sequence[Action], points_of: Mapping[str, Iterable[str]]
+        self, outputs: Mapping[str, bool], actions: Sequence[Action], leaves: Mapping[str, Iterable[str]]
     ) -> None:
         self._outputs = {output: _Output(rest_on) for output, rest_on in outputs.items()}
         self._of_limit: dict[str, list[Action]] = {}
         self._levels: dict[tuple[str, Lane], Level] = {}  # as told last
-        self._unheard: dict[str, set[str]] = {}  # output that rests on -> points not heard yet
+        self._unsure: dict[str, set[str]] = {}  # output that rests on -> limits that are not sure yet
         for action in actions:
             for limit in action.limits:
                 self._of_limit.setdefault(limit, []).append(action)
                 if outputs[action.output]:
-                    self._unheard.setdefault(action.output, set()).update(points_of[limit])
-        self.waits_for = set().union(*self._unheard.values())  # points of which the first reading matters
+                    self._unsure.setdefault(action.output, set()).update(leaves[limit])
+        self.waits_for = set().union(*self._unsure.values())  # limits that must be sure first
 
     def restore(self, standing: Mapping[str, tuple[Level, float]], now_s: float) -> None:
         """What stood before a restart: limit -> (level, seconds since its alarm). An action goes on for the rest of its
@@ -122,14 +126,14 @@ class Actions:
         """An alarm goes out; the outputs to look at. What a technician has put aside does not come here."""
         return self._take(alarm.limit, alarm.level, Lane.DRILL if alarm.drill else Lane.TOLD, now_s)
 
-    def heard(self, point: str) -> set[str]:
-        """A point of `waits_for` has its first reading; the outputs to look at."""
-        self.waits_for.discard(point)
+    def sure(self, limit: str) -> set[str]:
+        """A limit of `waits_for` is sure of its level; the outputs to look at."""
+        self.waits_for.discard(limit)
         ready = set()
-        for output, points in self._unheard.items():
-            if point in points:
-                points.discard(point)
-                ready |= set() if points else {output}
+        for output, limits in self._unsure.items():
+            if limit in limits:
+                limits.discard(limit)
+                ready |= set() if limits else {output}
         return ready
 
     def drill(self, output: str, for_s: float, now_s: float) -> None:
@@ -140,25 +144,24 @@ class Actions:
         action = Action(f"drill of {output}", (), Level.NONE, output, for_s, pattern, text=text)
         self._outputs[output].demands[action.id, True] = _Demand(action, Level.NONE, now_s, now_s + for_s, True)
 
-    def wanted(self, output: str, now_s: float) -> Wanted:
-        """How an output has to stand at `now_s`."""
+    def wanted(self, output: str, now_s: float, *, steady: bool = False) -> Wanted:
+        """How an output has to stand at `now_s`. `steady`: without the pauses of a pattern."""
         state = self._outputs[output]
         for key, demand in list(state.demands.items()):
             if demand.until_s <= now_s:
                 del state.demands[key]
-        if state.rest_on and self._unheard.get(output):
-            return Wanted(False, inf, ("not every point is heard yet",))
+        if state.rest_on and self._unsure.get(output):
+            return Wanted(False, inf, ("not every limit is sure yet",))
         if not state.demands:
             return Wanted(state.rest_on, inf)
-        first = max(state.demands.values(), key=lambda it: (not it.drill, it.level, it.since_s))
+        first = max(state.demands.values(), key=lambda it: (not it.drill, it.level, it.action.level, it.since_s))
         until_s = min(demand.until_s for demand in state.demands.values())
         by = tuple(sorted(demand.action.id for demand in state.demands.values()))
-        on, phase_s = first.on_until(now_s)
+        lead = first.action.id, first.level, first.since_s
         if state.rest_on:
-            return Wanted(False, until_s, by, drill=first.drill)
-        return Wanted(
-            on, phase_s if first.until_s == until_s else min(phase_s, until_s), by, first.action.text, first.drill
-        )
+            return Wanted(False, until_s, by, drill=first.drill, lead=lead)
+        on, phase_s = (True, first.until_s) if steady else first.on_until(now_s)
+        return Wanted(on, min(phase_s, until_s), by, first.action.text, first.drill, lead)
 
     def _take(self, limit: str, level: Level, lane: Lane, since_s: float) -> set[str]:
         before = self._levels.get((limit, lane), Level.NONE)

@@ -1,9 +1,11 @@
 """Carries out what edge/actions.py wants: one task for each output, so that none waits for another, nor for a disk.
 
-An order is given once. What the output then shows is read back; where it shows something else, or nothing, that is
-said (and told to the province), and before the order is given again it is asked how it stands. One that can not be
-asked is told once more only to be off. While it stands on, the order is said again before the device's own timer runs
-out. Now and then every output that can be read is looked at: a hand or a welded contact may have changed it.
+An order says how an output has to stand, so giving it again does no harm, and no read ever keeps one from being given.
+What is new (an alarm, a worse one, its end) is ordered at once. What the output then shows is read back; where it shows
+something else, or nothing, that is said (and told to the province), and the order is given again, with growing pauses;
+before a second "on" it is asked how it stands. While it is in doubt a pattern sounds without its pauses. What stands on
+is ordered again before the device's own timer runs out. Now and then every output that can be read is looked at: a hand
+or a welded contact may have changed it.
 
 At the start and at the end every output is off; edge/ACTIONS.md says what that means for one that rests on.
 """
@@ -27,6 +29,9 @@ RETRY_LONGEST_S = 10.0
 LOOK_ON_S = 10.0  # how often it is looked at while it is to be on,
 LOOK_OFF_S = 60.0  # and while it is to be off
 SAY_AGAIN = 3.0  # parts of the device's timer: two orders may fail before it runs out
+UNSEEN_AGAIN_S = 30.0  # one that can not be asked and has failed: long enough to have spoken a text to its end
+STEADY_S = 60.0  # no pattern for so long after a doubt: beats that can not be seen would come and go with the doubt
+END_AGAIN_S = 0.3
 
 Say = Callable[[str, str], None]
 Tell = Callable[[dict[str, Any]], None]
@@ -47,11 +52,11 @@ class Switcher:
         self._tell = tell
         self._woken = asyncio.Event()
         self._woken_s = 0.0
+        self._asked: tuple[bool, object] | None = None  # what was followed last, and because of what
         self._due_s = -inf  # when it is to be looked at, or told again
-        self._held_until_s = inf  # when the device's own timer switches it off
+        self._held_until_s = -inf  # when the device's own timer switches it off
+        self._steady_until_s = -inf
         self._retry_s = RETRY_FIRST_S
-        self._suspect = output.readable  # to be asked before it is told
-        self._ordering = False  # an order is under way: it may have arrived, though nobody has seen it done
         self._ran: tuple[str, ...] = ()
 
     def wake(self) -> None:
@@ -64,14 +69,13 @@ class Switcher:
         """Follows what is wanted until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            news = self._woken.is_set()
             self._woken.clear()
             now_s = loop.time()
-            wanted = self.wanted = self._actions.wanted(self.id, now_s)
-            # One that does not do as told waits for its pause, not for the next beat: others want the wire too.
-            differs = wanted.on is not self.on and (news or not self.why or not self._output.readable)
-            if differs or now_s >= self._due_s:
-                await self._follow(wanted, now_s)
+            wanted = self.wanted = self._actions.wanted(self.id, now_s, steady=now_s < self._steady_until_s)
+            is_news = (wanted.on, wanted.lead) != self._asked
+            if is_news or now_s >= self._due_s:
+                await self._follow(wanted, now_s, is_news)
+                self._asked = wanted.on, wanted.lead
             self._tell_run(wanted)
             wake_s = min(wanted.until_s, self._due_s)
             try:
@@ -81,9 +85,13 @@ class Switcher:
                 continue
 
     async def end(self) -> None:
-        """Off, whatever is wanted. An order that was under way when `run` was cancelled may have arrived."""
-        if self.on is not False or self._ordering:
-            await self._output.switch(False, inf)
+        """Off, whatever is wanted, again and again until it is done. An order that was under way when `run` was
+        cancelled may have arrived."""
+        while self.on is not False:
+            got = await self._order(False, inf)
+            self.on, self.why = got.on, got.why
+            if self.on is not False:
+                await asyncio.sleep(END_AGAIN_S)
 
     def show(self) -> dict[str, Any]:
         """For `fengsui outputs`; JSON types only."""
@@ -98,29 +106,29 @@ class Switcher:
             "driver": dict(self._output.health()),
         }
 
-    async def _follow(self, wanted: Wanted, now_s: float) -> None:
-        """One step: look where there is doubt, else order what is not so, else say it again or look."""
-        if self._suspect:
+    async def _follow(self, wanted: Wanted, now_s: float, is_news: bool) -> None:
+        """One step: a look, where that may be enough, else the order."""
+        hold_s = self._output.hold_s
+        runs_out = wanted.on and hold_s is not None and self._held_until_s < wanted.until_s
+        if self._output.readable and not is_news and not runs_out and (wanted.on or not self.why):
             got = await self._bounded(self._output.read())
-            self._suspect = False
-            self._note(got)
-            if got.on is None or got.on is wanted.on:
+            if got.on is wanted.on and not got.why:
+                self._note(got)
                 return
-        again = wanted.on and self.on is True and self._held_until_s < wanted.until_s
-        if wanted.on is self.on and not again and self._output.readable:
-            self._note(await self._bounded(self._output.read()))
-            if self.on is not None and self.on is not wanted.on and not self.why:
-                self._wrong(f"stands {_word(self.on)} and has to be {_word(wanted.on)}: somebody has switched it")
-            return
-        for_s, hold_s = wanted.until_s - now_s, self._output.hold_s
-        self._held_until_s = inf if hold_s is None else now_s + min(for_s, hold_s)
-        self._ordering = True
-        got = await self._bounded(self._output.switch(wanted.on, for_s, wanted.text))
-        self._ordering = False
+            self._wrong(got.why or f"stands {_word(got.on)} and has to be {_word(wanted.on)}: somebody has switched it")
+        got = await self._order(wanted.on, wanted.until_s - now_s, wanted.text)
         if self._woken_s:
             self.last_ms = (asyncio.get_running_loop().time() - self._woken_s) * 1000
             self._woken_s = 0.0
-        self._note(got if self._output.readable else Switched(wanted.on if not got.why else True, got.why))
+        if hold_s is not None:
+            self._held_until_s = min(wanted.until_s, now_s + hold_s)
+        self._note(got)
+        if self.why:
+            self._steady_until_s = asyncio.get_running_loop().time() + STEADY_S
+
+    async def _order(self, on: bool, for_s: float, text: str = "") -> Switched:
+        self.on = None  # until its end is known: whoever cuts it off must not believe what was before
+        return await self._bounded(self._output.switch(on, for_s, text))
 
     async def _bounded(self, doing: Awaitable[Switched]) -> Switched:
         try:
@@ -130,32 +138,23 @@ class Switcher:
             return Switched(None, f"no end of it in {ORDER_MOST_S:g} s")
 
     def _note(self, got: Switched) -> None:
-        """What was seen, and when to look or say again."""
-        now_s = asyncio.get_running_loop().time()
+        """What was seen, and when to look or order again."""
+        now_s, hold_s = asyncio.get_running_loop().time(), self._output.hold_s
         self.on = got.on
-        doubt = got.on is None or bool(got.why)
-        if doubt:
-            self._wrong(got.why or "can not be read")
-            self._suspect = self._output.readable
-            self._due_s = now_s + self._retry_s
+        often_s = inf if hold_s is None or not self.wanted.on else hold_s / SAY_AGAIN
+        if got.why or got.on is not self.wanted.on:
+            self._wrong(got.why or f"stands {_word(got.on)} and has to be {_word(self.wanted.on)}")
+            self._held_until_s = -inf
+            unseen = self.wanted.on and not self._output.readable
+            self._due_s = now_s + min(often_s, UNSEEN_AGAIN_S if unseen else self._retry_s)
             self._retry_s = min(RETRY_LONGEST_S, self._retry_s * 2)
-            if not self._output.readable and self.wanted.on:
-                self._due_s = inf  # it can not be asked, and is not told twice to be on
-            return
-        if got.on is not self.wanted.on:
-            self._due_s = now_s  # seen, and to be put right
             return
         if self.why:
-            self._say(f"output {self.id}", f"is {_word(bool(got.on))}, as it has to be")
+            self._say(f"output {self.id}", f"is {_word(got.on)}, as it has to be")
             self._tell({"output": self.id, "wrong": ""})
         self.why, self._retry_s = "", RETRY_FIRST_S
-        hold_s = self._output.hold_s
-        if got.on and hold_s is not None:  # of one that rests on, too
-            self._due_s = now_s + min(LOOK_ON_S, hold_s / SAY_AGAIN)
-        elif self._output.readable:
-            self._due_s = now_s + (LOOK_ON_S if got.on else LOOK_OFF_S)
-        else:
-            self._due_s = inf
+        look_s = (LOOK_ON_S if got.on else LOOK_OFF_S) if self._output.readable else inf
+        self._due_s = now_s + min(often_s, look_s)
 
     def _wrong(self, why: str) -> None:
         """Said and told once, until it is right again."""
@@ -182,8 +181,8 @@ class Outputs:
 
     def __init__(self, site: Site, outputs: Mapping[str, Output], say: Say, tell: Tell) -> None:
         rests = {output.id: output.rest_on for output in site.outputs}
-        self.actions = Actions(rests, site.actions, points_of(site.limits))
-        self.waits_for = self.actions.waits_for
+        self.actions = Actions(rests, site.actions, leaves_of(site.limits))
+        self._say = say
         self.switchers = {id_: Switcher(id_, output, self.actions, say, tell) for id_, output in outputs.items()}
 
     def parts(self) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
@@ -208,9 +207,10 @@ class Outputs:
             now_s = asyncio.get_running_loop().time()
             self._wake({output for alarm in alarms for output in self.actions.alarm(alarm, now_s)})
 
-    def heard(self, point: str) -> None:
-        """A point of `waits_for` has its first good reading."""
-        self._wake(self.actions.heard(point))
+    def look(self, sure: Callable[[str], bool]) -> None:
+        """What rests on comes when all its limits are sure of their levels."""
+        for limit in [waited for waited in self.actions.waits_for if sure(waited)]:
+            self._wake(self.actions.sure(limit))
 
     def drill(self, output: str, for_s: float) -> None:
         """Switches an output as its first action would."""
@@ -218,12 +218,18 @@ class Outputs:
         self._wake([output])
 
     async def end(self) -> None:
-        """All off, each by itself, in STOP_S at most."""
-        if self.switchers:
-            ending = [asyncio.ensure_future(switcher.end()) for switcher in self.switchers.values()]
-            _, late = await asyncio.wait(ending, timeout=STOP_S)
-            for task in late:
-                task.cancel()
+        """All off, each by itself, in STOP_S at most; what could not be done is said."""
+        if not self.switchers:
+            return
+        ending = [asyncio.ensure_future(switcher.end()) for switcher in self.switchers.values()]
+        _, late = await asyncio.wait(ending, timeout=STOP_S)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+        for switcher in self.switchers.values():
+            if switcher.on is not False:
+                why = f": {switcher.why}" if switcher.why else ""
+                self._say(f"output {switcher.id}", f"was told to be off at the end, and was not seen to be{why}")
 
     def show(self) -> dict[str, Any]:
         return {id_: switcher.show() for id_, switcher in self.switchers.items()}
@@ -233,25 +239,25 @@ class Outputs:
             self.switchers[output].wake()
 
 
-def points_of(limits: Sequence[Limit]) -> dict[str, set[str]]:
-    """Limit -> the points that it judges, of combined ones those of its members."""
+def leaves_of(limits: Sequence[Limit]) -> dict[str, set[str]]:
+    """Limit -> those that it comes down to: of combined ones their members', of others itself."""
     judged = {limit.id: limit.judged for limit in limits}
 
-    def points(limit: Judged) -> set[str]:
-        if limit.members:
-            return set().union(*(points(judged[member]) for member in limit.members))
-        return {limit.point} | {part.spec.other for part in limit.parts if part.spec and part.spec.other}
+    def leaves(limit: Judged) -> set[str]:
+        return set().union(*(leaves(judged[member]) for member in limit.members)) if limit.members else {limit.id}
 
-    return {limit_id: points(limit) for limit_id, limit in judged.items()}
+    return {limit_id: leaves(limit) for limit_id, limit in judged.items()}
 
 
 def open_outputs(site: Site, open_port: OpenPort, sensors: Mapping[str, Sensor]) -> dict[str, Output]:
-    """The outputs of a site, those on a wire with sensors (by device id) sharing it. Nothing is opened yet."""
+    """The outputs of a site, those on a wire with `sensors` (by device id) sharing it. Nothing is opened yet."""
     ports = {port.id: port for port in site.ports}
     made: dict[str, Output] = {}
     for where in dict.fromkeys((output.driver.name, output.port) for output in site.outputs):
         here = [output for output in site.outputs if (output.driver.name, output.port) == where]
-        beside = {device.id: sensors[device.id] for device in site.devices if device.port == where[1]}
+        beside = {
+            device.id: sensors[device.id] for device in site.devices if device.port == where[1] and device.id in sensors
+        }
         port = ports[where[1]] if where[1] else None
         if here[0].driver.outputs is not None:
             made |= here[0].driver.outputs(port, open_port, [output.spec for output in here], beside)

@@ -86,6 +86,7 @@ class Rig:
         self.daemon: Daemon | None = None
         self.told: list[dict[str, Any]] = []
         self.later_ms = 0  # how much later than T0_MS the story begins
+        self.disk_hangs_s = 0.0
 
     async def play(self, story: Callable[[Rig], Awaitable[None]]) -> None:
         """Runs the daemon while `story` runs, and ends it cleanly."""
@@ -94,12 +95,13 @@ class Rig:
         async def open_port(settings: PortSettings) -> Port:
             return await known(settings)
 
-        async def at_once(work: Callable[[], Any]) -> Any:
+        async def on_disk(work: Callable[[], Any]) -> Any:
+            await asyncio.sleep(max(0.0, self.disk_hangs_s - loop.time()))
             return work()
 
         loop = asyncio.get_running_loop()
         clock = Clock(lambda: T0_MS + self.later_ms + round(loop.time() * 1000), loop.time, lambda: True, 1)
-        self.daemon = build(self.site, open_port, clock, at_once)
+        self.daemon = build(self.site, open_port, clock, on_disk)
         tell = self.daemon.outputs.switchers
         for switcher in tell.values():
             switcher._tell = self.told.append

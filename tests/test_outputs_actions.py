@@ -13,11 +13,11 @@ from edge.contract import Alarm, Change, Level, Rule
 WAIL = Action("wail", ("a", "b"), Level.ORANGE, "siren", 60.0, (2.0, 1.0))
 CALL = Action("call", ("c",), Level.BLUE, "siren", 30.0)
 CUT = Action("cut", ("a",), Level.RED, "feeder", inf)
-POINTS = {"a": {"p"}, "b": {"q"}, "c": {"r"}}
+LEAVES = {name: {name} for name in "abc"}
 
 
 def actions(*given: Action) -> Actions:
-    return Actions({"siren": False, "feeder": True}, given or (WAIL, CALL, CUT), POINTS)
+    return Actions({"siren": False, "feeder": True}, given or (WAIL, CALL, CUT), LEAVES)
 
 
 def alarm(limit: str, level: Level, *, drill: bool = False) -> Alarm:
@@ -41,7 +41,7 @@ def test_worse_begins_the_time_anew_and_less_does_not() -> None:
     plan.alarm(alarm("a", Level.RED), 50.0)
     plan.alarm(alarm("a", Level.ORANGE), 100.0)
     assert plan.wanted("siren", 109.9).by == ("wail",)
-    assert plan.wanted("siren", 110.0) == (False, inf, (), "", False)
+    assert plan.wanted("siren", 110.0) == (False, inf, (), "", False, None)
     plan.alarm(alarm("b", Level.ORANGE), 120.0)
     assert plan.wanted("siren", 120.0).on, "another limit is another alarm"
 
@@ -58,11 +58,11 @@ def test_a_drill_never_lasts_and_never_hides_an_alarm() -> None:
     assert not plan.wanted("siren", 100.0 + DRILL_MOST_S).on
 
 
-def test_what_rests_on_waits_for_every_point_and_comes_back_with_the_level_alone() -> None:
+def test_what_rests_on_waits_until_its_limits_are_sure_and_comes_back_with_the_level_alone() -> None:
     plan = actions()
-    assert plan.waits_for == {"p"}
+    assert plan.waits_for == {"a"}
     assert not plan.wanted("feeder", 0.0).on
-    assert plan.heard("p") == {"feeder"}
+    assert plan.sure("a") == {"feeder"}
     assert plan.wanted("feeder", 0.0).on
     plan.judged(alarm("a", Level.RED), 1.0)
     assert plan.wanted("feeder", 1e6)[:2] == (False, inf)

@@ -104,7 +104,7 @@ def test_a_contact_that_does_not_follow_is_said_and_put_right_when_it_can(tmp_pa
 
 
 def test_a_write_is_never_repeated_before_it_was_asked_how_it_stands(tmp_path: Path) -> None:
-    """The relay switches, and its confirmation is lost: it must not be told a second time."""
+    """The relay switches, and its confirmation is lost: a look tells, and it is not told a second time."""
     rig = Rig(tmp_path, SIREN)
 
     async def story(rig: Rig) -> None:
@@ -158,6 +158,7 @@ def test_a_stuck_output_holds_up_no_other(tmp_path: Path) -> None:
                 return {}
 
         hangs._output = Hanging()  # type: ignore[assignment]
+        await asyncio.sleep(5)  # the unit that is not there has been asked for the last time
         rig.set(0, 6)
         await asyncio.sleep(0.3)
         assert rig.on()
