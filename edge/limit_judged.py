@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 
 from edge.contract import Level
 from edge.limit_nouns import Latch, Limit
@@ -13,7 +14,9 @@ from edge.measure_nouns import Measure, Spec
 @dataclass(slots=True)
 class JudgedPart:
     """A part of a limit as it stands. Between `low` and `high` a number changes nothing. `doubted`: while the standing
-    is unknown, the latches that may have been set. `at_s`: the instant of the last number since the start."""
+    is unknown, the latches that may have been set. `at_s`: the instant of the last number since the start, `before_s`:
+    before it. `since_s`: of the first number of what the measure remembers, over restarts; `memory_s`: how long it
+    would remember."""
 
     whole: Judged
     spec: Spec | None
@@ -24,6 +27,23 @@ class JudgedPart:
     high: float = 0.0
     at_s: float | None = None
     doubted: list[Latch] = field(default_factory=list)
+    before_s: float | None = None
+    since_s: float | None = None
+    memory_s: float = 0.0
+
+    def time(self, latch: Latch, number: int, now_s: float) -> None:
+        """Lets a number work on one of the latches. A level that stands since before a restart is not ended by a window
+        that began after it: what had raised it may be just what is missing."""
+        if latch.kept:
+            if self.since_s is None or now_s - self.since_s < self.memory_s:
+                return
+            latch.kept = False
+        limit = self.whole.limit
+        latch.time(latch.flips(number), now_s, limit.clear_hold_s if latch.set else limit.hold_s)
+
+    def keeps(self) -> bool:
+        """Whether a level that stood before may be about what is not remembered. A zero is known or lost for ever."""
+        return self.memory_s > 0 and (self.since_s is None or self.memory_s < inf)
 
 
 @dataclass(slots=True)

@@ -60,7 +60,8 @@ class Limit:
 @dataclass(slots=True)
 class Latch:
     """One level. It sets when a number has stood within `low`..`high` for the hold time, and falls when one has stood
-    outside `stay_low`..`stay_high` for the clear hold time."""
+    outside `stay_low`..`stay_high` for the clear hold time. `kept`: it stands since before a restart, and the window
+    that had set it may be gone (`JudgedPart.time`)."""
 
     level: Level
     threshold: int
@@ -70,6 +71,7 @@ class Latch:
     stay_high: float = inf
     set: bool = False
     since_s: float | None = field(default=None)  # since when the number stands where it would flip the latch
+    kept: bool = False
 
     def flips(self, number: int) -> bool:
         if self.set:

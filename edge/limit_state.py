@@ -9,8 +9,10 @@ end and on a failing supply: after a power cut what came since is missing, and n
     restored = load(limits, data, now_s, gap_s)      how many parts go on from there
 
 `gap_s` is the time that passed since, None when it is not known (a box without a clock): sums then keep all, hold times
-go on, rates begin anew. A part whose measure is another in the site file now, or whose bytes are damaged, begins anew;
-a limit whose thresholds are others keeps its window and not its latches. Never raises.
+go on, rates begin anew. A silence goes on where it was, without the gap: nobody listened then, and a box that is off
+each night is not to wake with an alarm. A part that judges something else in the site file now, or whose bytes are
+damaged, begins anew; a limit whose thresholds are others keeps its window and not its latches. How often a point is
+read, its limit's `start`, `uniform` or `noise` are no other thing: what is remembered are readings. Never raises.
 """
 
 from __future__ import annotations
@@ -21,10 +23,12 @@ from typing import Any
 
 import cbor2
 
+from edge.contract import Of, Rule
 from edge.limits import Judged, JudgedPart, Limits
 from edge.measure_nouns import DAMAGED
 
-VERSION = 1
+VERSION = 2
+NEED_THE_GAP = (Of.RATE, Of.TANGENT_ANGLE, Of.TIME_TO_FAILURE)  # a rate over a time nobody knows is none
 UNREADABLE = (*DAMAGED, cbor2.CBORError, zlib.error, RecursionError, MemoryError)
 MOST_BYTES = 50_000_000  # inflated; 500 limits of 24 h take some 5 MB
 
@@ -40,11 +44,8 @@ def save(limits: Limits, now_s: float) -> bytes:
 def load(limits: Limits, data: bytes, now_s: float, gap_s: float | None) -> int:
     """Goes on from what `save` gave; how many parts do."""
     try:
-        if zlib.crc32(data[4:]).to_bytes(4, "big") != data[:4]:
-            return 0
-        version, states, lasts = cbor2.loads(data[4:])
-        known = dict(states) if version == VERSION else {}
-        limits.recall({str(point): int(last) for point, last in dict(lasts).items()})
+        known, lasts = parsed(data)
+        limits.recall({str(point): int(last) for point, last in lasts.items()})
     except UNREADABLE:
         return 0
     restored = 0
@@ -56,6 +57,16 @@ def load(limits: Limits, data: bytes, now_s: float, gap_s: float | None) -> int:
     return restored
 
 
+def parsed(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """States by limit, last values by point. Raises one of UNREADABLE."""
+    if zlib.crc32(data[4:]).to_bytes(4, "big") != data[:4]:
+        raise ValueError("the check value is wrong")
+    version, states, lasts = cbor2.loads(data[4:])
+    if version != VERSION:
+        raise ValueError(f"of version {version}")
+    return dict(states), dict(lasts)
+
+
 def _mark(*what: object) -> int:
     """Stands for a part of the site file: another number, another meaning."""
     return zlib.crc32(repr(what).encode())
@@ -65,39 +76,68 @@ def _limit(state: Judged, now_s: float) -> list[Any]:
     limit = state.limit
     suspect = None if state.suspect_s is None else now_s - state.suspect_s
     parts = [_part(part, now_s) for part in state.parts]
-    return [_mark(limit.point, limit.rule, limit.hold_s, limit.clear_hold_s), suspect, parts]
+    silent = now_s - state.last_evidence_s if limit.rule is Rule.STALE else None
+    return [_mark(limit.point, limit.rule, limit.hold_s, limit.clear_hold_s), suspect, silent, parts]
 
 
 def _part(part: JudgedPart, now_s: float) -> list[Any]:
-    latches = [[latch.set, None if latch.since_s is None else now_s - latch.since_s] for latch in part.latches]
+    latches = [[latch.set, _age(latch.since_s, now_s), latch.kept] for latch in part.latches]
     measure = part.measure.state(now_s) if part.measure else None
-    return [_mark(part.whole.limit.point, part.spec), measure, _thresholds(part), latches, part.value]
+    last = _age(part.before_s if part.at_s is None else part.at_s, now_s)
+    return [_meaning(part), measure, _age(part.since_s, now_s), last, _thresholds(part), latches, part.value]
+
+
+def _age(since_s: float | None, now_s: float) -> float | None:
+    return None if since_s is None else now_s - since_s
+
+
+def _meaning(part: JudgedPart) -> int:
+    """Of what the measure remembers: the readings of which points, in which steps, over how long."""
+    spec, point = part.spec, part.whole.limit.point
+    if spec is None:
+        return _mark(point)
+    step = None if spec.of is Of.TOTAL else spec.value_step  # a zero is carried over into other steps
+    return _mark(point, spec.of, spec.window_s, spec.counter, spec.other, spec.value_unit, step)
 
 
 def _thresholds(part: JudgedPart) -> int:
-    return _mark([(latch.level, latch.low, latch.high, latch.stay_low, latch.stay_high) for latch in part.latches])
+    step = part.spec and str(part.spec.step)
+    levels = [(latch.level, latch.low, latch.high, latch.stay_low, latch.stay_high) for latch in part.latches]
+    return _mark(step, part.spec and part.spec.unit, levels)
 
 
 def _restore(state: Judged, saved: Sequence[Any], now_s: float, gap_s: float | None) -> int:
-    mark, suspect, parts = saved
+    mark, suspect, silent, parts = saved
     limit = state.limit
     same = mark == _mark(limit.point, limit.rule, limit.hold_s, limit.clear_hold_s)
     if same and suspect is not None:
         state.suspect_s = now_s - (gap_s or 0.0) - float(suspect)
+    if same and silent is not None:
+        state.last_evidence_s = now_s - float(silent)
     by_mark: Mapping[int, Sequence[Any]] = {part[0]: part for part in parts}
     restored = 0
     for part in state.parts:
-        found = by_mark.get(_mark(limit.point, part.spec))
-        if found is None:
+        try:
+            found = by_mark.get(_meaning(part))
+            restored += found is not None and _restore_part(part, found[1:], same, now_s, gap_s)
+        except UNREADABLE:
             continue
-        _, measure, thresholds, latches, value = found
-        if part.measure is not None:
-            part.measure.restore(measure, now_s, gap_s)
-        part.value = None if value is None else int(value)
-        restored += 1
-        if same and thresholds == _thresholds(part):
-            for latch, (is_set, since) in zip(part.latches, latches, strict=True):
-                latch.set = bool(is_set)
-                latch.since_s = None if since is None else now_s - (gap_s or 0.0) - float(since)
     Limits.settle(state)
     return restored
+
+
+def _restore_part(part: JudgedPart, saved: Sequence[Any], same: bool, now_s: float, gap_s: float | None) -> bool:
+    """`same`: the limit's hold times are what they were."""
+    measure, age, last, thresholds, latches, value = saved
+    if part.measure is not None:
+        part.measure.restore(measure, now_s, gap_s)
+    known = gap_s is not None or part.spec is None or part.spec.of not in NEED_THE_GAP
+    part.since_s = now_s - (gap_s or 0.0) - float(age) if known and age is not None else None
+    part.before_s = None if last is None else now_s - (gap_s or 0.0) - float(last)
+    if same and thresholds == _thresholds(part):
+        part.value = None if value is None else int(value)
+        part.low, part.high = 1.0, 0.0
+        for latch, (is_set, since, kept) in zip(part.latches, latches, strict=True):
+            latch.set, latch.kept = bool(is_set), bool(is_set) and (bool(kept) or not known)
+            latch.since_s = None if since is None else now_s - (gap_s or 0.0) - float(since)
+    return True

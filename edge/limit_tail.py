@@ -6,8 +6,9 @@ that nothing is missing that was committed. A row holds the evidence of one comm
     CBOR [VERSION, life, mark, instant, [[instant of judging in s, [place, value, place, value ...]], ...]]
 
 `life`: which run of the gateway; `mark`: the list of points that `place` counts in; `instant`: when the row was made,
-by every clock, the loop's the last. A value None is a doubtful reading. Of points that only limits with hold times look
-at, what changes nothing is left out. No I/O: edge/keeper.py takes rows along with each commit.
+by every clock, the loop's the last. A value None is a doubtful reading; a place of -1 - place one beyond the range. Of
+points that only limits with hold times look at, what changes nothing is left out. No I/O: edge/keeper.py takes rows
+along with each commit.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ class Tail:
             value = None
         elif place >= self._always and not self._limits.stirred:
             return
+        elif quality is Quality.OVER_RANGE:
+            place = -1 - place
         self._limits.stirred = False
         if not self._open or self._open[-1][0] != now_s:
             self._open.append([now_s, []])
@@ -133,5 +136,8 @@ def play(limits: Limits, told: Told, points: Sequence[str]) -> None:
     """Judges again what a row holds. Points that are gone from the site are judged by nothing."""
     for at_s, readings in told.groups:
         for place, value in readings:
-            if 0 <= place < len(points):
-                limits.judge(points[place], value, Quality.SUSPECT if value is None else Quality.GOOD, at_s)
+            quality = Quality.SUSPECT if value is None else Quality.GOOD
+            if place < 0:
+                place, quality = -1 - place, Quality.OVER_RANGE
+            if place < len(points):
+                limits.judge(points[place], value, quality, at_s)

@@ -28,6 +28,7 @@ from edge.limit_judged import Judged, JudgedPart, Watched
 from edge.limit_members import in_order, members_basis, verdict
 from edge.limit_nouns import EVIDENCE, Latch, Limit, Part, calm, latches_of
 from edge.measure_creep import TimeToFailure
+from edge.measure_nouns import memory_s
 from edge.measure_plain import Difference
 from edge.measures import make
 
@@ -43,6 +44,7 @@ class Limits:
 
     def __init__(self, limits: Sequence[Limit], start_s: float) -> None:
         self.judged = {limit.id: Judged(limit, last_evidence_s=start_s) for limit in limits}
+        self._start_s = start_s
         self._watched: dict[str, Watched] = {}
         for state in self.judged.values():
             self._watch(state)
@@ -59,6 +61,7 @@ class Limits:
         for part in limit.parts:
             measure = make(part.spec) if part.spec else None
             judged = JudgedPart(state, part.spec, measure, latches_of(limit.rule, part, limit.hysteresis))
+            judged.memory_s = memory_s(part.spec)
             state.parts.append(judged)
             watched = self._watched.setdefault(limit.point, Watched())
             if limit.rule in SILENT_RULES:
@@ -76,6 +79,10 @@ class Limits:
         """Silence counts from here: opening a bad disk may have taken half a minute."""
         for state in self.judged.values():
             state.last_evidence_s = max(state.last_evidence_s, now_s)
+            for part in state.parts:
+                if part.at_s is not None:  # judged again from the store: nothing has been heard since the start yet
+                    part.before_s, part.at_s = part.at_s, None
+        self._start_s = now_s
 
     def restore(self, levels: Mapping[str, tuple[Level, int | None]]) -> None:
         """Sets the latches as before a restart: limit id -> (level, last value). Unknown ids are passed over.
@@ -100,7 +107,7 @@ class Limits:
         for state in self.judged.values():
             state.unknown = state.limit.id not in known
             for part in state.parts:
-                part.doubted = [replace(latch, set=True, since_s=None) for latch in part.latches if state.unknown]
+                part.doubted = _as_if_set(part) if state.unknown else []
                 part.low, part.high = 1.0, 0.0
         self._unsure = list(self._combined)
 
@@ -109,7 +116,7 @@ class Limits:
         before their numbers are where every level is left."""
         for limit_id in limits:
             for part in self.judged[limit_id].parts:
-                part.doubted = [replace(latch, set=True, since_s=None) for latch in part.latches]
+                part.doubted = _as_if_set(part)
                 part.low, part.high = 1.0, 0.0
 
     def trust(self) -> None:
@@ -217,8 +224,10 @@ class Limits:
     def _judge(self, part: JudgedPart, number: int, now_s: float, changed: list[Alarm]) -> None:
         limit = part.whole.limit
         self.stirred = self.stirred or limit.hold_s > 0 or limit.clear_hold_s > 0
+        if part.since_s is None:
+            part.since_s = now_s
         for latch in part.latches:
-            latch.time(latch.flips(number), now_s, limit.clear_hold_s if latch.set else limit.hold_s)
+            part.time(latch, number, now_s)
         part.low, part.high = calm(part.latches, number)
         self._report(part.whole, part, changed)
         if part.whole.unknown or part.doubted:
@@ -229,7 +238,7 @@ class Limits:
         state = part.whole
         part.low, part.high = 1.0, 0.0
         for latch in part.doubted:
-            latch.time(latch.flips(number), now_s, state.limit.clear_hold_s)
+            part.time(latch, number, now_s)
         part.doubted = [latch for latch in part.doubted if latch.set]
         if state.unknown and not any(other.doubted for other in state.parts):
             state.threshold = part.latches[0].threshold
@@ -238,12 +247,12 @@ class Limits:
     def _outlast(self, part: JudgedPart, now_s: float, changed: list[Alarm]) -> None:
         """An instrument that fell silent while a hold time ran may be what the alarm is about: what had stood in more
         than one reading is raised when its time is over."""
-        limit = part.whole.limit
-        if part.at_s is None or not limit.every_s or now_s - part.at_s < DEAD_PERIODS * limit.every_s:
+        limit, last_s = part.whole.limit, part.before_s if part.at_s is None else part.at_s
+        if last_s is None or not limit.every_s or now_s - max(last_s, self._start_s) < DEAD_PERIODS * limit.every_s:
             return
         for latch in part.latches:
             begun_s = latch.since_s
-            if not latch.set and begun_s is not None and begun_s < part.at_s and now_s - begun_s >= limit.hold_s:
+            if not latch.set and begun_s is not None and begun_s < last_s and now_s - begun_s >= limit.hold_s:
                 latch.set, latch.since_s = True, None
                 part.low, part.high = 1.0, 0.0
         self._report(part.whole, part, changed)
@@ -279,6 +288,9 @@ class Limits:
             for latch in (latch for part in state.parts for latch in part.latches):
                 latch.set = latch.level <= level
             self.settle(state)
+        for part in state.parts:
+            for latch in part.latches:
+                latch.kept = latch.set and part.keeps()
 
     @staticmethod
     def settle(state: Judged) -> None:
@@ -351,6 +363,10 @@ class Limits:
             return False
         self._tell(state, before, count, members_basis(state.limit, levels), changed)
         return True
+
+
+def _as_if_set(part: JudgedPart) -> list[Latch]:
+    return [replace(latch, set=True, since_s=None, kept=part.keeps()) for latch in part.latches]
 
 
 def _on_side(latch: Latch, value: int) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, Protocol
 
 from edge.contract import MAX_STEPS, Of
 
-DAMAGED = (ValueError, TypeError, KeyError, IndexError, OverflowError, AttributeError, AssertionError)
+DAMAGED = (ValueError, TypeError, KeyError, IndexError, ArithmeticError, AttributeError, AssertionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class Spec:
     `unit` each. `counter` (SUM): readings are a running total, not amounts. `other`, `other_factor`, `other_every_s`
     (DIFFERENCE): the point taken away. `start` (TOTAL): counted from there, in steps; None: from the first value.
     `uniform` (TANGENT_ANGLE): the uniform-creep velocity in steps per second. `noise` (TANGENT_ANGLE,
-    TIME_TO_FAILURE): in steps, what of a movement cannot be told from nothing.
+    TIME_TO_FAILURE): in steps, what of a movement cannot be told from nothing. `value_step`, `value_unit`: of the
+    point; a measure remembers whole steps of it.
     """
 
     of: Of
@@ -38,6 +39,8 @@ class Spec:
     start: int | None = None
     uniform: float = 0.0
     noise: float = 0.0
+    value_step: Decimal = Decimal(1)
+    value_unit: str = ""
 
 
 class Measure(Protocol):
@@ -48,6 +51,15 @@ class Measure(Protocol):
     def state(self, now_s: float) -> list[Any]: ...
 
     def restore(self, state: Sequence[Any], now_s: float, gap_s: float | None) -> None: ...
+
+
+def memory_s(spec: Spec | None) -> float:
+    """From the first number on: how long until nothing that came before it would count any more."""
+    if spec is None:
+        return 0.0
+    if spec.of is Of.TOTAL:
+        return inf if spec.start is None else 0.0
+    return spec.window_s if spec.of is Of.SUM else spec.window_s / 2  # others have no number before the first half
 
 
 def whole(number: float) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from edge.measure_nouns import Spec, whole
@@ -29,12 +30,14 @@ class Scaled:
 
 
 class Total:
-    """How far the value is from where it began: the site's own zero, or the first value there was."""
+    """How far the value is from where it began: the site's own zero, or the first value there was. That one is
+    remembered in steps of its own, so that it outlives a finer step."""
 
-    __slots__ = ("_start",)
+    __slots__ = ("_given", "_start", "_step")
 
     def __init__(self, spec: Spec) -> None:
-        self._start = spec.start
+        self._start, self._step = spec.start, spec.value_step
+        self._given = spec.start is not None
 
     def take(self, value: int | None, at_s: float) -> int | None:
         if value is None:
@@ -44,12 +47,12 @@ class Total:
         return whole(value - self._start)
 
     def state(self, now_s: float) -> list[Any]:
-        return [self._start]
+        return [self._start, str(self._step)]
 
     def restore(self, state: Sequence[Any], now_s: float, gap_s: float | None) -> None:
-        [start] = state
-        if self._start is None and start is not None:
-            self._start = int(start)
+        start, step = state
+        if not self._given and start is not None:
+            self._start = round(int(start) * Decimal(step) / self._step)
 
 
 class Difference:

@@ -95,8 +95,9 @@ def test_a_lost_window_is_told_over_when_all_its_windows_are() -> None:
     assert limits.judge("p", 12, Quality.GOOD, 0.0)[0].level is YELLOW
     assert [alarm.change for alarm in limits.judge("p", 0, Quality.GOOD, 50.0)] == [Change.CLEARED]
     limits.forget(set())
-    assert [alarm.change for alarm in limits.judge("p", 0, Quality.GOOD, 60.0)] == [Change.CLEARED]
-    assert limits.judge("p", 0, Quality.GOOD, 70.0) == []
+    assert [alarm.change for alarm in limits.judge("p", 0, Quality.GOOD, 60.0)] == []
+    assert [alarm.change for alarm in limits.judge("p", 0, Quality.GOOD, 100.0)] == [Change.CLEARED]
+    assert limits.judge("p", 0, Quality.GOOD, 110.0) == []
 
 
 def combined() -> list[Limit]:

@@ -65,7 +65,10 @@ def read_scale(
     if of is Of.VALUE:
         return Scale(point, None)
     made = _make(reader, where, table, of, point, points, per_ms)
-    if made is None or table.window is None:
+    if made is None or made.spec is None:
+        return None
+    made = made._replace(spec=replace(made.spec, value_step=point.step, value_unit=point.unit))
+    if table.window is None:
         return made
     window_s = read_window(reader, (*where, "window"), table.window, made)
     return None if window_s is None else with_window(made, window_s)
