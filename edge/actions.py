@@ -2,8 +2,9 @@
 
 An action watches some limits. While the highest of them stands at its level or above, it asks for its output, for
 `max_on_s` at most after the last alarm that began or worsened it; then the output is off whatever stands, until the
-next alarm. Of several actions that ask for one output, that of the highest level says the pattern and the text, of
-equal ones the newest; a drill gives way to anything real.
+next alarm. Of several actions that ask for one output, that under which the highest level stands says the pattern and
+the text, of equal ones that which was written for the higher level, then the newest; a drill gives way to anything
+real.
 
 An output that rests on (a fan's or a feeder's release) works the other way round: it is on only while nothing asks for
 it, and not before each of its limits is sure of its level since the start (`Limits.sure`); what asks takes the release

@@ -206,7 +206,7 @@ def test_an_order_that_the_end_cuts_off_is_taken_back() -> None:
         relay, actions = Slow(), Actions({"siren": False}, [Action("wail", ("high",), Level.RED, "siren", 60.0)], {})
         switcher = Switcher("siren", relay, actions, lambda _about, _text: None, lambda _words: None)
         running = asyncio.ensure_future(switcher.run())
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(1.1)
         assert switcher.on is False
         actions.drill("siren", 10.0, asyncio.get_running_loop().time())
         switcher.wake()

@@ -118,6 +118,24 @@ class Bus:
             return Written(Outcome.DONE)
         return await self._read_back(request, timeout_s, urgent)
 
+    async def order(self, request: Request, timeout_s: float) -> Written:
+        """Sends a write that must not wait: before all others, and whatever its unit still owes us. A late answer may
+        be taken for its own; what it has done, the caller has to read. Raises PortLost only if nothing was sent."""
+        sent_before = self._sent
+        async with self._turns.take(urgent=True):
+            try:
+                reply = await self._exchange(request, timeout_s)
+            except PortLost as error:
+                self._drop()
+                if self._sent == sent_before:
+                    raise
+                return Written(Outcome.UNKNOWN, str(error))
+        if isinstance(reply, Answer):
+            return Written(Outcome.UNKNOWN if self._may_be_echo(request) else Outcome.DONE)
+        if isinstance(reply, Refusal) or not reply.asked:
+            return Written(Outcome.NOT_DONE, reply.why if isinstance(reply, Silence) else str(reply))
+        return Written(Outcome.UNKNOWN, reply.why)
+
     def close(self) -> None:
         """Closes the port; the next question opens it again."""
         if self._port is not None:

@@ -1,8 +1,8 @@
 """A coil or register that is switched: one order, one write, then it is read back. A `contract.Output`.
 
-A write is never repeated in here: what it has done is what the read-back shows, of the coil itself or of a contact of
-what hangs on it. With a timer the device is told for how long (pulse), or how much silence it may bear (watchdog), so
-that it is off without us.
+The write goes first and waits for no read. It is never repeated in here: what it has done is what the read-back shows,
+of the coil itself or of a contact of what hangs on it. With a timer the device is told for how long (pulse), or how
+much silence it may bear (watchdog), so that it is off without us.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class ModbusSwitch:
     async def switch(self, on: bool, for_s: float, text: str = "") -> Switched:
         self._counts["orders"] += 1
         try:
+            written = await self._bus.order(self._order(on, for_s), self._timeout_s)
             await self._set_watchdog()
-            written = await self._bus.write(self._order(on, for_s), self._timeout_s, urgent=True)
         except PortLost as error:
             self._counts["unknown"] += 1
             return Switched(None, str(error))
