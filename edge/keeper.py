@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -300,8 +299,7 @@ class Keeper(Housing):
         self._pending, self._receipts, self._standings = [], [], []
         outbox, tail = self.outbox, self.tail.rows() if self.tail else Rows()
         try:
-            work = partial(outbox.commit, entries, receipts, standings, self.sheet.id, tail)
-            done = await self._disk.do(work, outbox)
+            done = await self._disk.do(lambda: outbox.commit(entries, receipts, standings, self.sheet.id, tail), outbox)
         except StoreBroken as error:
             # As far as anybody was told, nothing of it has happened. Sheet rows mean nothing in another store: all
             # entries take the present one.

@@ -41,7 +41,8 @@ def broken(folder: Path, rounds: int = BIG, body: bytes = b"body", damage: bytes
     box.close()
     file = folder / "outbox.db"
     data = bytearray(file.read_bytes())
-    page = data.index(damage) // 1024 * 1024 if damage else len(data) // 1024 // 2 * 1024
+    leaves = [at for at in range(1024, len(data), 1024) if data[at] == 13]  # rows of tables; late ones are entries
+    page = data.index(damage) // 1024 * 1024 if damage else leaves[len(leaves) * 3 // 4]
     data[page : page + 1024] = b"\xa5" * 1024
     file.write_bytes(data)
     return epoch
@@ -492,7 +493,7 @@ def test_what_is_salvaged_into_a_small_store_is_folded_and_arrives_once(tmp_path
         assert any("entries were saved" in text for text in again.said)
         account = again.keeper.outbox.account(count_rows=True)
         assert account.evicted_entries == 0
-        assert account.folded_entries > 3000
+        assert account.folded_entries > 2900
         assert account.balanced
         network.up = True
         await drained(again, 600)
