@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -37,7 +36,7 @@ class Cases:
 
         return note
 
-    def each(self, every: int = 1) -> Any:
+    def each(self, every: int = 1) -> pytest.MarkDecorator:
         """A test of `distort` and `promises` for each (of so many one)."""
         return pytest.mark.parametrize(("distort", "promises"), self.all[::every], ids=_name)
 

@@ -126,6 +126,27 @@ def a_window_that_counts_too_many(play: Play) -> None:
     play.windows[0] = (*play.windows[0][:6], 70)
 
 
+def skip_numbers(play: Play, from_s: float) -> None:
+    """Seven numbers are given to nothing."""
+    for one in play.rounds:
+        one.seq += 7 if one.received_s >= from_s else 0
+    for told in play.alarms:
+        told.seq += 7 if told.received_s >= from_s else 0
+    play.accounts = [(seq + (7 if at_s >= from_s else 0), at_s, body) for seq, at_s, body in play.accounts]
+
+
+@breaks()
+def numbers_of_a_commit_that_was_in_doubt_are_never_given(play: Play) -> None:
+    play.trouble("disk.error", 4000.0, 30.0, value=0.5)
+    skip_numbers(play, 4010.0)
+
+
+@breaks(CUSTODY)
+def numbers_that_never_came_long_before_a_trouble_of_the_disk(play: Play) -> None:
+    play.trouble("disk.error", 4000.0, 30.0, value=0.5)
+    skip_numbers(play, 3000.0)
+
+
 @breaks(CUSTODY)
 def an_account_that_does_not_balance(play: Play) -> None:
     play.accounts[2][2]["held"] += 1

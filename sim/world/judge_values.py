@@ -115,9 +115,9 @@ class Values:
         for bound, sign in ((point.minimum, -1), (point.maximum, 1)):
             if bound is not None:
                 beyond |= sign * steps > sign * round(bound / point.step)
-        lost = missing.copy()
-        if missing.any():
-            lost[missing] = self._was_given(self._seen[place], rows.at_s[mine[missing]])
+        lost = missing & (rows.clock[mine] == ClockQuality.TRUSTED)
+        if lost.any():
+            lost[lost] = self._was_given(self._seen[place], rows.at_s[mine[lost]])
         value = rows.value[mine]
         other = ~missing & (np.abs(value - steps * float(point.step)) > float(point.step) / 100 + np.abs(value) * 1e-9)
         for promise, bad, why in (

@@ -14,7 +14,7 @@ import socket
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from pathlib import Path
 
@@ -224,12 +224,12 @@ async def _play(scenario: Scenario, folder: Path, say: Callable[[str], None]) ->
             now_s = loop.time()
             rig.kill("province")
             _name_link(rig.database, scenario)
-            broken = _judge(real.record, site, rig.database, moved, now_s)
+            broken, sums = _judge(real.record, site, rig.database, moved, now_s)
         finally:
             real.close()
             await rigged.bench.close()
         seen = expects.arrivals([rig.database], START_MS + round((moved.lasts_s - story.lasts_s) * 1000))
-    outcome = Outcome(story, tuple(broken), real.record.hash, time.monotonic() - began, {}, tuple(real.record.lines))
+    outcome = Outcome(story, tuple(broken), real.record.hash, time.monotonic() - began, sums, tuple(real.record.lines))
     return judged(outcome, seen, story)
 
 
@@ -257,7 +257,10 @@ def _name_link(database: Path, scenario: Scenario) -> None:
         db.execute("UPDATE packets SET link = ? WHERE link = 'mqtt'", (roads[0] if roads else BEIDOU,))
 
 
-def _judge(record: Record, site: Site, database: Path, story: Story, now_s: float) -> list[Broken]:
-    from sim.world.judge import judge
+def _judge(
+    record: Record, site: Site, database: Path, story: Story, now_s: float
+) -> tuple[list[Broken], Mapping[str, float]]:
+    from sim.world.judge import Watch
 
-    return judge(record, site, database, story, now_s, ended=True)
+    watch = Watch(record, site, [database], story)
+    return watch.end(now_s), watch.sums()
