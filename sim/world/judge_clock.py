@@ -15,6 +15,7 @@ own count of seconds is the world's, so that a stamp of UNKNOWN quality is one o
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -57,19 +58,22 @@ def doubts_of(truth: Truth) -> list[Doubt]:
     found = []
     cuts = [it.at_s for it in truth.troubles("power.cut")]
     for low_s, high_s in truth.during(*CLOCK_TROUBLES, after_s=CLOCK_SETTLE_S):
-        for start_s, end_s, _ in truth.lives:
-            if low_s <= start_s < high_s - CLOCK_SETTLE_S:
-                from_s = start_s
-            elif start_s < low_s and high_s - low_s > TRUST_LASTS_S:
-                from_s = low_s + TRUST_LASTS_S
-            else:
-                continue
+        for start_s, end_s in _lives(truth, low_s, high_s):
+            from_s = start_s if start_s >= low_s else low_s + TRUST_LASTS_S
             to_s = min(high_s, end_s, _told_by(truth, from_s))
             if from_s < to_s:
                 steps = [it for it in truth.troubles("clock.step") if low_s <= it.at_s <= to_s]
                 offs = (0.0, *sorted({it.value for it in steps} - {0.0}))
                 found.append(Doubt(from_s, to_s, offs, any(cut_s >= from_s for cut_s in cuts)))
     return found
+
+
+def _lives(truth: Truth, low_s: float, high_s: float) -> list[tuple[float, float]]:
+    """Those that ran in a trouble of the clock, its settling left out: what begins then is synchronised at once."""
+    lives = truth.lives
+    first = max(0, bisect_right(lives, low_s, key=lambda life: life[0]) - 1)
+    last = bisect_left(lives, high_s - CLOCK_SETTLE_S, key=lambda life: life[0])
+    return [(start_s, end_s) for start_s, end_s, _ in lives[first:last] if end_s > low_s]
 
 
 def _told_by(truth: Truth, from_s: float) -> float:
@@ -85,9 +89,9 @@ def unsure_of(truth: Truth) -> Stretches:
     """Where a TRUSTED time may be one that was learnt."""
     found = []
     for low_s, high_s in truth.during(*CLOCK_TROUBLES, after_s=CLOCK_SETTLE_S):
-        for start_s, end_s, _ in truth.lives:
+        for start_s, end_s in _lives(truth, low_s, high_s):
             from_s = start_s if start_s >= low_s else low_s + STEADY_S
-            if from_s < min(high_s, end_s) and start_s < high_s - CLOCK_SETTLE_S:
+            if from_s < min(high_s, end_s):
                 found.append((from_s, min(high_s, end_s)))
     return merged(found)
 

@@ -247,22 +247,27 @@ class Truth:
     def _drained_by(self) -> list[float]:
         """Instants before which all that was taken must be at the province by now: a wide road was open for long enough
         after it to carry what had piled up, and the disk well."""
-        ill = merged([*self.disk_trouble(DISK_BACK_S), *self.clock_doubt()])
+        ill, doubt = self.disk_trouble(DISK_BACK_S), self.clock_doubt()
         starts = {low for low, _, _ in self.lives}
         found: list[float] = []
         for low, high in sorted(road for link in self.wide for road in without(self.open_roads(link), ill)):
+            high = min(high, self.now_s)
             clear_s = max((at_s for at_s in found if at_s <= low), default=0.0)
             wait_s = self.drain_s(low - clear_s) + (0.0 if low in starts else FOUND_OUT_S)
-            end_s = min(high, self.now_s) - min(DRAIN_S, wait_s)
-            if end_s > low:
+            end_s = high - min(DRAIN_S, wait_s)
+            dated_s = max((end for start, end in doubt if start < high and end > low), default=0.0)
+            if end_s > low and high >= dated_s + self.live_s():  # what has no time yet waits for it
                 found.append(end_s)
         return sorted(found)
 
     def drain_s(self, held_s: float) -> float:
         """How long a road that has just come up needs for the readings of `held_s` seconds and those that come in."""
         readings = held_s * sum(1.0 / seen.every_s for seen in self.points.values())
-        live_s = self.longest_batch_s() + self.uncommitted_s()
-        return CONNECTED_S + REPEATED_S + live_s + readings / DRAIN_READINGS_S
+        return CONNECTED_S + REPEATED_S + self.live_s() + readings / DRAIN_READINGS_S
+
+    def live_s(self) -> float:
+        """From an instant until its round has left by a road that is up."""
+        return self.longest_batch_s() + self.uncommitted_s()
 
     def summed(self) -> Stretches:
         """Where a site that has nothing but a card must have told all rounds, or summaries that count them, by now."""

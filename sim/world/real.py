@@ -20,6 +20,7 @@ from pathlib import Path
 
 import click
 
+from edge.clock import kernel_synchronised
 from edge.config import Site
 from edge.config import load as load_site
 from sim.beidou.cli import Running
@@ -90,6 +91,9 @@ class Real:
 
     async def live(self, story: Story, say: Callable[[str], None]) -> None:
         """From the start to the end of `story`, whose times are this loop's."""
+        if not kernel_synchronised():  # a machine without NTP: until the province tells it, the gateway's time is FREE
+            unsynced = Trouble("clock.unsynced", self._loop.time(), story.lasts_s - self._loop.time())
+            self.record.troubles.append((unsynced.at_s, unsynced))
         self._begin_life()
         first_s = story.lasts_s - self._scenario.story.lasts_s
         watching = asyncio.ensure_future(self._watch_terminal())
