@@ -115,6 +115,35 @@ def an_alarm_that_is_told_twice(play: Play) -> None:
     play.alarms.append(replace(again, received_s=1300.8, seq=7, epoch=EPOCH + 1))
 
 
+def killed_and_told_again(play: Play, killed_s: float) -> None:
+    restarted(play, killed_s, killed_s + 5.0, "power.kill")
+    at_s = killed_s // 10 * 10 + 20
+    again = moved(play.alarm("pond-high", Level.RED), at_ms=true_ms(at_s + 0.3), value=in_steps("level", at_s))
+    play.alarms.append(Told(7, at_s + 0.8, again.alarm, epoch=EPOCH + 1))
+
+
+@breaks()
+def an_alarm_that_is_told_again_when_the_first_telling_died(play: Play) -> None:
+    killed_and_told_again(play, 1202.0)
+
+
+@breaks(ALARMS)
+def an_alarm_that_is_told_again_after_a_death_long_after(play: Play) -> None:
+    killed_and_told_again(play, 1252.0)
+
+
+@breaks(ALARMS)
+def a_level_is_left_before_its_hysteresis(play: Play) -> None:
+    """19.5 m: red begins at 20 and ends below 19."""
+    shown = play.record.shown["level"]
+    shown[:] = [one._replace(value=19.5) if 1500 <= one.at_s < 1600 else one for one in shown]
+    for one in play.rounds:
+        if 1500 <= one.at_s < 1600:
+            one.steps["level"] = 1950
+    told = play.alarm("pond-high", Level.ORANGE)
+    play.alarms[play.alarms.index(told)] = moved(told, value=1950)
+
+
 @breaks(ALARMS)
 def silence_that_is_not_told(play: Play) -> None:
     play.alarms = [told for told in play.alarms if told.alarm.limit != "wind-quiet"]

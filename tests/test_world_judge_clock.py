@@ -11,6 +11,7 @@ from tests.judged_cases import (
     ALARMS,
     CUSTODY,
     KEPT,
+    ONCE,
     SOME,
     TIME,
     VALUES,
@@ -265,6 +266,14 @@ def free_though_the_province_could_have_told_the_time(play: Play) -> None:
     for one in play.rounds:
         if WOKEN_S <= one.at_s < 2400:
             one.clock = ClockQuality.FREE
+
+
+@breaks(ONCE)
+def twice_in_a_doubt(play: Play) -> None:
+    rounds = troubled(play)
+    for one in rounds:
+        one.clock = ClockQuality.FREE
+    play.rounds.append(replace(rounds[10], epoch=EPOCH + 1, seq=3))
 
 
 @breaks(TIME, KEPT)

@@ -159,6 +159,27 @@ def settled_more_than_the_province_has(play: Play) -> None:
 
 
 @breaks(CUSTODY)
+def settled_more_than_the_province_had_by_then(play: Play) -> None:
+    entries = play.accounts[2][2]["entries"]
+    entries["taken"] = entries["settled"] = entries["settled"] + 5
+
+
+@breaks(CUSTODY)
+def settled_less_than_the_province_had_answered_long_before(play: Play) -> None:
+    entries = play.accounts[2][2]["entries"]
+    entries.update(settled=entries["settled"] - 20, held=20)
+
+
+@breaks(KEPT)
+def a_device_that_is_left_alone_for_minutes(play: Play) -> None:
+    for name in ("level", "slope", "pressure", "calm"):
+        unshow(play.record, name, 5000.0, 5300.0)
+        for one in play.rounds:
+            if 5000 <= one.at_s < 5300:
+                one.steps[name] = None
+
+
+@breaks(CUSTODY)
 def evicted_without_a_reason(play: Play) -> None:
     body = play.accounts[-1][2]
     body.update(evicted=6, settled=body["settled"] - 6)

@@ -126,6 +126,16 @@ def a_round_at_the_wrong_time(play: Play) -> None:
     play.of(6000.0).at_s = 6005.0
 
 
+@breaks(TIME, KEPT)
+def a_round_of_1970(play: Play) -> None:
+    play.of(6000.0).at_s -= true_ms(0.0) / 1000
+
+
+@breaks(TIME)
+def a_round_that_is_not_trusted_though_no_clock_was_wrong(play: Play) -> None:
+    play.of(6000.0).clock = ClockQuality.FREE
+
+
 @breaks(TIME)
 def a_reading_of_the_future(play: Play) -> None:
     play.of(6000.0).received_s = 5990.0

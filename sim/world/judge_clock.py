@@ -130,6 +130,13 @@ class Times:
             found.append((counted, (clock == ClockQuality.UNKNOWN) & held(self._of_off[0.0], counted)))
         return found
 
+    def are_placed(self, at: Floats, clock: Ints) -> Bools:
+        """Whether they are FREE, and of the instants that they say."""
+        placed = [(it.low_s, it.high_s) for it in self.doubts if it.is_placed]
+        moved = [(it.low_s + off, it.high_s + off) for it in self.doubts if not it.is_placed for off in it.offs]
+        found: Bools = (clock == ClockQuality.FREE) & held(merged(placed), at) & ~held(merged(moved), at)
+        return found
+
     def is_laid(self, at: Floats, clock: Ints) -> Bools:
         """Whether they may be of a life whose time is not known: those are laid before the first instant of all."""
         some = bool(self.laid)

@@ -118,10 +118,13 @@ class Kept:
     def _settled(self, row: AccountRow) -> Iterator[Broken]:
         """What is told as settled is what the province had by then; and over a road that was open, all that it had."""
         truth = self._truth
-        if not holds(truth.running, row.at_s) or holds(truth.clock_doubt(), row.at_s):
+        if not truth.times().meant(row.at_s, row.clock):
+            what = (
+                f"an account of {row.at_s:.1f} s has a clock that is not TRUSTED, and no doubt of that time explains it"
+            )
+            yield Broken("6 honest time", row.received_s, what)
+        if row.clock != ClockQuality.TRUSTED or not holds(truth.running, row.at_s):
             return
-        if row.clock != ClockQuality.TRUSTED and truth.clock_doubt():
-            return  # it may be of another time
         more_s = truth.times().more_s(row.at_s)
         settled = int(row.body.get("entries", {}).get("settled", 0))
         had = bisect_right(self._came, row.at_s + ACCOUNT_S + more_s)

@@ -15,7 +15,7 @@ import numpy as np
 from edge.config.site import Site
 from edge.contract import Point
 from sim.world.judge_clock import Doubt, Times, doubts_of, unsure_of
-from sim.world.judge_spans import Bools, Column, Floats, Stretches, held, merged, without
+from sim.world.judge_spans import Bools, Column, Floats, Stretches, both, held, merged, without
 from sim.world.nouns import Record, Shown, Story, Trouble
 
 T = TypeVar("T")
@@ -253,7 +253,8 @@ class Truth:
         for low, high in sorted(road for link in self.wide for road in without(self.open_roads(link), ill)):
             high = min(high, self.now_s)
             clear_s = max((at_s for at_s in found if at_s <= low), default=0.0)
-            wait_s = self.drain_s(low - clear_s) + (0.0 if low in starts else FOUND_OUT_S)
+            held_s = sum(b - a for a, b in both([(clear_s, low)], self.running))
+            wait_s = self.drain_s(held_s) + (0.0 if low in starts else FOUND_OUT_S)
             end_s = high - min(DRAIN_S, wait_s)
             dated_s = max((end for start, end in doubt if start < high and end > low), default=0.0)
             if end_s > low and high >= dated_s + self.live_s():  # what has no time yet waits for it

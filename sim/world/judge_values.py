@@ -42,7 +42,7 @@ class Values:
         """Of one batch of rows."""
         self.count += len(rows.at_s)
         sure = rows.clock == ClockQuality.TRUSTED
-        yield from self._once(rows, sure)
+        yield from self._once(rows, sure | self._truth.times().are_placed(rows.at_s, rows.clock))
         yield from self._times(rows, sure)
         wrong = np.zeros(len(rows.at_s), np.int8)  # 1: was not shown, 2: came late
         order = np.argsort(rows.place, kind="stable")
@@ -94,8 +94,8 @@ class Values:
             what = f"{self._name(rows, place)} stands at {at[place]:.3f} s, when the gateway did not run"
             yield Broken("6 honest time", float(received[place]), what)
         excused = times.is_laid(at, rows.clock)
-        for _, may in times.places(at, rows.clock):
-            excused |= may
+        for meant, may in times.places(at, rows.clock):
+            excused |= may & (meant <= received + FUTURE_S + CLOCK_UNSURE_S)
         for place in np.flatnonzero(~sure & ~excused)[:1].tolist():
             word = ClockQuality(int(rows.clock[place])).name
             what = f"{self._name(rows, place)} of {at[place]:.3f} s has a clock that is {word}"
