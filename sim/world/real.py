@@ -32,7 +32,7 @@ from sim.world.hands import Hands
 from sim.world.nouns import START_MS, Broken, Outcome, Record, Span, Story, Trouble
 from sim.world.rig_cli import Rigged, began_s, on_bench
 from sim.world.scenario import Scenario
-from sim.world.scenario_site import BEIDOU, Ends
+from sim.world.scenario_site import BEIDOU, Ends, gateway_id
 from sim.world.shift import later
 from sim.world.stage import Played, judged
 
@@ -218,7 +218,7 @@ async def _play(scenario: Scenario, folder: Path, say: Callable[[str], None]) ->
     site_file = folder / "site.toml"
     site_file.write_text(story.site, "utf-8")
     rigged = on_bench(load_site(site_file), story.seed, story.weather, (), folder)
-    with Rig(folder, story.name.replace("_", "-")) as rig:
+    with Rig(folder, gateway_id(story.name)) as rig:
         real = Real(scenario, rig, rigged, loop)
         try:
             site = await _set_up(scenario, rig, real, rigged)
