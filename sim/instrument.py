@@ -20,6 +20,7 @@ Damage = Literal["flip", "drop"]
 # The kinds of `device.*` troubles. Those with a chance are certain at a value of 0.
 CHANCES = ("silence", "noise", "crc", "short", "twice")
 AMOUNTS = ("late", "exception")  # seconds, Modbus exception code
+MOST_LATE_S = 3600.0  # whoever asked has long given up
 
 
 class Said(NamedTuple):
@@ -71,10 +72,15 @@ class Faults:
         self._kinds: dict[str, float] = {}
 
     def set(self, faults: Mapping[str, float]) -> None:
-        """Raises ValueError for a kind that is none."""
-        for kind in faults:
+        """Raises ValueError for a kind that is none, and for a value that it can not have."""
+        for kind, value in faults.items():
             if kind not in CHANCES + AMOUNTS:
                 raise ValueError(f"{kind} is no fault of a device: {', '.join(CHANCES + AMOUNTS)}")
+            if kind == "exception" and not (1 <= value <= 255 and value == int(value)):
+                raise ValueError(f"exception = {value:g} is no Modbus code: a whole number from 1 to 255")
+            most, means = (MOST_LATE_S, "seconds") if kind == "late" else (1.0, "a chance")
+            if kind != "exception" and not 0 <= value <= most:
+                raise ValueError(f"{kind} = {value:g} is not {means}, from 0 to {most:g}")
         self._kinds = dict(faults)
 
     def strike(self, chance: random.Random) -> Mapping[str, float]:

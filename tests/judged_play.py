@@ -104,6 +104,11 @@ port = "bd"
 province = 1595001
 limit_bits = 628
 """
+FIBRE = """[[link]]
+id = "fibre"
+driver = "mqtt"
+host = "10.0.0.1"
+"""
 POINT = """[[device.point]]
 id = "{0}"
 unit = "m"
@@ -258,10 +263,11 @@ def in_steps(point: str, at_s: float) -> int:
     return round(Decimal(str(SHOWS[point](at_s))) / STEPS[point])
 
 
-def site_of(folder: Path) -> Site:
+def site_of(folder: Path, *, only_card: bool = False) -> Site:
+    """The small site; `only_card`: without its fibre."""
     points = "".join(POINT.format(name, step, 2 * place) for place, (name, step) in enumerate(ASKED))
     file = folder / "site.toml"
-    file.write_text(SITE.format(points=points))
+    file.write_text(SITE.format(points=points).replace(FIBRE, "") if only_card else SITE.format(points=points))
     return load(file)
 
 

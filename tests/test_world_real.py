@@ -10,6 +10,8 @@ from sim.broker import start_broker
 from sim.world import scenario
 from sim.world.real import play_real
 
+ROUNDS_JUDGED = 100  # instants at which a round was demanded: of some two minutes, each second
+
 
 def test_the_installed_daemon_keeps_its_promises_in_real_time(tmp_path: Path) -> None:
     with start_broker() as broker:
@@ -18,4 +20,5 @@ def test_the_installed_daemon_keeps_its_promises_in_real_time(tmp_path: Path) ->
     said: list[str] = []
     played = play_real(scenario.load(scenario.FOLDER / "quick.toml"), tmp_path, said.append)
     assert not played.outcome.broken, "\n".join([*said[-40:], *map(str, played.outcome.broken)])
+    assert played.outcome.sums["judged"] >= ROUNDS_JUDGED, played.outcome.sums
     assert played.is_kept, "\n".join([*said[-40:], *map(str, played.verdicts)])

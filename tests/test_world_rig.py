@@ -153,7 +153,7 @@ def test_words(text: str, wanted: Trouble) -> None:
         ("point.is pond-level", "write point.is pond-level VALUE"),
         ("port.unplug rs485 3", "write port.unplug rs485, and for"),
         ("port.unplug rs485 for ever", "write it like"),
-        ("device.crc piezo-1 much", "could not convert"),
+        ("device.crc piezo-1 much", "'much' is not a number"),
     ],
 )
 def test_words_that_are_not_understood(text: str, said: str) -> None:

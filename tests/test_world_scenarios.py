@@ -68,8 +68,8 @@ def test_no_durations(text: str) -> None:
     ("was", "is_now", "said"),
     [
         ('title_zh = "三分钟全流程"', "", 'title_zh: is missing; write title_zh = "..."'),
-        ('lasts = "2min 50s"', 'lasts = "2 mins"', "lasts: write it like"),
-        ('lasts = "2min 50s"', "lasts = 120", "lasts: write it like"),
+        ('lasts = "3min 20s"', 'lasts = "2 mins"', "lasts: write it like"),
+        ('lasts = "3min 20s"', "lasts = 120", "lasts: write it like"),
         ('["fibre", "beidou"]', '["fiber", "beidou"]', "links: 'fiber' is not known; there are fibre"),
         ('["fibre", "beidou"]', "[]", "links: name each way out once"),
         ('["fibre", "beidou"]', '["beidou"]', "on = 'fibre' is not there; this site has as a link: nothing"),
@@ -85,7 +85,7 @@ def test_no_durations(text: str) -> None:
         ),
         ("value = 0.3", "value = 30", "value = 30 must be a chance, above 0 and up to 1"),
         ("value = 0.3", 'value = "30%"', "[[trouble]] 6 value: '30%' is not a number"),
-        ('at = "90s"', 'at = "62min"', "device.silence at 3720 s: is not within the story, which lasts 170 s"),
+        ('at = "90s"', 'at = "62min"', "device.silence at 3720 s: is not within the story, which lasts 200 s"),
         ('at = "90s"', "at = 62", "[[trouble]] 3 at: 62 is not a text in quotes"),
         ('limit = "phreatic-1-shallow"', 'limit = "phreatic-shallow"', "did you mean phreatic-1-shallow?"),
         ('level = "blue"', 'level = "orange"', "this limit has none, blue"),
@@ -111,7 +111,7 @@ def test_a_mistake_is_told(was: str, is_now: str, said: str, tmp_path: Path) -> 
 
 def test_all_mistakes_at_once(tmp_path: Path) -> None:
     path = tmp_path / "story.toml"
-    path.write_text(QUICK.replace('kind = "power.kill"', "").replace('lasts = "2min 50s"', ""), "utf-8")
+    path.write_text(QUICK.replace('kind = "power.kill"', "").replace('lasts = "3min 20s"', ""), "utf-8")
     with pytest.raises(ScenarioError) as caught:
         load(path)
     assert len(caught.value.problems) == 2

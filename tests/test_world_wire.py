@@ -112,7 +112,7 @@ def test_a_line_that_is_heard_was_shown(kind: str | None, tmp_path: Path) -> Non
         if kind in ("flip", "drop"):
             bench.wires.impair("wind", kind, 0.5)  # type: ignore[arg-type]
         elif kind is not None:
-            bench.wires.model_of("wind").set_faults("wind", {kind: {"late": 2.0}.get(kind, 0.5)})
+            bench.wires.model_of("wind").set_faults("wind", {kind: {"late": 2.0, "exception": 4.0}.get(kind, 0.5)})
         heard = await bench.listen("wind", 2000.0)
         shown = [it.value for it in bench.record.shown.get("wind.speed", ()) if it.clean]
         values = [reading.value for reading in heard if reading.point == "wind.speed"]

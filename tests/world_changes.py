@@ -36,12 +36,15 @@ class Gone(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`promise`: of DESIGN, as the judges call it. `story`: the name of one that shows the fault."""
+    """`promise`: of DESIGN, as the judges call it. `story`: the name of one that shows the fault. `ground`: where it is
+    hunted through random misfortune (world_hunt.py); "" where no such story can show it, and then `why`."""
 
     name: str
     promise: str
     story: str
     change: Change
+    ground: str = "standard"
+    why: str = ""
 
 
 def edit(where: str, *changes: tuple[str, str]) -> Change:

@@ -8,6 +8,7 @@ look what has become of it, and make the same mistake there.
 from __future__ import annotations
 
 from tests.world_changes import Mutant, both, edit
+from tests.world_mutants_doubt import DOUBT
 from tests.world_mutants_more import MORE
 
 LIMITS = "edge.limits:Limits."
@@ -61,6 +62,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "2 custody",
         "full",
         edit("edge.outbox:Outbox.fold", ("books.fold(pieces)", "pass")),
+        "small",
     ),
     # -- the disk --------------------------------------------------------------------------------------------------
     Mutant(
@@ -121,6 +123,7 @@ MUTANTS: tuple[Mutant, ...] = (
             ("await self._commit_last()", "pass"),
             ("await self.keeper.stop()", "pass"),
         ),
+        "lazy",
     ),
     Mutant(
         "alarms wait behind rounds",
@@ -145,6 +148,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "[self.keeper.take(alarm_entry(alarm)) for alarm in raised]; self.keeper._standings.extend(standings)",
             ),
         ),
+        "lazy",
     ),
     Mutant(
         "alarms go out by the first link only, once",
@@ -309,4 +313,5 @@ MUTANTS: tuple[Mutant, ...] = (
         edit("edge.intake:Intake._device_silent", ("min(LONGEST_PAUSE_S, max(", "max(1e9, max(")),
     ),
     *MORE,
+    *DOUBT,
 )

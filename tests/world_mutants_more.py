@@ -65,6 +65,7 @@ MORE: tuple[Mutant, ...] = (
                 "_mean(sum(column), len(column)) for column in columns",
             ),
         ),
+        "small",
     ),
     Mutant(
         "folding loses a window",
@@ -74,12 +75,14 @@ MORE: tuple[Mutant, ...] = (
             "edge.fold:Folder._fold",
             ("windows = self._windows(outbox, run)", "windows = self._windows(outbox, run)[-1:]"),
         ),
+        "small",
     ),
     Mutant(
         "no quota",
         "8 bounded",
         "full",
         edit("edge.outbox_room:OutboxRoom.__init__", ("self.quota_bytes = quota_bytes", "self.quota_bytes = 10**12")),
+        "small",
     ),
     Mutant(
         "alarms go first when the store is full",
@@ -89,6 +92,7 @@ MORE: tuple[Mutant, ...] = (
             "edge.outbox_room:VICTIMS",
             ("kind <> 0 AND kind <> 5 AND kind = 1 ORDER BY seq", "kind = 0 ORDER BY seq"),
         ),
+        "small",
     ),
     # -- links -----------------------------------------------------------------------------------------------------
     Mutant(

@@ -266,6 +266,25 @@ STORIES = {
             site(),
         ),
         story(
+            "doubt",
+            "75min",
+            """
+            60s 6min clock.unsynced
+            70s 7min road.cut fibre
+            70s 7min road.cut cellular
+            80s 5s power.cut
+            3700s 90s road.cut fibre
+            3700s 90s road.cut cellular
+            """,
+            site(every="10s"),
+        ),
+        story(
+            "narrow",
+            "40min",
+            "",
+            site(links=("beidou",), every="20s"),
+        ),
+        story(
             "sky",
             "10min",
             "5min 2s power.kill",
@@ -311,13 +330,13 @@ STORIES = {
 
 def played(name: str) -> Played:
     """Plays one of them."""
-    small = _small_store() if SMALL_QUOTA in STORIES[name].site else contextlib.nullcontext()
+    small = small_store() if SMALL_QUOTA in STORIES[name].site else contextlib.nullcontext()
     with mock.patch("sim.world.judge_truth.DRAIN_S", DRAIN_S), small:
         return play_in_memory(STORIES[name])
 
 
 @contextlib.contextmanager
-def _small_store() -> Iterator[None]:
+def small_store() -> Iterator[None]:
     """A store as small as no site may have it, so that it fills in half an hour."""
     with (
         mock.patch("edge.config.walk.MIN_QUOTA_BYTES", 50_000),

@@ -26,10 +26,9 @@ from edge.wire.prior import (
     UNKNOWN,
     Prior,
 )
-from edge.wire.rangecoder import BitCoder, cell
+from edge.wire.rangecoder import MAX_SIZE, BitCoder, cell
 from edge.wire.sheet import SheetPoint
 
-MAX_CLASS = 64  # bit length of a coded number: seqs have 63 bits, residuals of values 55
 MAX_OFF_GRID = 256  # steps: half the widest grid pitch, and to spare
 DOUBT_UNIT = GRID_UNIT // 64
 HALF = GRID_UNIT // 2
@@ -38,7 +37,7 @@ EIGHTH = GRID_UNIT // 8
 
 def signed_cells(zero: int, more: int, negative: int = 32768) -> list[int]:
     """Cells for `code_signed`, probabilities in 1/65536: zero, negative, then longer than 1, 2 ... bits."""
-    return [cell(zero), cell(negative)] + [cell(more)] * (MAX_CLASS + 1)
+    return [cell(zero), cell(negative)] + [cell(more)] * (MAX_SIZE + 1)
 
 
 def code_signed(coder: BitCoder, cells: list[int], at: int, value: int) -> int:
@@ -46,12 +45,7 @@ def code_signed(coder: BitCoder, cells: list[int], at: int, value: int) -> int:
     if coder.bit(cells, at, value == 0):
         return 0
     negative = coder.bit(cells, at + 1, value < 0)
-    size = abs(value).bit_length()
-    count = 1
-    while coder.bit(cells, at + 1 + count, size > count):
-        count += 1
-        if count > MAX_CLASS:
-            raise WireError("a coded number is too long")
+    count = coder.unary(cells, at + 1, abs(value).bit_length(), MAX_SIZE)
     number = 1 << count - 1 | coder.raw(abs(value) & (1 << count - 1) - 1, count - 1)
     return -number if negative else number
 
@@ -62,12 +56,19 @@ class Columns:
     def __init__(self, points: Sequence[SheetPoint]) -> None:
         self.points = [PointModel(prior_of(point.prior)) for point in points]
 
-    def code(self, coder: BitCoder, index: int, value: int) -> int:
-        """The value of point `index` in this row: given (encoding) or found (decoding; then `value` is ignored)."""
-        value = self.points[index].code(coder, value)
-        if not -MAX_STEPS <= value <= MAX_STEPS:
-            raise WireError(f"value {value} is beyond 2**53 steps")
-        return value
+    def code(self, coder: BitCoder, values: Sequence[int | None], absent: Sequence[int]) -> tuple[int | None, ...]:
+        """The values of a row: given (encoding) or found (decoding; then `values` are ignored). None where `absent` is
+        not 0."""
+        found: list[int | None] = []
+        for model, value, is_absent in zip(self.points, values, absent, strict=True):
+            if is_absent:
+                found.append(None)
+                continue
+            coded = model.code(coder, value or 0)
+            if not -MAX_STEPS <= coded <= MAX_STEPS:
+                raise WireError(f"value {coded} is beyond 2**53 steps")
+            found.append(coded)
+        return tuple(found)
 
 
 class PointModel:
@@ -145,12 +146,7 @@ class PointModel:
             negative = (before < 0) == bool(same)
         else:
             negative = bool(bit(cells, SIGN, rest < 0))
-        length = size.bit_length()
-        count = 1
-        while bit(cells, at + (count if count < CLASSES else CLASSES), length > count):
-            count += 1
-            if count > MAX_CLASS:
-                raise WireError("a coded number is too long")
+        count = coder.unary(cells, at, size.bit_length(), CLASSES)
         size = self._mantissa(coder, size, count)
         return -size if negative else size
 

@@ -38,7 +38,7 @@ from edge.wire.prior import (
     length_places,
     probability,
 )
-from edge.wire.rangecoder import USES_BITS, BitCoder, learn
+from edge.wire.rangecoder import USES_BITS, BitByBit, BitCoder, learn
 
 PACKET_ROWS = 60  # history is cut into packets of this many rows, as an hour of minutes would be
 MIN_VALUES = 30  # with fewer, a point keeps the default
@@ -116,7 +116,7 @@ def _cheapest(priors: Iterable[Prior], values: Sequence[int]) -> Prior:
     return best
 
 
-class _Meter:
+class _Meter(BitByBit):
     """A coder that only adds up what coding would cost, in bits, learning as the real one does."""
 
     def __init__(self) -> None:
@@ -134,7 +134,7 @@ class _Meter:
         return value
 
 
-class _Counter:
+class _Counter(BitByBit):
     """A coder that counts what each cell meets."""
 
     def __init__(self) -> None:

@@ -54,7 +54,7 @@ def probability(byte: int) -> int:
 DEFAULT_OFF = bytes([110, 90, 60, 30])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Prior:
     """All in whole numbers; the byte fields are probabilities (see `probability`)."""
 
@@ -130,10 +130,13 @@ class Prior:
 
     def cells(self) -> list[int]:
         """The cells a packet starts with (copy them: coding changes them)."""
-        return list(_cells(self))
+        return list(self._start)
+
+    @functools.cached_property
+    def _start(self) -> tuple[int, ...]:
+        return _cells(self)
 
 
-@functools.lru_cache(maxsize=1024)
 def _cells(prior: Prior) -> tuple[int, ...]:
     def make(raw: bytes) -> list[int]:
         return [cell(probability(byte), prior.uses) for byte in raw]

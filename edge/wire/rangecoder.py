@@ -1,9 +1,9 @@
 """A binary range coder with adaptive cells, the same calls for both ways.
 
 Model code is written once: `coder.bit(cells, i, bit)` codes a yes or no with the adaptive cell `cells[i]` and returns
-it; an Encoder takes `bit`, a Decoder ignores it and returns what it read. `raw(value, bits)` codes even bits. Only
-whole numbers decide anything, so every machine decodes alike. FORMAT.md section 5 is the contract; carries are
-handled as in LZMA.
+it; an Encoder takes `bit`, a Decoder ignores it and returns what it read. `unary(cells, at, size, last)` codes a size
+(1 or more) as one such bit for each "still longer?"; `raw(value, bits)` codes even bits. Only whole numbers decide
+anything, so every machine decodes alike. FORMAT.md section 5 is the contract; carries are handled as in LZMA.
 
 A cell is one int: probability of a 1 in 1/65536 times 32, plus how often it was used (which sets how fast it learns).
 """
@@ -23,6 +23,8 @@ USES_MASK = (1 << USES_BITS) - 1
 P_MIN, P_MAX = 24, 65536 - 24
 # step = error * RATE[uses] / 65536: after n uses a plain average of what was seen, at last a slow exponential one
 RATE = tuple(65536 * 2 // (2 * n + 3) for n in range(USES_MASK + 1))
+MAX_SIZE = 64  # of what `unary` codes, bit lengths: seqs have 63 bits, residuals of values 55
+TOO_LONG = "a coded number is too long"
 LIMIT = 30  # uses are counted up to here: the last rate is 1/31.5
 
 
@@ -44,7 +46,25 @@ class BitCoder(Protocol):
     """What model code needs: Encoder, Decoder, and the meters of `fit`."""
 
     def bit(self, cells: list[int], index: int, bit: int | bool, /) -> int: ...
+    def unary(self, cells: list[int], at: int, size: int, last: int, /) -> int: ...
     def raw(self, value: int, bits: int, /) -> int: ...
+
+
+class BitByBit:
+    """`unary` by `bit`: what it is. Encoder and Decoder spell it out, for it is most of what coding takes."""
+
+    def bit(self, _cells: list[int], _index: int, _bit: int | bool, /) -> int:
+        raise NotImplementedError
+
+    def unary(self, cells: list[int], at: int, size: int, last: int) -> int:
+        """The size, by a bit for each length: is it longer than k? at `cells[at + k]`, from `last` on always the same.
+        Raises WireError beyond MAX_SIZE."""
+        count = 1
+        while self.bit(cells, at + min(count, last), size > count):
+            count += 1
+            if count > MAX_SIZE:
+                raise WireError(TOO_LONG)
+        return count
 
 
 class Encoder:
@@ -63,6 +83,20 @@ class Encoder:
         self.todo.append((state >> USES_BITS) << 1 | bit)
         cells[index] = learn(state, bit)
         return bit
+
+    def unary(self, cells: list[int], at: int, size: int, last: int) -> int:
+        """As BitByBit, with `bit` written out. Raises WireError."""
+        if size > MAX_SIZE:
+            raise WireError(TOO_LONG)
+        note = self.todo.append
+        for count in range(1, size):
+            index = at + (count if count < last else last)
+            uses, p = cells[index] & USES_MASK, cells[index] >> USES_BITS
+            note(p << 1 | 1)
+            p += (65536 - p) * RATE[uses] >> 16  # from here as in `learn`
+            cells[index] = (p if p < P_MAX else P_MAX) << USES_BITS | (uses + 1 if uses < LIMIT else uses)
+        self.bit(cells, at + (size if size < last else last), 0)
+        return size
 
     def raw(self, value: int, bits: int) -> int:
         """`bits` (0..64) even bits of `value`, highest first, at most 16 at a time."""
@@ -162,6 +196,22 @@ class Decoder:
         if self.range < TOP:
             self._widen()
         return bit
+
+    def unary(self, cells: list[int], at: int, _size: int, last: int) -> int:
+        """As BitByBit, with `bit` written out. Raises WireError."""
+        for count in range(1, MAX_SIZE + 1):
+            index = at + (count if count < last else last)
+            uses, p = cells[index] & USES_MASK, cells[index] >> USES_BITS
+            bound = (self.range >> 16) * p
+            if self.code >= bound:
+                self.bit(cells, index)
+                return count
+            self.range = bound
+            p += (65536 - p) * RATE[uses] >> 16  # from here as in `learn`
+            cells[index] = (p if p < P_MAX else P_MAX) << USES_BITS | (uses + 1 if uses < LIMIT else uses)
+            if bound < TOP:
+                self._widen()
+        raise WireError(TOO_LONG)
 
     def raw(self, _value: int, bits: int) -> int:
         value = 0

@@ -78,11 +78,7 @@ class _Rows:
             if self.clock > 2:
                 raise WireError("clock quality 3 is not used")
         self._states(coder, row)
-        values = row.values
-        code = self.columns.code
-        found = tuple(
-            None if state & NO_VALUE else code(coder, i, values[i] or 0) for i, state in enumerate(self.states)
-        )
+        found = self.columns.code(coder, row.values, [state & NO_VALUE for state in self.states])
         qualities = bytes(state & NO_VALUE - 1 for state in self.states)
         return RoundRow(seq, at_ms, found, qualities if any(qualities) else b"", self.clock)
 

@@ -7,19 +7,23 @@ its tasks are cancelled; what they still try in dying reaches nothing. `LIFE` te
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import signal
 from collections.abc import Callable
+from itertools import chain
 from math import inf
 from pathlib import Path
+from typing import Any
 
 from edge.clock import Clock
 from edge.config.load import load
 from edge.contract import OpenPort
 from edge.daemon import build
+from sim.world.blame import STARTS, blamed
 from sim.world.disk import Disk, PowerOff
 from sim.world.loop import LIFE, WorldLoop
-from sim.world.nouns import Record, Span, true_ms
+from sim.world.nouns import Broken, Record, Span, true_ms
 
 DYING_TURNS = 200  # of the loop: a dead daemon's tasks are all gone long before
 STOP_PATIENCE_S = 90.0  # systemd's own
@@ -48,10 +52,11 @@ class Box:
         self._life = 0
         self._boot = 1
         self._main: asyncio.Task[None] | None = None
+        self._stuck = 0  # the life that was found waiting for nothing
         self.wall_off_ms = 0
         self.synchronised = True
         self.forgets_time = False  # it wakes in 1970
-        self.failures: list[str] = []  # a daemon that ended by itself, which is a broken promise
+        self.failures: list[Broken] = []  # it ended by itself, it can not be ended, it waits for nothing
 
     @property
     def is_running(self) -> bool:
@@ -60,6 +65,7 @@ class Box:
     def start(self) -> None:
         """Starts the daemon."""
         self._life += 1
+        self._loop.signals.clear()  # those were of the process before
         self._disk.revive()
         context = contextvars.copy_context()
         context.run(LIFE.set, self._life)
@@ -69,32 +75,51 @@ class Box:
 
     async def _run(self) -> None:
         clock = Clock(self._wall_ms, self._loop.time, lambda: self.synchronised, self._boot)
-        daemon = build(load(self._site_file), self._open_port, clock, self._disk.blocking, "world")
         try:
+            daemon = build(load(self._site_file), self._open_port, clock, self._disk.blocking, "world")
             await daemon.run()
         except (Exception, asyncio.CancelledError) as error:
             if self._main is not None:
-                self.failures.append(f"{type(error).__name__}: {error}")
+                self.failures.append(blamed(error, self._loop.time(), "the daemon ended by itself"))
             raise
         if self._main is not None:
-            self.failures.append("it ended by itself")
+            self._fails("the daemon ended by itself")
+
+    def _fails(self, what: str) -> None:
+        self.failures.append(Broken(STARTS, self._loop.time(), what))
 
     def _wall_ms(self) -> int:
         return true_ms(self._loop.time()) + self.wall_off_ms
 
+    def look(self) -> None:
+        """Is there anything that could wake it by itself? A gateway has always a timer armed: who only waits for
+        others watches over nothing. Said once for each life. One that waits for a card that hangs is excused."""
+        if self._main is None or self._disk.hang or self._stuck == self._life or self._is_armed():
+            return
+        self._stuck = self._life
+        began_s = self._record.running[-1].from_s
+        self._fails(f"what began at {began_s:.1f} s waits for nothing: no timer of its own is armed")
+
+    def _is_armed(self) -> bool:
+        """Whether this life has a timer, or something to do at this very instant. Timers of instruments and roads are
+        armed in the context of whoever opened them, and are not its own."""
+        loop = self._loop
+        handles = chain(loop._scheduled, loop._ready)  # type: ignore[attr-defined]  # no other way to ask
+        return any(_is_of(handle, self._life) for handle in handles)
+
     async def stop(self) -> None:
-        """SIGTERM."""
+        """SIGTERM. Who has not said yet what is to be done then dies of it."""
         main, self._main = self._main, None
         if main is None:
             return
-        self._loop.signals[signal.SIGTERM]()
-        done, _ = await asyncio.wait({main}, timeout=STOP_PATIENCE_S)
+        handler = self._loop.signals.get(signal.SIGTERM)
+        if handler is not None:
+            handler()
+            await asyncio.wait({main}, timeout=STOP_PATIENCE_S)
         self._ended("power.stop")
-        if done:
-            self._disk.kill()
-            self._unplug()
-        else:
-            await self._die()
+        self._disk.kill()
+        self._unplug()
+        await self._die()
 
     async def kill(self) -> None:
         """kill -9."""
@@ -137,16 +162,38 @@ class Box:
             for task in tasks:
                 task.cancel()
             await asyncio.sleep(0)
-        left = [task.get_name() for task in self._loop.tasks_of(self._life)]
-        raise RuntimeError(f"tasks of a dead daemon live on: {left}")
+        left = self._loop.tasks_of(self._life)
+        names = ", ".join(sorted({getattr(task.get_coro(), "__qualname__", task.get_name()) for task in left}))
+        self._fails(f"parts of it can not be ended, and go on after its death: {names}")
+        for task in left:
+            _abandon(task)
 
 
-def quiet(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    """For the loop: a dying daemon's tasks end by PowerOff, which nobody fetches."""
+def _is_of(handle: asyncio.Handle, life: int) -> bool:
+    """Whether a handle of the loop was armed by the daemon itself in this life."""
+    is_simulated = str(getattr(handle._callback, "__module__", "")).startswith("sim.")  # type: ignore[attr-defined]
+    return not handle.cancelled() and not is_simulated and handle._context.get(LIFE, 0) == life  # type: ignore[attr-defined]
+
+
+def _abandon(task: asyncio.Task[Any]) -> None:
+    """The loop's own end would wait for ever for a task that no cancellation ends."""
+    asyncio.tasks._unregister_task(task)
+    coroutine: Any = task.get_coro()
+    for _ in range(DYING_TURNS):  # it may wait for more in dying
+        with contextlib.suppress(RuntimeError):
+            coroutine.close()
+            return
+
+
+def quiet(record: Record, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """For the loop: a dying daemon's tasks end by PowerOff, which nobody fetches; anything else is told."""
     error = context.get("exception")
     if isinstance(error, PowerOff) or (isinstance(error, BaseExceptionGroup) and _only_power(error)):
         return
-    _loop.default_exception_handler(context)
+    if isinstance(error, Exception):
+        record.faults.append(blamed(error, loop.time(), str(context.get("message", ""))))
+    else:
+        loop.default_exception_handler(context)
 
 
 def _only_power(group: BaseExceptionGroup[BaseException]) -> bool:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Coroutine
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from sim.world.blame import blamed
 from sim.world.box import BOOT_S
-from sim.world.nouns import KINDS, Span, Story, Trouble
+from sim.world.nouns import KINDS, Broken, Span, Story, Trouble
 
 if TYPE_CHECKING:
     from sim.world.world import World
@@ -24,7 +25,7 @@ TERMINAL_FAULTS = ("deaf", "no_feedback", "late", "twice", "reset", "slow", "noi
 
 
 class Fates:
-    """What goes wrong, when. `failures`: what the world itself could not do."""
+    """What goes wrong, when. `failures`: what could not be done."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -32,7 +33,7 @@ class Fates:
         self._power = asyncio.Lock()
         self._random = random.Random(f"{world.story.seed}/power")
         self._tasks: set[asyncio.Task[None]] = set()
-        self.failures: list[str] = []
+        self.failures: list[Broken] = []
         check(world.story, world)
 
     def arm(self) -> None:
@@ -76,8 +77,8 @@ class Fates:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self.failures.append(f"{type(task.exception()).__name__}: {task.exception()}")
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.failures.append(blamed(error, self._world.loop.time()))
 
     async def _without_power(self, trouble: Trouble) -> None:
         """One after the other: a box that is off can not be cut off."""

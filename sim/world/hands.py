@@ -17,6 +17,7 @@ from typing import Protocol
 from sim.world.bench import Bench
 from sim.world.nouns import KINDS, Record, Trouble
 from sim.world.scenario import seconds
+from sim.world.scenario_check import value_problem
 
 FOR_EVER_S = 1e9
 FAMILIES = ("device", "point", "port")
@@ -115,5 +116,17 @@ def parse(text: str, at_s: float, things: dict[str, list[str]]) -> Trouble:
     wanted = 2 if means else 1
     if len(rest) != wanted and not (means.startswith("chance") and len(rest) == 1):
         raise ValueError(f"write {kind} {rest[0]}{f' VALUE ({means})' if means else ''}, and for 2min if it is to end")
-    value = float(rest[1]) if len(rest) > 1 else float(bool(means))
-    return Trouble(kind, at_s, seconds(duration) if has_for else FOR_EVER_S, rest[0], value)
+    value = _number(rest[1]) if len(rest) > 1 else float(bool(means))
+    for_s = seconds(duration) if has_for else FOR_EVER_S
+    if for_s > FOR_EVER_S:
+        raise ValueError(f"for {duration.strip()} is too long: leave it out, and it lasts until cleared")
+    if means and (problem := value_problem(kind, value)):
+        raise ValueError(f"{kind}: {problem}")
+    return Trouble(kind, at_s, for_s, rest[0], value)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None

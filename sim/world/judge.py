@@ -8,7 +8,8 @@ tables. One file for each family of promises:
     judge_alarms    3 alarms                                    an oracle without a state of its own
     judge_roads     10 links, and when an alarm is due
     judge_running   7 starts, 8 bounded, 9 commands
-    judge_truth     what really happened, and every excuse there is
+    judge_truth     what really happened, and every excuse there is...
+    judge_clock     ...but those of a clock trouble
     judge_books     what came in since the last look
 
 `Watch` looks now and then and reads only what is new; `judge` does all at once. Neither changes what it judges, but
@@ -69,6 +70,7 @@ class Watch:
         return {
             "readings": self._values.count,
             "rounds": self._kept.rounds,
+            "judged": self._kept.judged,
             "alarms": self._alarms.count,
             "packets": self._packets,
         }

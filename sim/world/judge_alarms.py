@@ -18,9 +18,9 @@ from edge.config.site import Limit
 from edge.contract import ClockQuality, Level, Rule
 from sim.world.judge_books import AlarmRow
 from sim.world.judge_roads import Roads
-from sim.world.judge_spans import Bools, Floats, held, merged
-from sim.world.judge_truth import CLOCK_UNSURE_S, DISK_TROUBLES, HANG_S, UNREST_BEFORE_S, Seen, Truth
-from sim.world.nouns import START_MS, Broken
+from sim.world.judge_spans import Bools, Floats, held, holds, merged
+from sim.world.judge_truth import DISK_TROUBLES, HANG_S, UNREST_BEFORE_S, Seen, Truth
+from sim.world.nouns import Broken
 
 STAMP_S = 3.0  # from the moment a value left its instrument until it is judged: the other reads of its device
 TICK_S = 2.0  # silence is looked at each second
@@ -83,35 +83,34 @@ class Alarms:
             yield from self._repeated(self._limits[name], waiting)
             yield from self._musts(self._limits[name])
 
-    def _is_sure(self, row: AlarmRow) -> bool:
-        """Whether its time is to be believed."""
-        return row.clock == ClockQuality.TRUSTED or (row.clock == ClockQuality.FREE and not self._truth.clock_doubt())
+    def _meant(self, row: AlarmRow) -> list[float]:
+        """All instants that its stamp may mean; none where no doubt explains its clock."""
+        return self._truth.times().meant(row.at_s, row.clock)
 
     def _time_of(self, row: AlarmRow) -> float:
-        """When it was raised; of a doubtful clock, some instant of the doubt. Without a known time it tells the seconds
-        of the machine's own count, which in the world is the world's."""
-        if self._is_sure(row):
-            return row.at_s
-        counted_s = row.at_s + START_MS / 1000
-        if row.clock == ClockQuality.UNKNOWN and 0.0 <= counted_s <= row.received_s:
-            return counted_s
-        doubt = [stretch for stretch in self._truth.clock_doubt() if stretch[0] <= row.received_s]
-        return min(max(row.at_s, doubt[-1][0]), doubt[-1][1]) if doubt else row.at_s
+        """When it was raised; of a doubtful clock, the first instant that it may mean."""
+        return next(iter(self._meant(row)), row.at_s)
 
-    def _slack_s(self) -> float:
-        return STAMP_S + (CLOCK_UNSURE_S if self._truth.is_clock_troubled() else 0.0)
+    def _slack_s(self, at_s: float) -> float:
+        return STAMP_S + self._truth.times().more_s(at_s)
 
     # -- no alarm that must not be -------------------------------------------------------------------------------------
 
     def _explained(self, kept: _Limit, row: AlarmRow) -> Iterator[Broken]:
-        if not self._is_sure(row):
-            if row.clock == ClockQuality.UNKNOWN and not self._truth.is_clock_troubled():
-                yield Broken("6 honest time", row.received_s, f"{_words(row)} has no known time")
-            return
-        if (
-            row.at_s > row.received_s + 1.0
-            or not held([(a - 1, b + 1) for a, b in self._truth.running], np.array([row.at_s]))[0]
-        ):
+        """At one of the instants that it may mean. What is laid before all others is known in its order only."""
+        meant = self._meant(row)
+        if not meant:
+            word = ClockQuality(row.clock).name
+            what = f"{_words(row)} has a clock that is {word}, and no doubt of that time explains it"
+            yield Broken("6 honest time", row.received_s, what)
+        elif not self._truth.times().is_laid(np.array([row.at_s]), np.array([row.clock]))[0]:
+            found = [list(self._explained_at(kept, row._replace(at_s=at_s))) for at_s in meant]
+            yield from min(found, key=len)
+
+    def _explained_at(self, kept: _Limit, row: AlarmRow) -> Iterator[Broken]:
+        more_s = self._truth.times().more_s(row.at_s)
+        lives = [(low - 1 - more_s, high + 1 + more_s) for low, high in self._truth.running]
+        if row.at_s > row.received_s + 1.0 + more_s or not holds(lives, row.at_s):
             yield Broken("6 honest time", row.received_s, f"{_words(row)}: nobody could have raised it then")
             return
         thresholds = dict(kept.limit.thresholds)
@@ -151,14 +150,15 @@ class Alarms:
         return before is not None and before.level > row.level and not self._may_be_forgotten(before, row)
 
     def _was_shown(self, seen: Seen, value: int, at_s: float) -> bool:
-        low, high = np.searchsorted(seen.at.all, (at_s - self._slack_s(), at_s + self._slack_s() - STAMP_S + 0.5))
+        slack_s = self._slack_s(at_s)
+        low, high = np.searchsorted(seen.at.all, (at_s - slack_s, at_s + slack_s - STAMP_S + 0.5))
         if seen.bare and bool(np.any(seen.clean.all[low:high] == 0.0)):
             return True
         return bool(np.any(np.abs(seen.steps.all[low:high] - value) <= 0.5 + 1e-6))
 
     def _sure(self, seen: Seen, at_s: float, hold_s: float) -> Floats:
         """Values in whole steps that were surely judged in the hold before an instant."""
-        slack_s = self._slack_s() - STAMP_S
+        slack_s = self._slack_s(at_s) - STAMP_S
         low, high = np.searchsorted(seen.at.all, (at_s - hold_s + HOLD_S + slack_s, at_s - 0.5 - STAMP_S - slack_s))
         if high <= low:
             return np.empty(0)
@@ -178,12 +178,14 @@ class Alarms:
 
     def _ran_for(self, at_s: float, hold_s: float) -> bool:
         """A hold is counted within one life."""
+        slack_s = self._slack_s(at_s)
         return any(
-            low <= at_s - hold_s + HOLD_S + self._slack_s() and at_s <= high + 1.0 for low, high, _ in self._truth.lives
+            low <= at_s - hold_s + HOLD_S + slack_s and at_s <= high + 1.0 + slack_s - STAMP_S
+            for low, high, _ in self._truth.lives
         )
 
     def _stale_fits(self, kept: _Limit, row: AlarmRow) -> bool:
-        seen, slack_s = kept.seen, self._slack_s()
+        seen, slack_s = kept.seen, self._slack_s(row.at_s)
         if row.change == "cleared":
             low, high = np.searchsorted(seen.at.all, (row.at_s - slack_s, row.at_s + slack_s))
             return bool(high > low)
@@ -196,9 +198,11 @@ class Alarms:
     # -- in time, and before the rest ----------------------------------------------------------------------------------
 
     def _in_time(self, row: AlarmRow) -> Iterator[Broken]:
-        at_s = self._time_of(row) if self._is_sure(row) else row.received_s
+        meant = self._meant(row)
+        laid = self._truth.times().is_laid(np.array([row.at_s]), np.array([row.clock]))[0]
+        at_s = max((it for it in meant if it <= row.received_s), default=row.at_s) if not laid else row.received_s
         near = sum(abs(other.at_s - at_s) < 120.0 for kept in self._limits.values() for other in kept.rows)
-        due_s = self._roads.due(at_s, near) + self._truth.disk_slow_s() * 4 + (self._slack_s() - STAMP_S)
+        due_s = self._roads.due(at_s, near) + self._truth.disk_slow_s() * 4 + self._truth.times().more_s(at_s)
         late_s = row.received_s - at_s
         if row.received_s > due_s:
             what = f"{_words(row)}: came in after {late_s:.1f} s; by the roads that were open, {due_s - at_s:.1f} s"
@@ -224,16 +228,18 @@ class Alarms:
         daemon before it was on the disk, or with the disk."""
         low, high = self._time_of(before), self._time_of(row)
         young_s = COMMIT_S + self._truth.disk_slow_s() * 2
-        if any(low <= end <= low + young_s + self._slack_s() for _, end, why in self._truth.lives if why):
+        if any(low <= end <= low + young_s + self._slack_s(low) for _, end, why in self._truth.lives if why):
             return True
-        ill = [*self._truth.may_be_lost(), *self._truth.clock_doubt()]
-        return any(low <= end and start <= high for start, end in ill)
+        if holds(self._truth.clock_doubt(), low) or holds(self._truth.clock_doubt(), high):
+            return True  # which came first is not known for sure
+        return any(low <= end and start <= high for start, end in self._truth.may_be_lost())
 
     # -- each alarm that must be ---------------------------------------------------------------------------------------
 
     def _musts(self, kept: _Limit) -> Iterator[Broken]:
         """What must stand, and what must not, since the last time; as far as it must have arrived."""
-        until_s = self._roads.settled_until(self._truth.now_s) - self._slack_s() - TICK_S
+        until_s = self._roads.settled_until(self._truth.now_s)
+        until_s -= self._slack_s(until_s) + TICK_S
         if until_s <= kept.judged_s:
             return
         after_s, kept.judged_s = kept.judged_s, until_s
@@ -246,7 +252,7 @@ class Alarms:
         judge = self._stale_musts if limit.rule is Rule.STALE else self._value_musts
         for level, at, stands in judge(kept, int(first), int(last), after_s, until_s):
             at = at[(at > after_s) & (at <= until_s) & self._judgeable(at)]
-            right = _stood(times, levels, at, level, stands, self._slack_s() + TICK_S)
+            right = _stood(times, levels, at, level, stands, self._truth.times().more(at) + STAMP_S + TICK_S)
             for place in np.flatnonzero(~right)[:1].tolist():
                 word = "does not stand" if stands else "still stands"
                 what = f"{limit.id}: {Level(level).name} {word} at {at[place]:.1f} s, against what {limit.point} showed"
@@ -320,7 +326,7 @@ def _stood(
     at: Floats,
     level: int,
     stands: bool,
-    slack_s: float,
+    slack_s: Floats,
 ) -> Bools:
     """Whether the level stood (or did not) at some moment near each instant. `levels` has NONE before the first."""
     fits = levels >= level if stands else levels < level

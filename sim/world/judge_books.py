@@ -40,7 +40,7 @@ ALARMS = (
     "WHERE e.gateway = ? AND e.received_at_ms >= ? AND e.received_at_ms < ? AND e.kind = 1"
 )
 ACCOUNTS = (
-    "SELECT a.epoch, a.seq, a.at_ms, a.body, a.received_at_ms FROM entries e "
+    "SELECT a.epoch, a.seq, a.at_ms, a.body, a.received_at_ms, a.clock FROM entries e "
     "JOIN accounts a USING (gateway, epoch, seq) "
     "WHERE e.gateway = ? AND e.received_at_ms >= ? AND e.received_at_ms < ? AND e.kind = 4"
 )
@@ -104,6 +104,7 @@ class AccountRow(NamedTuple):
     at_s: float
     body: Mapping[str, Any]
     received_s: float
+    clock: int
 
 
 class Packet(NamedTuple):
@@ -187,8 +188,9 @@ class Books:
             news.readings.append(self._readings(rows, news))
         for row in db.execute(ALARMS, between):
             news.alarms.append(AlarmRow._make((*row[:2], at_s_of(row[2]), *row[3:11], at_s_of(row[11]), row[12] or "")))
-        for epoch, seq, at_ms, body, received_ms in db.execute(ACCOUNTS, between):
-            news.accounts.append(AccountRow(epoch, seq, at_s_of(at_ms), json.loads(body), at_s_of(received_ms)))
+        for epoch, seq, at_ms, body, received_ms, clock in db.execute(ACCOUNTS, between):
+            times = at_s_of(at_ms), at_s_of(received_ms)
+            news.accounts.append(AccountRow(epoch, seq, times[0], json.loads(body), times[1], clock))
         since = (self._gateway, cursor.packet)
         news.reused += [(epoch, counter, at_s_of(ms)) for epoch, counter, ms in db.execute(TWICE, since)]
         for number, kind, link, received_ms in db.execute(PACKETS, since):

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from sim.world.judge_books import AccountRow, News, Readings, Window
-from sim.world.judge_spans import Floats, Stretches, held, holds, merged, without
+from edge.contract import ClockQuality
+from sim.world.judge_books import AccountRow, Ints, News, Readings, Window
+from sim.world.judge_clock import CLOCK_UNSURE_S
+from sim.world.judge_spans import Bools, Floats, Stretches, held, holds, merged, without
 from sim.world.judge_truth import DISK_BACK_S, DISK_START_S, DISK_TROUBLES, Seen, Truth
 from sim.world.nouns import START_MS, Broken
 
@@ -23,7 +26,7 @@ STOP_LOSES_S = 1.0  # of an ordered end: the round that is being filled, and two
 MISSED_BEFORE_S = 30.0  # a device whose answers stay away holds up its wire: an instant may pass meanwhile
 ACCOUNT_S = 1.0  # from its time until an account is drawn up
 ANSWERED_S = 25.0  # a receipt over an open road, and the commit that it waits for
-NEAR = 1.0  # period: with a clock that was learnt late, the grid is not the true one
+SET_S = 2.0  # a clock that is set: the round that is due then is one of that second
 
 
 class Kept:
@@ -41,7 +44,9 @@ class Kept:
         self._readings = 0
         self._accounts: list[AccountRow] = []
         self._judged_s = 0.0
+        self._made: dict[int, dict[int, float]] = {}  # epoch -> seq -> of which instant a round is
         self.rounds = 0
+        self.judged = 0  # instants of the grid at which a round was demanded
 
     def take(self, news: News) -> Iterator[Broken]:
         """Notes what has arrived; an account must balance at once, and a round be whole."""
@@ -64,15 +69,30 @@ class Kept:
         self._readings += len(rows.seq)
         self.rounds += len(first)
         at_ms = np.rint(rows.at_s[first] * 1000).astype(np.int64) + START_MS
-        for place, count, instant in zip(first.tolist(), counts.tolist(), at_ms.tolist(), strict=True):
+        right = self._are_right(rows, first)
+        for place, count, instant, is_right in zip(
+            first.tolist(), counts.tolist(), at_ms.tolist(), right.tolist(), strict=True
+        ):
             point = int(rows.place[place])
+            self._made.setdefault(int(rows.epoch[place]), {})[int(rows.seq[place])] = float(rows.at_s[place])
             if point < 0:
                 continue
             group = self._places[point]
-            self._there[group].add(instant)
+            if is_right:
+                self._there[group].add(instant)
             if count != self._sizes[group]:
                 what = f"a round of {count} readings, its group has {self._sizes[group]} points"
                 yield Broken("1 kept", float(rows.received_s[place]), what)
+
+    def _are_right(self, rows: Readings, first: Ints) -> Bools:
+        """Whether they stand for their own instants. What is FREE, and was stamped with a wall clock that was wrong,
+        stands for no other one."""
+        times, at, clock = self._truth.times(), rows.at_s[first], rows.clock[first]
+        places = times.places(at, clock)
+        as_it_says, somehow = places[0][1] if places else (clock < 0), clock < 0
+        for _, may in places:
+            somehow = somehow | may
+        return as_it_says | ~somehow
 
     # -- promise 2 -----------------------------------------------------------------------------------------------------
 
@@ -98,10 +118,16 @@ class Kept:
     def _settled(self, row: AccountRow) -> Iterator[Broken]:
         """What is told as settled is what the province had by then; and over a road that was open, all that it had."""
         truth = self._truth
-        if not holds(truth.running, row.at_s) or holds(truth.clock_doubt(), row.at_s) or truth.is_clock_troubled():
+        if not truth.times().meant(row.at_s, row.clock):
+            what = (
+                f"an account of {row.at_s:.1f} s has a clock that is not TRUSTED, and no doubt of that time explains it"
+            )
+            yield Broken("6 honest time", row.received_s, what)
+        if row.clock != ClockQuality.TRUSTED or not holds(truth.running, row.at_s):
             return
+        more_s = truth.times().more_s(row.at_s)
         settled = int(row.body.get("entries", {}).get("settled", 0))
-        had = bisect_right(self._came, row.at_s + ACCOUNT_S)
+        had = bisect_right(self._came, row.at_s + ACCOUNT_S + more_s)
         if settled > had:
             what = f"settled entries at {row.at_s:.1f} s: {settled}, of which the province had {had} by then"
             yield Broken("2 custody", row.received_s, what)
@@ -109,7 +135,7 @@ class Kept:
         ill = truth.during(*DISK_TROUBLES, after_s=DISK_BACK_S)
         open_s = min((low for low, high in without(roads, ill) if low <= row.at_s <= high), default=row.at_s)
         times = self._entries.get(row.epoch, {}).values()
-        late_s = row.at_s - ANSWERED_S - truth.site.store.commit_every_s
+        late_s = row.at_s - ANSWERED_S - truth.site.store.commit_every_s - more_s
         due = sum(open_s <= came_s <= late_s for came_s in times)
         if settled < due:
             what = f"settled entries at {row.at_s:.1f} s: {settled}; the province had {due} of them long before"
@@ -118,28 +144,44 @@ class Kept:
     def holes(self) -> Iterator[Broken]:
         """At the end: what of the store's own numbers never came must be folded, evicted or taken over by the account.
 
-        Only where no store was lost: a damaged one, or one in memory, takes its numbers with it."""
+        Numbers that were given about a trouble of the disk, or are of what may be lost, need not be: a commit in doubt
+        is taken back, and its numbers are never given again."""
         drained = self._truth.drained_by()
         rows = [row for row in self._accounts if drained and row.at_s <= drained[-1]]
-        if not rows or self._truth.may_be_lost() or self._truth.troubles("disk.damage", *DISK_TROUBLES):
+        if not rows:
             return
         last = max(rows, key=lambda row: (row.received_s, row.seq))
         entries = last.body.get("entries", {})
         told = sum(int(entries.get(name, 0)) for name in ("folded", "evicted", "adopted"))
-        there = sum(1 for seq in self._entries.get(last.epoch, ()) if seq < last.seq)
-        missing = last.seq - 1 - there
+        missing = sum(high - low for low, high in self._gaps(last.epoch, last.seq))
         later = max(self._accounts, key=lambda row: (row.epoch == last.epoch, row.seq)).body.get("entries", {})
         told = max(told, sum(int(later.get(name, 0)) for name in ("folded", "evicted", "adopted")))
         if missing > told:
             what = f"{missing} entries before {last.epoch}/{last.seq} never came, {told} are accounted for"
             yield Broken("2 custody", self._truth.now_s, what)
 
+    def _gaps(self, epoch: int, until: int) -> Iterator[tuple[int, int]]:
+        """From which number to below which one none ever came, but for what is excused."""
+        truth = self._truth
+        ill = merged([*truth.disk_trouble(DISK_BACK_S), *truth.may_be_lost()])
+        there = [0, *sorted(seq for seq in self._entries.get(epoch, ()) if seq < until), until]
+        made = sorted(self._made.get(epoch, {}).items())
+        seqs = [seq for seq, _ in made]
+        for before, after in pairwise(there):
+            if after - before == 1:
+                continue
+            low, high = bisect_right(seqs, before), bisect_left(seqs, after)
+            from_s = made[low - 1][1] if low else 0.0
+            to_s = made[high][1] if high < len(made) else truth.now_s
+            if not any(a <= to_s and b >= from_s for a, b in ill):
+                yield before + 1, after
+
     # -- promise 1 -----------------------------------------------------------------------------------------------------
 
     def check(self, windows: Callable[[], Sequence[Window]]) -> Iterator[Broken]:
         """The instants since the last check of which everything has had time to arrive; `windows`: all summaries."""
-        drained = self._truth.drained_by()
-        until_s = drained[-1] if drained else 0.0
+        drained, summed = self._truth.drained_by(), self._truth.summed()
+        until_s = max([0.0, *drained, *(high for _, high in summed)])
         if until_s <= self._judged_s:
             return
         by_point: dict[str, list[Window]] = {}
@@ -180,16 +222,40 @@ class Kept:
         every_s, truth = every_ms / 1000, self._truth
         first = -(-(START_MS + round(self._judged_s * 1000)) // every_ms)
         last = (START_MS + round(until_s * 1000)) // every_ms
+        grid = (np.arange(first, last, dtype=np.int64) * every_ms - START_MS) / 1000
+        grid = grid[held(self._judgeable(every_s), grid)]
+        if not truth.wide:
+            grid = grid[held(truth.summed(), grid)]
+        astray = [(it.low_s - every_s, it.high_s + every_s + SET_S) for it in truth.clock_doubts() if not it.is_placed]
+        grid = grid[~held(merged([*astray, *truth.may_be_lost()]), grid)]
+        self.judged += len(grid)
         there = self._there[group]
-        gone = [n * every_ms for n in range(first, last) if n * every_ms not in there]
-        if gone and truth.is_clock_troubled():
-            gone = _far(gone, sorted(there), round(NEAR * every_ms))
-        missing = (np.array(gone, np.float64) - START_MS) / 1000
-        missing = missing[held(self._judgeable(every_s), missing)]
-        missing = missing[~held(merged([*truth.clock_doubt(), *truth.may_be_lost()]), missing)]
+        at_ms = np.rint(grid * 1000).astype(np.int64) + START_MS
+        missing = grid[[instant not in there for instant in at_ms.tolist()]]
+        missing = self._unmatched(group, missing) if len(missing) else missing
         ports = sorted({truth.points[point.id].port for point in points if point.id in truth.points})
         found: Floats = missing[~truth.restless(ports, missing, MISSED_BEFORE_S, every_s)] if ports else missing
         return found
+
+    def _unmatched(self, group: int, missing: Floats) -> Floats:
+        """Without those for which a round stands that is not on the grid, one for one: while the time was not known, or
+        known within some seconds, the grid was not the true one. One instant is lost when the clock is set, and as many
+        as it is set by."""
+        every_ms, _ = self._groups[group]
+        every_s, left = every_ms / 1000, missing
+        for low, high in merged([*self._truth.times().unsure, *self._truth.clock_doubt()]):
+            reach_s = every_s + CLOCK_UNSURE_S
+            mine = (left >= low - every_s) & (left <= high + reach_s)
+            if not mine.any():
+                continue
+            span = START_MS + round((low - 2 * reach_s) * 1000), START_MS + round((high + 2 * reach_s) * 1000)
+            off = [it for it in self._there[group] if it % every_ms and span[0] <= it <= span[1]]
+            strays = [(it - START_MS) / 1000 for it in sorted(off)]
+            alone = _without_stray(left[mine].tolist(), strays, reach_s)
+            spare = 1 + int(CLOCK_UNSURE_S / every_s)
+            left = np.concatenate((left[~mine], np.array(alone[spare:], np.float64)))
+            left.sort()
+        return left
 
     def _lost(self, group: int, missing: Floats, windows: dict[str, list[Window]]) -> tuple[Floats, int]:
         """Of missing instants, those whose values no summary counts; and how many readings that are."""
@@ -216,12 +282,15 @@ def _by_point(windows: Sequence[Window]) -> dict[str, list[Window]]:
     return found
 
 
-def _far(instants: Sequence[int], there: Sequence[int], reach: int) -> list[int]:
-    """Those with nothing within `reach`."""
-    found = []
+def _without_stray(instants: Sequence[float], strays: Sequence[float], reach_s: float) -> list[float]:
+    """Those for which none of `strays` is left within `reach_s`; each stands for one. Both in order."""
+    found, place = [], 0
     for instant in instants:
-        place = bisect_left(there, instant - reach)
-        if place == len(there) or there[place] > instant + reach:
+        while place < len(strays) and strays[place] < instant - reach_s:
+            place += 1
+        if place < len(strays) and strays[place] <= instant + reach_s:
+            place += 1
+        else:
             found.append(instant)
     return found
 

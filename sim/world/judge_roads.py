@@ -9,14 +9,13 @@ from math import inf
 
 from sim.world.judge_books import ROUNDS, Packet
 from sim.world.judge_spans import Stretches, merged, without
-from sim.world.judge_truth import DISK_TROUBLES, HANG_S, Truth
+from sim.world.judge_truth import DISK_TROUBLES, FOUND_OUT_S, HANG_S, Truth
 from sim.world.nouns import Broken
 
 WIDE_S = 10.0  # of an alarm over a road that was open all the time: the promise
 BACK_S = 10.0  # a road that is back is used within: the promise
 ON_WAY_S = 8.0  # an attempt to connect that was begun in the dark is given up after 8 s; TCP may yet bring it through
 SILENT_S = 20.0  # an attempt that meets a silent broker waits so long for its CONNACK
-FOUND_OUT_S = 120.0  # a dead road is known to be dead by then: unacknowledged for 25 s, keep-alive, a packet's 30 s
 SESSION_S = 2.0  # CONNECT to SUBACK, the sheet, and a retransmission's wait
 BATCH_SLACK_S = 2.0
 FED_S = 3.0  # a dead road hears less than one attempt in so many seconds: 8 s each, and pauses

@@ -14,7 +14,8 @@ import numpy as np
 
 from edge.config.site import Site
 from edge.contract import Point
-from sim.world.judge_spans import Bools, Column, Floats, Stretches, held, merged, without
+from sim.world.judge_clock import Doubt, Times, doubts_of, unsure_of
+from sim.world.judge_spans import Bools, Column, Floats, Stretches, both, held, merged, without
 from sim.world.nouns import Record, Shown, Story, Trouble
 
 T = TypeVar("T")
@@ -24,9 +25,20 @@ UNREST_BEFORE_S = 15.0  # a late answer may come for 10 s (radio modems), and ma
 DISK_BACK_S = 600.0  # a disk that failed is tried again after 300 s at most, and what memory held is then brought home
 DISK_START_S = 45.0  # a start on a bad disk: three calls of 15 s patience before the store is in memory
 HANG_S = 20.0  # a call to a disk that hangs is left behind after 15 s, and what waited is committed again in memory
-CLOCK_SETTLE_S = 60.0  # after a clock trouble: NTP, the next tick, the next look at what has no time yet
-CLOCK_UNSURE_S = 6.0  # a time learnt from the province is right within 5 s (half of a round trip of 10 s), and rounded
-DRAIN_S = 900.0  # 16 MB at 0.2 Mbit/s take 640 s; and receipts and repeats of what a cut left on the way
+DRAIN_S = 900.0  # at the most: 16 MB at 0.2 Mbit/s take 640 s; and receipts and repeats of what a cut left on the way
+DRAIN_READINGS_S = 300.0  # that go over a road in a second at the least: 0.8 bytes each, a far one's window of packets
+CONNECTED_S = 20.0  # after a start or a cut: an attempt of 8 s that was begun in the dark, a pause of 10 s, a session
+REPEATED_S = 30.0  # what was on the way when a road was lost is sent again after so long at the most
+SUMMED_S = (
+    1200.0  # a card: a window of ten minutes that is over goes in a slot of the next ten, and again if it was lost
+)
+SUMMARY_BYTES = 6.0  # of one point in a window: least, mean, greatest and count, and its share of the packet
+SUMMED_SHARE = 0.5  # of the bytes of a card's slots; the others are for alarms, the newest rounds, what was lost
+WINDOW_S = 600.0
+SLOT_S = 60.0  # a civil card's
+SEAL_BYTES = 12.0
+SKY_BACK_S = 300.0  # a terminal is found at its rate, its card read, what the last life may have radiated waited for
+FOUND_OUT_S = 120.0  # a dead road is known to be dead by then: unacknowledged for 25 s, keep-alive, a packet's 30 s
 FAR_DELAY_S = 1.0  # one way: twice a satellite's; a session alone then takes longer than an alarm may
 COMMIT_SLACK_S = 1.0  # of a commit itself
 HEARD_AGAIN_S = 6.5  # a lost port is tried every 5 s; of a line within a second of that, nobody knows where it began
@@ -54,9 +66,9 @@ class Seen:
     def every_s(self) -> float:
         return self.point.every_ms / 1000
 
-    def window(self, at: Floats, unsure: Bools) -> tuple[Floats, Floats]:
-        """From when to when a value must have been shown that stands under the instants `at`."""
-        more = np.where(unsure, CLOCK_UNSURE_S, 0.0)
+    def window(self, at: Floats, more: Floats | float = 0.0) -> tuple[Floats, Floats]:
+        """From when to when a value must have been shown that stands under the instants `at`, which are right within
+        `more` seconds."""
         if self.listened:  # what was said since the instant before
             return at - self.every_s - 1.0 - more, at + 1.0 + more
         return at - 1.0 - more, at + self.every_s + more  # a round is closed when the next one is due
@@ -166,23 +178,19 @@ class Truth:
             return np.zeros(len(at), bool)
         return held(self.during("port.unplug", on=seen.port, after_s=HEARD_AGAIN_S), at)
 
+    def times(self) -> Times:
+        """What stamps mean, by the clock troubles there were."""
+        return self.known("times", lambda: Times(doubts_of(self), unsure_of(self)))
+
+    def clock_doubts(self) -> Sequence[Doubt]:
+        return self.times().doubts
+
     def clock_doubt(self) -> Stretches:
-        return self.known("clock_doubt", self._clock_doubt)
+        """Where a time may be no TRUSTED one."""
+        return self.times().stretches
 
-    def _clock_doubt(self) -> Stretches:
-        """Where a wrong clock may be believed: the daemon was started while the wall clock was wrong. One that knew the
-        time before does not give it up."""
-        wrong = self.during("clock.1970", "clock.step", "clock.unsynced", after_s=CLOCK_SETTLE_S)
-        found = []
-        for low, high in wrong:
-            starts = [start for start, _, _ in self.lives if low <= start <= high]
-            if starts:
-                found.append((min(starts), high))
-        return found
-
-    def is_clock_troubled(self) -> bool:
-        """Whether there was any clock trouble: then times may have been learnt, right within CLOCK_UNSURE_S."""
-        return bool(self.troubles("clock.1970", "clock.step", "clock.unsynced"))
+    def disk_trouble(self, after_s: float) -> Stretches:
+        return self.during(*DISK_TROUBLES, after_s=after_s)
 
     def disk_slow_s(self) -> float:
         """How much longer a commit takes at the worst."""
@@ -230,16 +238,48 @@ class Truth:
             found += without([(max(low, a), min(high, b)) for a, b in spans if max(low, a) < min(high, b)], gone)
         return sorted(found)
 
+    def longest_batch_s(self) -> float:
+        return max((link.batch_s for link in self.site.links if link.port is None), default=0.0)
+
     def drained_by(self) -> list[float]:
         return self.known("drained_by", self._drained_by)
 
     def _drained_by(self) -> list[float]:
-        """Instants before which all that was taken must be at the province by now: a wide road was open for DRAIN_S
-        after it, and the disk well."""
-        ill = merged([*self.during(*DISK_TROUBLES, after_s=DISK_BACK_S), *self.clock_doubt()])
-        found = []
-        for link in self.wide:
-            for low, high in without(self.open_roads(link), ill):
-                if min(high, self.now_s) - low > DRAIN_S:
-                    found.append(min(high, self.now_s) - DRAIN_S)
+        """Instants before which all that was taken must be at the province by now: a wide road was open for long enough
+        after it to carry what had piled up, and the disk well."""
+        ill, doubt = self.disk_trouble(DISK_BACK_S), self.clock_doubt()
+        starts = {low for low, _, _ in self.lives}
+        found: list[float] = []
+        for low, high in sorted(road for link in self.wide for road in without(self.open_roads(link), ill)):
+            high = min(high, self.now_s)
+            clear_s = max((at_s for at_s in found if at_s <= low), default=0.0)
+            held_s = sum(b - a for a, b in both([(clear_s, low)], self.running))
+            wait_s = self.drain_s(held_s) + (0.0 if low in starts else FOUND_OUT_S)
+            end_s = high - min(DRAIN_S, wait_s)
+            dated_s = max((end for start, end in doubt if start < high and end > low), default=0.0)
+            if end_s > low and high >= dated_s + self.live_s():  # what has no time yet waits for it
+                found.append(end_s)
         return sorted(found)
+
+    def drain_s(self, held_s: float) -> float:
+        """How long a road that has just come up needs for the readings of `held_s` seconds and those that come in."""
+        readings = held_s * sum(1.0 / seen.every_s for seen in self.points.values())
+        return CONNECTED_S + REPEATED_S + self.live_s() + readings / DRAIN_READINGS_S
+
+    def live_s(self) -> float:
+        """From an instant until its round has left by a road that is up."""
+        return self.longest_batch_s() + self.uncommitted_s()
+
+    def summed(self) -> Stretches:
+        """Where a site that has nothing but a card must have told all rounds, or summaries that count them, by now."""
+        return self.known("summed", self._summed)
+
+    def _summed(self) -> Stretches:
+        bits = [getattr(it.settings, "limit_bits", 0) for it in self.site.links if it.port is not None]
+        room = SUMMED_SHARE * (max(bits, default=0) / 8 - SEAL_BYTES) * WINDOW_S / SLOT_S
+        if self.wide or room < SUMMARY_BYTES * len(self.points):
+            return []
+        ill = merged([*self.disk_trouble(DISK_BACK_S), *self.clock_doubt()])
+        roads = [road for link in self.narrow for road in without(self.open_roads(link), ill)]
+        ends = [(low, min(high, self.now_s) - WINDOW_S - SUMMED_S) for low, high in roads]
+        return merged((low, high) for low, high in ends if high > low)

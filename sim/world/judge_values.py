@@ -12,7 +12,8 @@ import numpy as np
 
 from edge.contract import ClockQuality, Quality
 from sim.world.judge_books import Readings, Window
-from sim.world.judge_spans import Bools, Floats, held
+from sim.world.judge_clock import CLOCK_UNSURE_S
+from sim.world.judge_spans import Bools, Floats, held, merged
 from sim.world.judge_truth import HANG_S, Seen, Truth
 from sim.world.nouns import Broken
 
@@ -40,19 +41,21 @@ class Values:
     def check(self, rows: Readings) -> Iterator[Broken]:
         """Of one batch of rows."""
         self.count += len(rows.at_s)
-        doubt = self._truth.clock_doubt()
-        sure = (rows.clock == ClockQuality.TRUSTED) | ((rows.clock == ClockQuality.FREE) & (not doubt))
-        yield from self._once(rows, sure)
+        sure = rows.clock == ClockQuality.TRUSTED
+        yield from self._once(rows, sure | self._truth.times().are_placed(rows.at_s, rows.clock))
         yield from self._times(rows, sure)
         wrong = np.zeros(len(rows.at_s), np.int8)  # 1: was not shown, 2: came late
         order = np.argsort(rows.place, kind="stable")
         edges = np.searchsorted(rows.place[order], np.arange(len(self._names) + 1))
         for place in range(len(self._names)):
             mine = order[edges[place] : edges[place + 1]]
-            mine = mine[sure[mine]]
             if len(mine):
                 yield from self._marks(place, rows, mine)
-                wrong[mine] = self._matches(place, rows, mine)
+                certain = mine[sure[mine]]
+                wrong[certain] = self._matches(place, rows, certain, rows.at_s[certain])
+                if len(certain) < len(mine):
+                    doubtful = mine[~sure[mine]]
+                    wrong[doubtful] = self._matches_somehow(place, rows, doubtful)
         yield from self._told(rows, wrong)
 
     # -- promise 4 -----------------------------------------------------------------------------------------------------
@@ -75,9 +78,10 @@ class Values:
     # -- promise 6 -----------------------------------------------------------------------------------------------------
 
     def _times(self, rows: Readings, sure: Bools) -> Iterator[Broken]:
-        """No reading of the future, none of a time when nobody read, none without a time unless nobody knew it."""
-        at, received = rows.at_s, rows.received_s
-        for place in np.flatnonzero(sure & (at > received + FUTURE_S))[:1].tolist():
+        """No reading of the future, none of a time when nobody read, none that is not TRUSTED unless there is doubt."""
+        at, received, times = rows.at_s, rows.received_s, self._truth.times()
+        more = times.more(at)
+        for place in np.flatnonzero(sure & (at > received + FUTURE_S + more))[:1].tolist():
             what = f"{self._name(rows, place)} stands at {at[place]:.3f} s and came in at {received[place]:.3f} s"
             yield Broken("6 honest time", float(received[place]), what)
         known = rows.clock != ClockQuality.UNKNOWN
@@ -85,14 +89,17 @@ class Values:
             what = f"{self._name(rows, place)} stands at {at[place]:.0f} s: no gateway ran so long ago"
             yield Broken("6 honest time", float(received[place]), what)
         lives = [(low - LIFE_S, high + LIFE_S) for low, high in self._truth.running]
-        if self._truth.is_clock_troubled():
-            return
-        for place in np.flatnonzero(sure & ~held(lives, at))[:1].tolist():
+        ran = held(lives, at) | held(lives, at - more) | held(lives, at + more)
+        for place in np.flatnonzero(sure & ~ran)[:1].tolist():
             what = f"{self._name(rows, place)} stands at {at[place]:.3f} s, when the gateway did not run"
             yield Broken("6 honest time", float(received[place]), what)
-        for place in np.flatnonzero(rows.clock == ClockQuality.UNKNOWN)[:1].tolist():
-            what = f"{self._name(rows, place)} came in without a known time, though no clock was ever wrong"
-            yield Broken("6 honest time", float(received[place]), what)
+        excused = times.is_laid(at, rows.clock)
+        for meant, may in times.places(at, rows.clock):
+            excused |= may & (meant <= received + FUTURE_S + CLOCK_UNSURE_S)
+        for place in np.flatnonzero(~sure & ~excused)[:1].tolist():
+            word = ClockQuality(int(rows.clock[place])).name
+            what = f"{self._name(rows, place)} of {at[place]:.3f} s has a clock that is {word}"
+            yield Broken("6 honest time", float(received[place]), f"{what}, and no doubt of that time explains it")
 
     def _name(self, rows: Readings, place: int) -> str:
         return self._names[rows.place[place]] if rows.place[place] >= 0 else "a strange point"
@@ -108,9 +115,9 @@ class Values:
         for bound, sign in ((point.minimum, -1), (point.maximum, 1)):
             if bound is not None:
                 beyond |= sign * steps > sign * round(bound / point.step)
-        lost = missing.copy()
-        if missing.any():
-            lost[missing] = self._was_given(self._seen[place], rows.at_s[mine[missing]])
+        lost = missing & (rows.clock[mine] == ClockQuality.TRUSTED)
+        if lost.any():
+            lost[lost] = self._was_given(self._seen[place], rows.at_s[mine[lost]])
         value = rows.value[mine]
         other = ~missing & (np.abs(value - steps * float(point.step)) > float(point.step) / 100 + np.abs(value) * 1e-9)
         for promise, bad, why in (
@@ -136,18 +143,34 @@ class Values:
         starts = [(low - LIFE_S, low + START_S + seen.every_s) for low, _, _ in truth.lives]
         ends = [(high - truth.uncommitted_s(), high + LIFE_S) for _, high, why in truth.lives if why]
         given &= ~held(sorted(starts), at) & ~held(sorted(ends), at)
-        if truth.is_clock_troubled():
-            given &= ~held(truth.during("clock.1970", "clock.step", "clock.unsynced", after_s=60.0), at)
+        given &= ~held(merged([*truth.times().unsure, *truth.clock_doubt()]), at)
         return given
 
-    def _matches(
+    def _matches_somehow(
         self, place: int, rows: Readings, mine: np.ndarray[tuple[int], np.dtype[np.int64]]
     ) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
-        """0: a clean value of the instrument; 1: it was not shown; 2: only an answer that came late."""
+        """The same for stamps that are not TRUSTED: at one of the instants that they may mean; what is laid before all
+        others, at any instant of a doubt. What no doubt explains is told by its time."""
+        times, seen = self._truth.times(), self._seen[place]
+        at, clock = rows.at_s[mine], rows.clock[mine]
+        laid = times.is_laid(at, clock)
+        anywhen = seen.steps.all[held([(it.low_s - seen.every_s, it.high_s) for it in times.laid], seen.at.all)]
+        found = np.where(laid & ~_is_among(rows.steps[mine], anywhen) & (not seen.bare), 1, 0).astype(np.int8)
+        placed = np.zeros(len(mine), bool)
+        for instants, may in times.places(at, clock):
+            if may.any():
+                how = self._matches(place, rows, mine[may], instants[may])
+                found[may] = np.where(placed[may] | laid[may], np.minimum(found[may], how), how)
+                placed |= may
+        return found
+
+    def _matches(
+        self, place: int, rows: Readings, mine: np.ndarray[tuple[int], np.dtype[np.int64]], at: Floats
+    ) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
+        """0: a clean value of the instrument at `at`; 1: it was not shown; 2: only an answer that came late."""
         seen, truth = self._seen[place], self._truth
-        at, steps = rows.at_s[mine], rows.steps[mine]
-        unsure = np.full(len(mine), truth.is_clock_troubled())
-        low_s, high_s = seen.window(at, unsure)
+        steps = rows.steps[mine]
+        low_s, high_s = seen.window(at, truth.times().more(at))
         shown_at, shown, clean = seen.at.all, seen.steps.all, seen.clean.all
         low = np.searchsorted(shown_at, low_s)
         high = np.searchsorted(shown_at, high_s, "right")
@@ -186,7 +209,7 @@ class Values:
     def _one(self, rows: Readings, spot: int, how: int) -> Broken:
         seen = self._seen[rows.place[spot]]
         at = rows.at_s[spot]
-        low_s, high_s = seen.window(np.array([at]), np.array([self._truth.is_clock_troubled()]))
+        low_s, high_s = seen.window(np.array([at]), self._truth.times().more_s(at))
         first, last = np.searchsorted(seen.at.all, low_s[0]), np.searchsorted(seen.at.all, high_s[0], "right")
         shown = ", ".join(
             f"{t:.3f} s: {v:.3f}{'' if c else ' spoilt'}"
@@ -201,10 +224,18 @@ class Values:
 
     # -- summaries -----------------------------------------------------------------------------------------------------
 
+    def _is_doubtful(self, window: Window) -> bool:
+        """Whether rounds may stand in it that are not of its time: of a doubt, as their stamps say it, or laid."""
+        times = self._truth.times()
+        low_s, high_s = window.from_s - CLOCK_UNSURE_S, window.from_s + window.window_s + CLOCK_UNSURE_S
+        moved = [(it.low_s + off, it.high_s + off) for it in times.doubts for off in it.offs]
+        stretches = [*times.unsure, *moved]
+        return any(low < high_s and high > low_s for low, high in stretches) or bool(times.laid and low_s < 0.0)
+
     def check_window(self, window: Window) -> Iterator[Broken]:
         """Least <= mean <= greatest, all of them shown; one that counts every round has the very least and most."""
         seen = self._truth.points.get(window.point)
-        if seen is None or self._truth.clock_doubt():
+        if seen is None or self._is_doubtful(window):
             return
         step = float(seen.point.step)
         least, mean, most = (value / step for value in (window.minimum, window.mean, window.maximum))
@@ -217,7 +248,7 @@ class Values:
             return
         if window.good > round(window.window_s / seen.every_s) + 1:  # one more: the clock was set by less than 2 s
             yield Broken("1 kept", window.received_s, f"{name} counts {window.good} values")
-        low_s, high_s = seen.window(np.array([window.from_s, end_s - seen.every_s]), np.zeros(2, bool))
+        low_s, high_s = seen.window(np.array([window.from_s, end_s - seen.every_s]), 0.0)
         low, high = np.searchsorted(seen.at.all, (low_s[0], high_s[1]))
         shown = seen.steps.all[low:high]
         for value, word in ((least, "least"), (most, "greatest")):
@@ -230,3 +261,13 @@ class Values:
         if len(core) == window.good and (core.min() < least - 0.5 or core.max() > most + 0.5):
             what = f"{name} says {least:.0f} to {most:.0f}, shown were {core.min():.0f} to {core.max():.0f}"
             yield Broken("5 honest values", window.received_s, what)
+
+
+def _is_among(steps: Floats, shown: Floats) -> Bools:
+    """Whether each was shown at some time, or is none."""
+    found: Bools = np.isnan(steps)
+    if len(shown):
+        shown = np.sort(shown)
+        low = np.searchsorted(shown, steps - HALF_STEP)
+        found |= np.searchsorted(shown, steps + HALF_STEP, "right") > low
+    return found

@@ -149,15 +149,17 @@ class Record:
     sizes: list[tuple[float, int]] = field(default_factory=list)  # of the store's files, bytes
     overrate: int = 0  # Beidou requests that came before the card's period was over
     writes: list[str] = field(default_factory=list)  # that reached an instrument: nobody ordered any
-    faults: list[str] = field(default_factory=list)  # parts of the daemon that failed, in its own words
+    faults: list[Broken] = field(default_factory=list)  # what raised: a part of the daemon, or of the simulator
     lines: list[str] = field(default_factory=list)  # the trace; only kept when asked for
     keep_lines: bool = False
+    last_s: float = 0.0  # of the newest line
     _hash: Any = field(default_factory=hashlib.sha256)
 
     def note(self, at_s: float, text: str) -> None:
         """One line of the trace."""
         line = f"{at_s:12.3f} {text}"
         self._hash.update(line.encode() + b"\n")
+        self.last_s = at_s
         if self.keep_lines:
             self.lines.append(line)
 

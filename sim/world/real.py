@@ -14,12 +14,13 @@ import socket
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from pathlib import Path
 
 import click
 
+from edge.clock import kernel_synchronised
 from edge.config import Site
 from edge.config import load as load_site
 from sim.beidou.cli import Running
@@ -31,7 +32,7 @@ from sim.world.hands import Hands
 from sim.world.nouns import START_MS, Broken, Outcome, Record, Span, Story, Trouble
 from sim.world.rig_cli import Rigged, began_s, on_bench
 from sim.world.scenario import Scenario
-from sim.world.scenario_site import BEIDOU, Ends
+from sim.world.scenario_site import BEIDOU, Ends, gateway_id
 from sim.world.shift import later
 from sim.world.stage import Played, judged
 
@@ -90,6 +91,9 @@ class Real:
 
     async def live(self, story: Story, say: Callable[[str], None]) -> None:
         """From the start to the end of `story`, whose times are this loop's."""
+        if not kernel_synchronised():  # a machine without NTP: until the province tells it, the gateway's time is FREE
+            unsynced = Trouble("clock.unsynced", self._loop.time(), story.lasts_s - self._loop.time())
+            self.record.troubles.append((unsynced.at_s, unsynced))
         self._begin_life()
         first_s = story.lasts_s - self._scenario.story.lasts_s
         watching = asyncio.ensure_future(self._watch_terminal())
@@ -214,7 +218,7 @@ async def _play(scenario: Scenario, folder: Path, say: Callable[[str], None]) ->
     site_file = folder / "site.toml"
     site_file.write_text(story.site, "utf-8")
     rigged = on_bench(load_site(site_file), story.seed, story.weather, (), folder)
-    with Rig(folder, story.name.replace("_", "-")) as rig:
+    with Rig(folder, gateway_id(story.name)) as rig:
         real = Real(scenario, rig, rigged, loop)
         try:
             site = await _set_up(scenario, rig, real, rigged)
@@ -224,12 +228,12 @@ async def _play(scenario: Scenario, folder: Path, say: Callable[[str], None]) ->
             now_s = loop.time()
             rig.kill("province")
             _name_link(rig.database, scenario)
-            broken = _judge(real.record, site, rig.database, moved, now_s)
+            broken, sums = _judge(real.record, site, rig.database, moved, now_s)
         finally:
             real.close()
             await rigged.bench.close()
         seen = expects.arrivals([rig.database], START_MS + round((moved.lasts_s - story.lasts_s) * 1000))
-    outcome = Outcome(story, tuple(broken), real.record.hash, time.monotonic() - began, {}, tuple(real.record.lines))
+    outcome = Outcome(story, tuple(broken), real.record.hash, time.monotonic() - began, sums, tuple(real.record.lines))
     return judged(outcome, seen, story)
 
 
@@ -257,7 +261,10 @@ def _name_link(database: Path, scenario: Scenario) -> None:
         db.execute("UPDATE packets SET link = ? WHERE link = 'mqtt'", (roads[0] if roads else BEIDOU,))
 
 
-def _judge(record: Record, site: Site, database: Path, story: Story, now_s: float) -> list[Broken]:
-    from sim.world.judge import judge
+def _judge(
+    record: Record, site: Site, database: Path, story: Story, now_s: float
+) -> tuple[list[Broken], Mapping[str, float]]:
+    from sim.world.judge import Watch
 
-    return judge(record, site, database, story, now_s, ended=True)
+    watch = Watch(record, site, [database], story)
+    return watch.end(now_s), watch.sums()

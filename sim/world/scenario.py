@@ -35,8 +35,12 @@ TEXTS = ("title", "title_zh", "about", "about_zh", "lasts")
 OPTIONAL = {"seed": int, "batch": str, "quota": str}
 TROUBLE_KEYS = {"at": str, "for": str, "kind": str, "on": str, "value": float}
 EXPECT_KEYS = {"limit": str, "level": str, "from": str, "by": str, "link": str, "never": bool}
+BEYOND_S = 1e12  # longer than any bound, which is told by whoever knows it
+MOST_NUMBER = 1e15  # of any key; what each may be is scenario_check's
 START = "point.ramp"  # it stays
 START_S = 1e-6  # so long is what has no length: it is over after it has begun, and before anything is asked
+
+NOT_TOML = (ValueError, RecursionError)  # TOMLDecodeError, numbers beyond all measure, tables nested without end
 
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|h|d)\b")
 _HEADER = re.compile(r"\[\[?\s*([a-z_]+)(?:\s*\.\s*[a-z_]+)*\s*\]\]?\s*(?:#.*)?")
@@ -72,11 +76,15 @@ class Scenario:
 
 
 def load(path: Path) -> Scenario:
-    """Reads a scenario. Raises ScenarioError with all problems, OSError."""
-    text = path.read_text("utf-8")
+    """Reads a scenario. Raises ScenarioError with all problems."""
     try:
+        text = path.read_text("utf-8-sig")
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise ScenarioError(str(path), [f"can not be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise ScenarioError(str(path), [f"is not UTF-8 text: byte {error.start} is wrong"]) from error
+    except NOT_TOML as error:
         raise ScenarioError(str(path), [f"is not TOML: {error}"]) from error
     return _Reader(path, text, raw).scenario()
 
@@ -94,7 +102,7 @@ def seconds(text: str) -> float:
         place = match.end()
     if place == 0 or text[place:].strip():
         raise ValueError(f'write it like "90s", "5min" or "1h 20min", not {text!r}')
-    return float(total_ms / 1000)
+    return min(float(total_ms / 1000), BEYOND_S)
 
 
 class _Reader:
@@ -141,7 +149,9 @@ class _Reader:
         if not isinstance(value, list) or not value or len(set(map(str, value))) < len(value):
             self._problems.append(f'links: name each way out once, of {names}, like links = ["fibre", "beidou"]')
             return ()
-        self._problems += [f"links: {link!r} is not known; there are {names}" for link in value if link not in PROFILES]
+        self._problems += [
+            f"links: {link!r} is not known; there are {names}" for link in value if link not in [*PROFILES]
+        ]
         return tuple(map(str, value))
 
     def _settings(self) -> tuple[int, str, str]:
@@ -158,7 +168,7 @@ class _Reader:
         if not isinstance(values, dict):
             self._problems.append(f"{table}: is a table: [{table}], then a line for each, like name = 12.5")
             return {}
-        wrong = [key for key, value in values.items() if isinstance(value, bool) or not isinstance(value, int | float)]
+        wrong = [key for key, value in values.items() if not _is(value, float)]
         self._problems += [f"[{table}] {key}: {values[key]!r} is not a number" for key in wrong]
         return {key: float(value) for key, value in values.items() if key not in wrong}
 
@@ -177,7 +187,7 @@ class _Reader:
         wanted = {key: self._raw[key] for key in SITE_TABLES if key in self._raw}
         try:
             found: Mapping[str, Any] = tomllib.loads(body)
-        except tomllib.TOMLDecodeError:
+        except NOT_TOML:
             found = {}
         if found != wanted:
             self._problems.append("port, device, limit: write each as [[port]], [[device]], [[limit]] on a line alone")
@@ -224,6 +234,11 @@ class _Reader:
         usable = []
         for number, table in enumerate(tables, 1):
             where = f"[[{key}]] {number}"
+            if not isinstance(table, dict):
+                self._problems.append(
+                    f"{where}: {table!r} is not a table: write [[{key}]] on a line alone, its keys below"
+                )
+                continue
             before = len(self._problems)
             self._unknown(where, table, set(kinds))
             self._problems += [f"{where}: {name} is missing" for name in needed if name not in table]
@@ -240,7 +255,7 @@ class _Reader:
         """0 where the key is not there."""
         value = table.get(key, "0s")
         try:
-            return seconds(value) if isinstance(value, str) else seconds(repr(value))
+            return seconds(value if isinstance(value, str) else f"{value!r:.30}")
         except ValueError as error:
             self._problems.append(f"{where} {key}: {error}".lstrip())
             return 0.0
@@ -256,9 +271,14 @@ class _Reader:
 
 def _is(value: object, kind: type) -> bool:
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MOST_NUMBER
     return type(value) is kind
 
 
 def _kind_words(kind: type) -> str:
-    return {int: "a whole number", float: "a number", str: 'a text in quotes, "..."', bool: "true or false"}[kind]
+    return {
+        int: "a whole number",
+        float: f"a number (up to {MOST_NUMBER:g})",
+        str: 'a text in quotes, "..."',
+        bool: "true or false",
+    }[kind]

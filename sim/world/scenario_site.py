@@ -8,6 +8,7 @@ plays in the folder of the site file. Pure text.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -19,6 +20,7 @@ BATCH = "10s"
 QUOTA = "200MB"
 KEY_FILE = "gateway.key"
 DEFAULT_PORT = 1883
+MOST_ID = 32  # characters of an id
 
 # What a link of this name is like, beyond the address. Satellite: a ping costs about 200 bytes, and an alarm is to
 # wait for one packet at most (0.25 s at 64 kbit/s).
@@ -52,18 +54,24 @@ def whole_site(
     """A site file. `gateway`: its id; `links`: names of PROFILES; `body`: ports, devices, limits."""
     ends = ends or Ends()
     head = (
-        f'[gateway]\nid = "{gateway.replace("_", "-")}"\nkey = {json.dumps(ends.key)}\n'
-        f'socket = {json.dumps(ends.socket)}\n\n[store]\npath = {json.dumps(ends.store)}\nquota = "{quota}"\n\n'
+        f'[gateway]\nid = "{gateway_id(gateway)}"\nkey = {json.dumps(ends.key)}\n'
+        f"socket = {json.dumps(ends.socket)}\n\n"
+        f"[store]\npath = {json.dumps(ends.store)}\nquota = {json.dumps(quota)}\n\n"
     )
     ways = [_beidou(ends) if link == BEIDOU else _road(link, ends, batch) for link in links]
     return head + body + "\n" + "\n".join(ways)
+
+
+def gateway_id(name: str) -> str:
+    """A gateway's id out of a scenario's file name, whatever characters that has."""
+    return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")[:MOST_ID].strip("-") or "gateway"
 
 
 def _road(link: str, ends: Ends, batch: str) -> str:
     host, port = ends.road(link)
     return (
         f'[[link]]\nid = "{link}"\ndriver = "mqtt"\nhost = "{host}"\nport = {port}\nversion = "{ends.version}"\n'
-        f'batch = "{batch}"\n{PROFILES[link]}'
+        f"batch = {json.dumps(batch)}\n{PROFILES[link]}"
     )
 
 
@@ -81,7 +89,7 @@ def with_ports(text: str, opens: dict[str, str]) -> str:
         keys = {line.partition("=")[0].strip(): place for place, line in enumerate(lines[first:end], first)}
         name = lines[keys["id"]].partition("=")[2].partition("#")[0].strip().strip("\"'") if "id" in keys else ""
         if name in opens and "open" in keys:
-            lines[keys["open"]] = f'open = "{opens[name]}"'
+            lines[keys["open"]] = f"open = {json.dumps(opens[name], ensure_ascii=False)}"
     return "\n".join(lines) + "\n"
 
 
@@ -91,9 +99,9 @@ def with_key(text: str, table: str, key: str, value: str) -> str:
     for first, end in _tables(lines, f"[{table}]"):
         places = [place for place in range(first, end) if lines[place].partition("=")[0].strip() == key]
         if places:
-            lines[places[0]] = f'{key} = "{value}"'
+            lines[places[0]] = f"{key} = {json.dumps(value, ensure_ascii=False)}"
         else:
-            lines.insert(first + 1, f'{key} = "{value}"')
+            lines.insert(first + 1, f"{key} = {json.dumps(value, ensure_ascii=False)}")
         break
     return "\n".join(lines) + "\n"
 

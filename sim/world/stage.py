@@ -52,7 +52,7 @@ def _standard_text() -> str:
 def read(text: str, folder: Path) -> Site:
     """A site file's text as read. Raises SiteFileError."""
     path = folder / "site.toml"
-    path.write_text(text, "utf-8")
+    path.write_text(text, "utf-8", "replace")  # a story made by hand may hold what is no character
     return load_site(path)
 
 

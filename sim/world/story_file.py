@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from edge.errors import FengsuiError
+from edge.errors import FengsuiError, SiteFileError
 from sim.world.nouns import Story
+from sim.world.scenario_check import problems_of
+from sim.world.stage import read
 
 SUFFIX = ".json"
 
 
 class StoryFileError(FengsuiError):
-    """The file holds no story."""
+    """The file holds no story, or one that can not be played."""
 
 
 def save(story: Story, path: Path) -> None:
@@ -22,8 +26,18 @@ def save(story: Story, path: Path) -> None:
 
 
 def load(path: Path) -> Story:
-    """The story that `save` wrote. Raises StoryFileError, OSError."""
+    """The story that `save` wrote, or a person has changed. Raises StoryFileError with all that is wrong."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Story)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        story = msgspec.json.decode(path.read_bytes(), type=Story)
+    except OSError as error:
+        raise StoryFileError(f"{path}: can not be read: {error.strerror}") from error
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise StoryFileError(f"{path}: holds no story: {error}") from error
+    try:
+        with tempfile.TemporaryDirectory(prefix="fengsui-story-") as folder:
+            problems: Sequence[str] = problems_of(story, read(story.site, Path(folder)))
+    except SiteFileError as error:
+        problems = [f"site: {problem}" for problem in error.problems]
+    if problems:
+        raise StoryFileError(f"{path}: {len(problems)} problem(s)\n" + "\n".join(f"  {it}" for it in problems))
+    return story

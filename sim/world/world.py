@@ -10,23 +10,29 @@ one in memory (/dev/shm) is fastest.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import gc
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from unittest import mock
 
+import edge.daemon
 from drivers.beidou.wire import Dialect
 from edge.answers import Journal
 from edge.config.load import load
 from edge.config.site import Site
+from edge.wear import Counters
 from sim.beidou.card import Card, commanding
 from sim.beidou.port import Plugs
 from sim.beidou.satellite import Air, Satellite
 from sim.beidou.terminal import Terminal
 from sim.models import models_of
+from sim.world.blame import SIMULATOR, blamed, blamed_words
 from sim.world.box import Box, quiet
 from sim.world.disk import Disk
 from sim.world.fates import Fates
@@ -45,6 +51,8 @@ SIZE_EVERY_S = 60.0
 PROGRESS_S = 3600.0
 DAY_S = 86_400.0
 FAULT = "a fault of ours"  # the daemon's own word for a part of it that failed
+TRACEBACK = "Traceback (most recent call last)"
+WEAR = Counters(0)  # a card in the world has no counters to be read: what the kernel knows is this machine's
 
 
 class World:
@@ -108,6 +116,19 @@ class World:
             await asyncio.sleep(SIZE_EVERY_S)
             size = sum(file.stat().st_size for file in folder.glob("outbox.db*")) if folder.is_dir() else 0
             self.record.sizes.append((self.loop.time(), size))
+            self.box.look()
+
+    def faults(self) -> list[Broken]:
+        """What the parts have come to since somebody last asked: the daemon's, and our own."""
+        found = [*self.box.failures, *self.fates.failures, *self.record.faults]
+        for told in (self.box.failures, self.fates.failures, self.record.faults):
+            told.clear()
+        for task in [task for task in self._tasks if task.done()]:
+            self._tasks.remove(task)
+            error = None if task.cancelled() else task.exception()
+            name = getattr(task.get_coro(), "__qualname__", task.get_name())
+            found.append(blamed(error, self.loop.time(), name) if error else _over(name, self.loop.time()))
+        return found
 
     def observe(self) -> None:
         """Writes down what the parts have counted themselves."""
@@ -132,44 +153,74 @@ def play(
 ) -> Outcome:
     """Plays a story in an empty folder. `on_hour` is told the simulated seconds now and then.
 
-    Raises SiteFileError for its site, ValueError for troubles that name what is not there.
+    Whatever raises while it is played is in the outcome as something broken. Raises only for what can not be played:
+    SiteFileError for its site, ValueError for troubles that name what is not there.
     """
     began_s = time.process_time()
     record = Record(keep_lines=keep_lines)
 
     async def all_of_it(loop: WorldLoop) -> tuple[list[Broken], Mapping[str, float]]:
-        loop.set_exception_handler(quiet)
+        loop.set_exception_handler(functools.partial(quiet, record))
         world = World(loop, story, folder, record)
         with world.disk:
             try:
                 return await _live(world, on_hour)
+            except Exception as error:  # noqa: BLE001 the outermost: whatever a world dies of is told with its seed
+                return [_told(record, error, loop.time())], {}
             finally:
                 await world.close()
-
-    def log(line: str) -> None:
-        """What the daemon says goes into the trace; it is no part of the hash."""
-        if keep_lines:
-            record.lines.append(f"{time.monotonic():12.3f} | {line}")
-        if FAULT in line:
-            record.faults.append(line)
 
     was_collecting = gc.isenabled()
     gc.disable()  # a tenth of all time; each simulated hour it is done once, and of all there is once a day
     try:
-        epochs = random.Random(f"{story.seed}/epochs")
-        with (
-            mock.patch.object(Journal, "log", staticmethod(log)),
-            mock.patch.object(secrets, "randbits", epochs.getrandbits),
-        ):
+        with _seams(story, record):
             broken, sums = run(all_of_it)
+    except SystemExit as error:  # it ends the loop itself
+        broken, sums = [_told(record, error, record.last_s)], {}
     finally:
         if was_collecting:
             gc.enable()
     return Outcome(story, tuple(broken), record.hash, time.process_time() - began_s, sums, tuple(record.lines))
 
 
-def _failures(world: World) -> list[str]:
-    return world.box.failures + world.fates.failures + world.record.faults
+@contextlib.contextmanager
+def _seams(story: Story, record: Record) -> Iterator[None]:
+    """What the daemon asks this machine for is the world's: its chance, its journal, the wear of its disk."""
+    trace = ""
+
+    def log(line: str) -> None:
+        """What the daemon says goes into the trace; it is no part of the hash."""
+        nonlocal trace
+        if record.keep_lines:
+            record.lines.append(f"{time.monotonic():12.3f} | {line}")
+        if TRACEBACK in line:
+            trace = line  # a part of it that failed: the sentence comes next
+        if FAULT in line:
+            record.faults.append(blamed_words(line, trace, time.monotonic()))
+            trace = ""
+
+    epochs = random.Random(f"{story.seed}/epochs")
+    with (
+        mock.patch.object(Journal, "log", staticmethod(log)),
+        mock.patch.object(secrets, "randbits", epochs.getrandbits),
+        mock.patch.object(edge.daemon, "read_counters", _wear),
+    ):
+        yield
+
+
+def _wear(_device: str) -> Counters:
+    return WEAR
+
+
+def _told(record: Record, error: BaseException, at_s: float) -> Broken:
+    """What ended a play before its time. Where it came from is written into the trace."""
+    if record.keep_lines:
+        record.lines += "".join(traceback.format_exception(error)).splitlines()
+    return blamed(error, at_s, "the play ended")
+
+
+def _over(part: str, at_s: float) -> Broken:
+    return Broken(SIMULATOR, at_s, f"a fault of the simulator, not of the gateway: {part} has ended")
 
 
 async def _live(world: World, on_hour: Callable[[float], None]) -> tuple[list[Broken], Mapping[str, float]]:
@@ -182,8 +233,7 @@ async def _live(world: World, on_hour: Callable[[float], None]) -> tuple[list[Br
     while loop.time() < story.lasts_s and not broken:
         await asyncio.sleep(min(CHECK_EVERY_S, story.lasts_s - loop.time()))
         world.observe()
-        broken += watch.check(loop.time())
-        broken += [Broken("7 starts", loop.time(), text) for text in _failures(world)]
+        broken += [*world.faults(), *watch.check(loop.time())]  # the cause before what comes of it
         if loop.time() >= hour_s:
             hour_s = loop.time() + PROGRESS_S
             gc.collect(2 if loop.time() >= day_s else 1)  # what is old is the record, which only grows
@@ -192,4 +242,6 @@ async def _live(world: World, on_hour: Callable[[float], None]) -> tuple[list[Br
     await world.box.stop()
     world.observe()
     broken += watch.end(loop.time())
+    if not broken:
+        broken += world.faults()
     return broken, watch.sums()

@@ -1,0 +1,202 @@
+"""Promise 3, without a daemon: alarms in time, before the rest, and no others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Rule
+from sim.world.nouns import Expect, true_ms
+from tests.judged_cases import (
+    ALARMS,
+    SOME,
+    Cases,
+    Distort,
+    check,
+    check_now_and_then,
+    cut_off,
+    renumber,
+    restarted,
+)
+from tests.judged_play import EPOCH, Play, Told, in_steps, moved
+
+CASES = Cases()
+breaks = CASES.breaks
+
+
+@breaks()
+def alarms_after_a_loss_come_first(play: Play) -> None:
+    cut_off(play, 900.0, 1800.0)
+
+
+@breaks()
+def an_alarm_without_a_time_keeps_its_place_among_the_others(play: Play) -> None:
+    play.trouble("clock.1970", 1090.0, 2000.0)
+    restarted(play, 1104.0, 1130.0, "power.cut")
+    cut_off(play, 1104.0, 2100.0)  # nobody can tell it the time
+    told = play.alarm("pond-high", Level.NONE)
+    since_s = (told.alarm.at_ms - true_ms(0.0)) / 1000
+    undated = moved(told, at_ms=round(since_s * 1000))
+    play.alarms[play.alarms.index(told)] = replace(undated, alarm=replace(undated.alarm, clock=ClockQuality.UNKNOWN))
+
+
+@breaks()
+def what_is_expected_is_seen(play: Play) -> None:
+    play.expects = (Expect("pond-high", "red", 1200.0, 1210.0), Expect("pressure-low", "orange", 0, 7200, never=True))
+
+
+@breaks(ALARMS)
+def an_alarm_that_is_late(play: Play) -> None:
+    play.alarm("pond-high", Level.RED).received_s += 15.0
+
+
+@breaks(ALARMS)
+def an_alarm_that_is_lost(play: Play) -> None:
+    play.alarms.remove(play.alarm("slope-fast", Level.RED))
+    renumber(play)
+
+
+@breaks(ALARMS)
+def an_alarm_of_the_wrong_level(play: Play) -> None:
+    told = play.alarm("pond-high", Level.RED)
+    play.alarms[play.alarms.index(told)] = moved(told, level=Level.ORANGE, threshold=1500)
+
+
+@breaks(ALARMS)
+def an_alarm_of_another_threshold(play: Play) -> None:
+    told = play.alarm("pond-high", Level.RED)
+    play.alarms[play.alarms.index(told)] = moved(told, threshold=1900)
+
+
+@breaks(ALARMS)
+def an_alarm_with_a_value_that_was_not_shown(play: Play) -> None:
+    told = play.alarm("pond-high", Level.RED)
+    play.alarms[play.alarms.index(told)] = moved(told, value=3333)
+
+
+@breaks(ALARMS)
+def an_alarm_that_was_raised_too_late(play: Play) -> None:
+    told = play.alarm("pond-high", Level.RED)
+    later = moved(told, at_ms=told.alarm.at_ms + 30_000, value=in_steps("level", 1230.0))
+    play.alarms[play.alarms.index(told)] = replace(later, received_s=told.received_s + 30)
+
+
+@breaks(ALARMS)
+def an_alarm_too_many(play: Play) -> None:
+    value = in_steps("pressure", 5000.0)
+    about = "pressure-low", "pressure", Level.ORANGE, Change.RAISED, Rule.BELOW, value, 800
+    play.alarms.append(Told(5000, 5000.8, Alarm(*about, true_ms(5000.3)), epoch=EPOCH + 1))
+
+
+@breaks(ALARMS)
+def hold_is_not_minded(play: Play) -> None:
+    told = play.alarm("slope-fast", Level.RED)
+    early = moved(told, at_ms=true_ms(3000.3), value=in_steps("slope", 3000.0))
+    play.alarms[play.alarms.index(told)] = replace(early, received_s=3000.8)
+
+
+@breaks(ALARMS)
+def clear_hold_is_not_minded(play: Play) -> None:
+    told = play.alarm("slope-fast", Level.NONE)
+    early = moved(told, at_ms=true_ms(3400.3), value=in_steps("slope", 3400.0))
+    play.alarms[play.alarms.index(told)] = replace(early, received_s=3400.8)
+
+
+@breaks(ALARMS)
+def an_alarm_that_is_never_cleared(play: Play) -> None:
+    play.alarms.remove(play.alarm("pond-high", Level.NONE))
+    renumber(play)
+
+
+@breaks(ALARMS)
+def an_alarm_that_is_told_twice(play: Play) -> None:
+    told = play.alarm("pond-high", Level.RED)
+    again = moved(told, at_ms=true_ms(1300.3), value=in_steps("level", 1300.0))
+    play.alarms.append(replace(again, received_s=1300.8, seq=7, epoch=EPOCH + 1))
+
+
+def killed_and_told_again(play: Play, killed_s: float) -> None:
+    restarted(play, killed_s, killed_s + 5.0, "power.kill")
+    at_s = killed_s // 10 * 10 + 20
+    again = moved(play.alarm("pond-high", Level.RED), at_ms=true_ms(at_s + 0.3), value=in_steps("level", at_s))
+    play.alarms.append(Told(7, at_s + 0.8, again.alarm, epoch=EPOCH + 1))
+
+
+@breaks()
+def an_alarm_that_is_told_again_when_the_first_telling_died(play: Play) -> None:
+    killed_and_told_again(play, 1202.0)
+
+
+@breaks(ALARMS)
+def an_alarm_that_is_told_again_after_a_death_long_after(play: Play) -> None:
+    killed_and_told_again(play, 1252.0)
+
+
+@breaks(ALARMS)
+def a_level_is_left_before_its_hysteresis(play: Play) -> None:
+    """19.5 m: red begins at 20 and ends below 19."""
+    shown = play.record.shown["level"]
+    shown[:] = [one._replace(value=19.5) if 1500 <= one.at_s < 1600 else one for one in shown]
+    for one in play.rounds:
+        if 1500 <= one.at_s < 1600:
+            one.steps["level"] = 1950
+    told = play.alarm("pond-high", Level.ORANGE)
+    play.alarms[play.alarms.index(told)] = moved(told, value=1950)
+
+
+@breaks(ALARMS)
+def silence_that_is_not_told(play: Play) -> None:
+    play.alarms = [told for told in play.alarms if told.alarm.limit != "wind-quiet"]
+    renumber(play)
+
+
+@breaks(ALARMS)
+def silence_that_was_none(play: Play) -> None:
+    told = play.alarm("wind-quiet", Level.YELLOW)
+    play.alarms[play.alarms.index(told)] = replace(moved(told, at_ms=true_ms(4060.0)), received_s=4060.5)
+
+
+@breaks(ALARMS)
+def an_alarm_behind_the_backlog(play: Play) -> None:
+    cut_off(play, 900.0, 1800.0)
+    play.alarm("pond-high", Level.RED).received_s = 1825.0
+
+
+@breaks(ALARMS)
+def alarms_in_the_wrong_order(play: Play) -> None:
+    red, none = play.alarm("pond-high", Level.RED), play.alarm("pond-high", Level.NONE)
+    times = red.alarm.at_ms, none.alarm.at_ms
+    red.alarm, none.alarm = replace(red.alarm, at_ms=times[1]), replace(none.alarm, at_ms=times[0])
+    red.received_s, none.received_s = none.received_s, red.received_s
+
+
+@breaks(ALARMS)
+def an_alarm_of_a_strange_limit(play: Play) -> None:
+    told = play.alarm("pond-high", Level.RED)
+    play.alarms.append(replace(moved(told, limit="who"), epoch=EPOCH + 1))
+
+
+@breaks(ALARMS)
+def what_is_expected_is_not_seen(play: Play) -> None:
+    play.expects = (Expect("pond-high", "red", 1000.0, 1100.0),)
+
+
+@breaks(ALARMS)
+def what_must_not_be_seen_is(play: Play) -> None:
+    play.expects = (Expect("slope-fast", "red", 0.0, 7200.0, never=True),)
+
+
+@breaks(ALARMS)
+def what_is_expected_came_another_way(play: Play) -> None:
+    play.packets.append((80_000, int(Kind.ALARM), 40, "fibre", 1200.8))
+    play.expects = (Expect("pond-high", "red", 1200.0, 1210.0, "beidou"),)
+
+
+@CASES.each()
+def test_each_distortion_breaks_just_its_promise(distort: Distort, promises: set[str], tmp_path: Path) -> None:
+    check(distort, promises, tmp_path)
+
+
+@CASES.each(SOME)
+def test_looking_now_and_then_says_the_same(distort: Distort, promises: set[str], tmp_path: Path) -> None:
+    check_now_and_then(distort, promises, tmp_path)

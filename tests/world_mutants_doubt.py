@@ -1,0 +1,100 @@
+"""More of the list in world_mutants.py: faults that come after a doubt, and what judges once forgave.
+
+A clock that was wrong, a site that has no wide road, a start that never ends: here a judge needs an excuse for the
+honest daemon, and each of these faults lives in such an excuse if it is wider than it must be.
+"""
+
+from __future__ import annotations
+
+from tests.world_changes import Mutant, both, edit
+
+CLOCK = "edge.clock:Clock."
+NEVER_AGAIN = "self._quality if self._quality is ClockQuality.FREE else ClockQuality.TRUSTED"
+
+DOUBT: tuple[Mutant, ...] = (
+    Mutant(
+        "after the clock was set two of three rounds are left out",
+        "1 kept",
+        "clock",
+        edit(
+            "edge.intake:Intake._instants",
+            (
+                "at_ms = (now_ms + 500) // 1000 * 1000",
+                "at_ms = (now_ms + 500) // 1000 * 1000; self._apart = 3",
+            ),
+            (
+                "following = {every: (now_ms // every + 1) * every for",
+                "following = {every: (now_ms // every + getattr(self, '_apart', 1)) * every for",
+            ),
+        ),
+    ),
+    Mutant(
+        "a clock that was in doubt is never trusted again",
+        "6 honest time",
+        "doubt",
+        both(
+            edit(
+                CLOCK + "update",
+                (
+                    "self._set(wall - mono, ClockQuality.TRUSTED,",
+                    f"self._set(wall - mono, {NEVER_AGAIN},",
+                ),
+            ),
+            edit(
+                CLOCK + "learn",
+                (
+                    "self.monotonic_s() * 1000, ClockQuality.TRUSTED,",
+                    f"self.monotonic_s() * 1000, {NEVER_AGAIN},",
+                ),
+            ),
+        ),
+    ),
+    Mutant(
+        "a clock that nobody confirms is read an hour wrong",
+        "6 honest time",
+        "doubt",
+        edit(CLOCK + "update", ("wall - mono, ClockQuality.FREE", "wall - mono + 3_600_000, ClockQuality.FREE")),
+    ),
+    Mutant(
+        "after a doubt what is held is told as settled",
+        "2 custody",
+        "doubt",
+        both(
+            edit(
+                CLOCK + "_set",
+                (
+                    "learnt = self._offset_ms is None",
+                    "learnt = self._offset_ms is None\n"
+                    "    self.doubted = getattr(self, 'doubted', False) or quality is ClockQuality.FREE",
+                ),
+            ),
+            edit(
+                "edge.answers:Answers.account",
+                (
+                    '"settled": account.settled_entries',
+                    '"settled": account.settled_entries + account.held_entries * getattr(self.clock, "doubted", 0)',
+                ),
+                (
+                    '"held": account.held_entries',
+                    '"held": 0 if getattr(self.clock, "doubted", 0) else account.held_entries',
+                ),
+            ),
+        ),
+    ),
+    Mutant(
+        "with Beidou only each third round is left out",
+        "1 kept",
+        "narrow",
+        edit(
+            "edge.intake:Intake._close",
+            ("self._keep(Round(", "group.at_ms // group.every_ms % 3 and self._keep(Round("),
+        ),
+        "sky",
+    ),
+    Mutant(
+        "a start waits for ever before it can be told to stop",
+        "7 starts",
+        "sky",
+        edit("edge.daemon:Daemon._run", ("await self.keeper.start()", "await asyncio.Event().wait()")),
+    ),
+)
