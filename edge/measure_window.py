@@ -20,7 +20,8 @@ PIECES = 720  # 24 h of a gauge read every two minutes is exact
 COMPACT = 64  # entries that have left the window and are still held
 REPEAT = 0.5  # of a period: an amount read so soon after the last one is the same amount, read again
 GAP = 1.5  # periods: what a counter gained in a longer silence fell some time during it
-GLITCH_READINGS = 3  # a counter that is back where it was after so few readings had never been set to zero
+GLITCH_READINGS = 3  # a counter that is back where it was after so few readings had never been elsewhere
+LONG = 3.0  # periods: a counter set to zero in a silence longer than that has counted since
 
 
 class _Window:
@@ -76,8 +77,9 @@ class _Window:
         self.total += amount
         self.count += 1
 
-    def spread(self, amount: int, since: float, until: float, piece_s: float) -> None:
-        """An amount that fell at an unknown time between the two, evenly; at least a part to each whole step."""
+    def spread(self, amount: int, since: float, until: float, piece_s: float) -> int:
+        """An amount that fell at an unknown time between the two, evenly; at least a part to each whole step. How much
+        of it was added."""
         start = max(since, until - self._span_s - piece_s)
         amount = round(amount * (until - start) / (until - since))  # what fell before the window is not seen
         since = start
@@ -88,6 +90,17 @@ class _Window:
             if part:
                 self.add(part, since + (until - since) * piece / pieces)
                 done += part
+        return done
+
+    def take_back(self, amount: float) -> None:
+        """Of what was added last, so much had never been."""
+        for place in range(len(self._sums) - 1, self._start - 1, -1):
+            part = min(self._sums[place], amount)
+            self._sums[place] -= part
+            self.total -= part
+            amount -= part
+            if amount <= 0:
+                return
 
     def state(self, now_s: float) -> list[Any]:
         start = self._start
@@ -116,11 +129,15 @@ class Sum:
     """How much came together in the window: of amounts (each reading what came since the one before), or of a counter.
 
     An amount read again within half a period is the same amount. A counter's rise over a silence is spread evenly over
-    it (in a window shorter than the silence only its share is seen). A counter that falls was set to zero, or glitched:
-    what it shows at that reading is not counted, and when it is back within GLITCH_READINGS only the true rise is.
+    it (in a window shorter than the silence only its share is seen). A counter that falls was set to zero, or glitched.
+    Set to zero: what it shows at that reading is not counted, but after a long silence it is all there is to be known
+    of it. Glitched: it is back within GLITCH_READINGS, from above or from below, and only its true rise is left.
     """
 
-    __slots__ = ("_before", "_counter", "_every_s", "_glitch", "_last", "_last_at", "_window")
+    __slots__ = (
+        *("_before", "_counted", "_counter", "_every_s", "_glitch", "_last", "_last_at", "_reading", "_risen"),
+        "_window",
+    )
 
     def __init__(self, spec: Spec) -> None:
         self._window = _Window(spec)
@@ -128,8 +145,11 @@ class Sum:
         self._every_s = spec.every_s
         self._last: int | None = None
         self._last_at = 0.0
-        self._before = 0  # of a counter that fell: where it had been
-        self._glitch = 0  # readings in which it may still turn out to have been a glitch
+        self._before = 0  # of a counter that fell: where it had been,
+        self._counted = 0  # what was counted since,
+        self._glitch = 0  # and readings in which it may still turn out to have been a glitch
+        self._reading = 0  # number of the last reading of a counter
+        self._risen: list[tuple[int, int, int]] = []  # newest rises: reading, where from, what was counted
 
     def take(self, value: int | None, at_s: float) -> int | None:
         if value is None:
@@ -153,30 +173,57 @@ class Sum:
         since, self._last_at = self._last_at, now
         if last is None:
             return
+        self._reading += 1
         rise = value - last
         if rise < 0:
-            if not self._glitch:
-                self._before = last
-                self._glitch = GLITCH_READINGS
+            self._fall(value, last, now, since)
             return
         if self._glitch:
             self._glitch -= 1
             if value >= self._before:
+                self._window.take_back(self._counted)
                 rise, self._glitch = value - self._before, 0
-        if rise and now - since > GAP * self._every_s:
-            self._window.spread(rise, since, now, self._every_s)
-        elif rise:
-            self._window.add(rise, now)
+        self._add(rise, last, now, since)
+
+    def _fall(self, value: int, last: int, now: float, since: float) -> None:
+        wrong = 0
+        for reading, before, counted in reversed(self._risen):
+            if self._reading - reading > GLITCH_READINGS:
+                break
+            wrong += counted
+            if before <= value:  # back where it had risen from: it had never been up there
+                self._window.take_back(wrong)
+                self._risen = [rise for rise in self._risen if rise[0] < reading]
+                self._add(value - before, before, now, since)
+                return
+        if not self._glitch:
+            self._before, self._counted, self._glitch = last, 0, GLITCH_READINGS
+        if now - since > LONG * self._every_s:
+            self._add(max(0, value), last, now, since)
+
+    def _add(self, amount: int, before: int, now: float, since: float) -> None:
+        """Counts what came between two readings."""
+        if not amount:
+            return
+        if now - since > GAP * self._every_s:
+            amount = self._window.spread(amount, since, now, self._every_s)
+        else:
+            self._window.add(amount, now)
+        self._counted += amount
+        self._risen = [*self._risen[1 - GLITCH_READINGS :], (self._reading, before, amount)]
 
     def state(self, now_s: float) -> list[Any]:
-        return [self._window.state(now_s), self._last, self._last_at, self._before, self._glitch]
+        glitch = [self._before, self._counted, self._glitch, self._reading, [list(rise) for rise in self._risen]]
+        return [self._window.state(now_s), self._last, self._last_at, *glitch]
 
     def restore(self, state: Sequence[Any], now_s: float, gap_s: float | None) -> None:
-        window, last, last_at, before, glitch = state
-        numbers = float(last_at), int(before), int(glitch)
+        window, last, last_at, before, counted, glitch, reading, risen = state
+        numbers = float(last_at), int(before), int(counted), int(glitch), int(reading)
+        rises = [(int(number), int(start), int(amount)) for number, start, amount in risen]
         self._window.restore(window, now_s, gap_s)
         self._last = None if last is None else int(last)
-        self._last_at, self._before, self._glitch = numbers
+        self._last_at, self._before, self._counted, self._glitch, self._reading = numbers
+        self._risen = rises
 
 
 class Mean:

@@ -154,11 +154,61 @@ def test_what_a_counter_gained_in_a_silence_fell_during_all_of_it() -> None:
         ([500, 503, 0, 504, 506], 3 + 1 + 2),  # a glitch: it had not been set to zero
         ([500, 0, 0, 0, 503], 3),
         ([500, 499, 500, 501], 1),  # it shivers
+        ([500, 501, 65000, 501, 503], 1 + 2),  # a glitch upwards: it had never been there
+        ([500, 65000, 64000, 65535, 503, 504], 3 + 1),
+        ([500, 0, 2, 503], 3),  # what was counted meanwhile had not been, either
     ],
 )
 def test_counters_that_fall(values: list[int], gained: int) -> None:
     measure = make(spec(Of.SUM, 600, counter=True))
     assert [measure.take(value, 2.0 * i) for i, value in enumerate(values)][-1] == gained
+
+
+def test_a_counter_set_to_zero_in_a_long_silence_has_counted_what_it_shows() -> None:
+    day = make(spec(Of.SUM, 86_400, counter=True))
+    assert [day.take(value, at) for value, at in ((5000, 0.0), (5001, 2.0), (800, 21_602.0))] == [0, 1, 801]
+    assert day.take(803, 21_604.0) == 1 + 803
+    assert day.take(5004, 21_606.0) == 1 + 3, "it was a glitch after all"
+
+
+EVENTS_OF_A_COUNTER = st.lists(
+    st.tuples(
+        st.sampled_from(["up", "down", "zero"]),
+        st.lists(st.integers(0, 9), min_size=1, max_size=3),  # how long, and what rains meanwhile
+        st.lists(st.integers(0, 9), min_size=4, max_size=12),  # what rains until the next
+    ),
+    max_size=12,
+)
+
+
+@given(EVENTS_OF_A_COUNTER, st.integers(10, 60), st.integers(0, 999))
+@settings(deadline=None)
+def test_a_counter_that_glitches_and_is_set_to_zero_is_right_in_every_window(
+    events: list[tuple[str, list[int], list[int]]], readings: int, seed: int
+) -> None:
+    """The oracle is the rain itself: what fell while the gauge did not say so counts when it does again."""
+    what, restarts = spec(Of.SUM, 2 * readings, counter=True), random.Random(seed)
+    measure, shift_s, count, zero, fallen, at = make(what), 0.0, 5000, 4500, 0, 0.0
+    rain: list[tuple[float, int]] = []
+    measure.take(count, at)
+    for kind, wrong, after in events:
+        if kind == "zero":
+            at, zero = at + 2.0, zero - 300  # what fell in that period is lost
+            count = zero
+            measure.take(count, at + shift_s)
+        else:
+            for index, more in enumerate(wrong):
+                at, count, fallen = at + 2.0, count + more, fallen + more
+                measure.take(60_000 - index if kind == "up" else index, at + shift_s)
+        for more in after:
+            at, count = at + 2.0, count + more
+            rain.append((at, more + fallen))
+            fallen = 0
+            in_window = sum(amount for when, amount in rain if when > at - 2 * readings + 1)
+            assert measure.take(count, at + shift_s) == in_window
+            if restarts.random() < 0.1:
+                measure, more_s = again(measure, what, at + shift_s, restarts)
+                shift_s += more_s
 
 
 TWO = st.lists(st.tuples(st.sampled_from([0, 1, 1, 2, 30]), st.booleans(), st.none() | st.integers(0, 9)), max_size=60)
