@@ -5,13 +5,15 @@ says when nothing else comes). A doubt must not swallow a disaster, so none last
 reading running on one side of what was believed is believed, whether it stayed where the first went or runs on and on;
 wild readings to both sides are not. Twins must differ CONFIRM times running (two instruments of one round are not read
 in one instant); each reading of one is held against each of the other once. What is beyond an instrument's range is not
-looked at: it may be the worst case. Nothing is remembered over a restart: the first reading is believed.
+looked at: it may be the worst case. Over a restart it is remembered for how long a value has stood still, and nothing
+else: the first reading is believed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from edge.contract import Doubt, Point
 
@@ -63,6 +65,23 @@ class Beliefs:
         # Each looks at every reading: what one of them doubts the others must know of.
         stuck, jumped = _is_stuck(seen, value, now_s), _has_jumped(seen, value, now_s)
         return self._is_apart(seen, value, now_s) or stuck or jumped
+
+    def same(self, now_s: float) -> dict[str, tuple[int, float, float]]:
+        """Of points that may be stuck: what they show, for how long, and for how long they may."""
+        return {
+            point: (seen.same[0], now_s - seen.same[1], seen.doubt.stuck_s)
+            if seen.same
+            else (0, 0.0, seen.doubt.stuck_s)
+            for point, seen in self._seen.items()
+            if seen.doubt.stuck_s is not None
+        }
+
+    def go_on(self, same: Mapping[str, Sequence[Any]], now_s: float) -> None:
+        """From what `same` said before a restart at `now_s`. The time in between does not count: nobody looked."""
+        for point, (value, age_s, _) in same.items():
+            seen = self._seen.get(point)
+            if seen is not None and age_s and (seen.same is None or seen.same[0] == value):
+                seen.same = (int(value), now_s - float(age_s))
 
     def _is_apart(self, seen: _Seen, value: int, now_s: float) -> bool:
         if not seen.twin:

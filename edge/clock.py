@@ -16,6 +16,7 @@ near: a receipt over fibre what a satellite terminal has told.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import time
@@ -67,6 +68,15 @@ def boot_number() -> int:
         return 0
 
 
+def on_battery() -> bool:
+    """Whether the kernel has set its clock from one that runs on a battery. One whose battery failed is not taken."""
+    for said in Path("/sys/class/rtc").glob("rtc*/hctosys"):
+        with contextlib.suppress(OSError):
+            if said.read_text().strip() == "1":
+                return True
+    return False
+
+
 class Stamp(NamedTuple):
     """A time to write down: UTC in ms, or ms since boot when `quality` is UNKNOWN."""
 
@@ -83,11 +93,15 @@ class Clock:
         monotonic_s: Callable[[], float] = time.monotonic,
         synchronised: Callable[[], bool] = kernel_synchronised,
         boot: int | None = None,
+        *,
+        on_battery: bool = False,
     ) -> None:
+        """`on_battery`: the wall clock goes on while the machine is off."""
         self._wall_ms = wall_ms
         self.monotonic_s = monotonic_s
         self._synchronised = synchronised
         self.boot = boot_number() if boot is None else boot
+        self.on_battery = on_battery
         self._floor_ms = BUILT_MS
         self._offset_ms: float | None = None
         self._quality = ClockQuality.UNKNOWN

@@ -19,9 +19,9 @@ from dataclasses import replace
 from typing import Any
 
 from edge.answers import Answers, Journal
-from edge.clock import Clock
+from edge.clock import Clock, on_battery
 from edge.config.site import Site
-from edge.contract import Alarm, ClockQuality, Kind, Level, Link, OpenPort, Output, PolledSensor, Quality, Round, Sensor
+from edge.contract import Alarm, ClockQuality, Kind, Link, OpenPort, Output, PolledSensor, Quality, Round, Sensor
 from edge.control import Server
 from edge.diskwork import OneThread, aside
 from edge.drills import Drills
@@ -30,7 +30,7 @@ from edge.errors import StoreBroken
 from edge.hurry import Hurry
 from edge.intake import Intake
 from edge.keeper import Keeper
-from edge.limit_memory import LimitMemory
+from edge.limit_memory import LimitMemory, stood
 from edge.limits import Limits
 from edge.links import open_links
 from edge.outbox import Outbox
@@ -103,7 +103,8 @@ class Daemon:
         self.intake = Intake(site.groups, sensors, ports, clock, self._judge, self._keep, self.say, self._supervise)
         self.hurry = Hurry(site, self.limits, self.intake)
         self.memory = LimitMemory(
-            self.limits, site.store.folder, clock, aside(run_blocking), lambda: self.keeper.outbox
+            *(self.limits, site.store.folder, clock, aside(run_blocking), lambda: self.keeper.outbox, self.say),
+            *(self.intake.beliefs, lambda: self.keeper.standings, self._raise),
         )
         self.keeper.tail, self.memory.tail.waits = self.memory.tail, lambda: bool(self._raised)
         self.shelving = Shelving(self.limits, self._tell, self.say)
@@ -176,13 +177,11 @@ class Daemon:
         """Where the limits stood, and the newest time we knew."""
         standings = self.keeper.standings
         self.clock.set_floor(self.keeper.newest_ms)
-        self.limits.begin(asyncio.get_running_loop().time())
-        never = {limit.id: (Level.NONE, None) for limit in self.site.limits}  # no alarm committed: none stands
-        self.limits.restore(never | {standing.id: (standing.level, standing.value) for standing in standings})
+        self.limits.restore(stood(self.limits, standings))
         if self.keeper.was_broken:
             self.limits.forget({standing.id for standing in standings})
         elif not self.keeper.outbox.durable:
-            self.limits.doubt(never.keys() - {standing.id for standing in standings})
+            self.limits.doubt(self.limits.judged.keys() - {standing.id for standing in standings})
         self.answers.since_ms.update({standing.id: standing.at_ms for standing in standings})
         self.hurry.look()
         self._resume(standings)
@@ -202,6 +201,7 @@ class Daemon:
         self.limits.restore({standing.id: (standing.level, standing.value) for standing in late})
         self.answers.since_ms.update({standing.id: standing.at_ms for standing in late})
         self._resume(late)
+        self.memory.came(self.keeper.told)
         if self.keeper.was_broken:
             self.limits.forget(self.answers.since_ms.keys())
         else:
@@ -277,7 +277,7 @@ class Daemon:
 
     def _judge(self, point: str, value: int | None, quality: Quality, now_s: float) -> None:
         changed = self.limits.judge(point, value, quality, now_s)
-        self.memory.tail.note(point, value, quality, now_s)
+        self.memory.note(point, value, quality, now_s)
         if changed:
             self._raise(changed)
 
@@ -316,7 +316,7 @@ class Daemon:
     async def _commit_last(self) -> None:
         """At the end, or when the supply fails: the store first, then what the limits know."""
         await self._commit_raised()
-        await self.memory.save()
+        await self.memory.save(last=True)
 
     def _keep(self, round_: Round) -> None:
         self.keeper.take(round_entry(round_))
@@ -387,7 +387,7 @@ def build(
     for wire in site.wires:
         if wire.driver.sensors is not None:
             sensors.update(wire.driver.sensors(wire.port, open_port, wire.devices))
-    clock, run_blocking = clock or Clock(), run_blocking or OneThread()
+    clock, run_blocking = clock or Clock(on_battery=on_battery()), run_blocking or OneThread()
     links = open_links(site, open_port, clock, aside(run_blocking))
     for watched in site.links:
         link = links[watched.id][0] if watched.id in links else None

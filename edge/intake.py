@@ -93,7 +93,7 @@ class Intake:
         self._keep = keep
         self._say = say
         self._supervise = supervise or _once
-        self._beliefs = Beliefs(point for points in groups.values() for point in points)
+        self.beliefs = Beliefs(point for points in groups.values() for point in points)
         self._pace: dict[int, int] = {}  # every_ms of a group -> how often it is read at present, where that differs
         self._paced: asyncio.Event | None = None  # set when the paces change, if they ever may
         self.points = {point.id: PointNow(point) for points in groups.values() for point in points}
@@ -299,7 +299,7 @@ class Intake:
         """Checks and judges each reading, at once."""
         at_ms = self._clock.now().at_ms
         now_s = asyncio.get_running_loop().time()
-        points, judge, beliefs = self.points, self._judge, self._beliefs
+        points, judge, beliefs = self.points, self._judge, self.beliefs
         for point, value, quality in readings:
             now = points.get(point)
             if now is None:

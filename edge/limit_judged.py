@@ -41,6 +41,12 @@ class JudgedPart:
         limit = self.whole.limit
         latch.time(latch.flips(number), now_s, limit.clear_hold_s if latch.set else limit.hold_s)
 
+    def believe(self) -> None:
+        """How it stood is known. What was judged again from the store is nothing that was heard since the start."""
+        self.doubted = []
+        if self.at_s is not None:
+            self.before_s, self.at_s = self.at_s, None
+
     def keeps(self) -> bool:
         """Whether a level that stood before may be about what is not remembered. A zero is known or lost for ever."""
         return self.memory_s > 0 and (self.since_s is None or self.memory_s < inf)

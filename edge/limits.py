@@ -79,9 +79,6 @@ class Limits:
         """Silence counts from here: opening a bad disk may have taken half a minute."""
         for state in self.judged.values():
             state.last_evidence_s = max(state.last_evidence_s, now_s)
-            for part in state.parts:
-                if part.at_s is not None:  # judged again from the store: nothing has been heard since the start yet
-                    part.before_s, part.at_s = part.at_s, None
         self._start_s = now_s
 
     def restore(self, levels: Mapping[str, tuple[Level, int | None]]) -> None:
@@ -96,7 +93,7 @@ class Limits:
                 continue
             state.unknown = False
             for part in state.parts:
-                part.doubted = []
+                part.believe()
             if state.level is not level:
                 self._put(state, level, value)
         self._unsure = list(self._combined)
@@ -123,7 +120,7 @@ class Limits:
         """What was doubted has turned out to be as it was taken for."""
         for state in self.judged.values():
             for part in state.parts:
-                part.doubted = []
+                part.believe()
 
     def sure(self, limit_id: str) -> bool:
         """Whether a limit's level is founded on what was seen since the start: each of its parts has a number, no hold
@@ -208,6 +205,13 @@ class Limits:
             part = state.part or state.parts[0]
             self._tell(state, told, part.value, self._basis(state.limit, part), changed)
         return changed[0]
+
+    def moved(self, told: Mapping[str, Level]) -> list[Alarm]:
+        """The alarms that are due where limits stand elsewhere than was told, and what follows from that."""
+        plain = [limit_id for limit_id, state in self.judged.items() if state.limit.rule is not Rule.COMBINED]
+        changed = [alarm for limit_id in plain if (alarm := self.again(limit_id, told[limit_id])) is not None]
+        self._combine(changed)
+        return changed
 
     def points(self) -> Iterable[str]:
         """Whose values are judged."""

@@ -32,6 +32,12 @@ class FileMemory:
         reading: asyncio.Future[bytes] = asyncio.ensure_future(self._run_blocking(self._read))
         return await _patiently(reading, b"")
 
+    async def look(self) -> bytes | None:
+        """What it holds, for as long as that takes; None where there is no such file. Raises OSError for one that can
+        not be read, now."""
+        found: bytes | None = await self._run_blocking(self._look)
+        return found
+
     async def save(self, data: bytes) -> bool:
         if len(data) > self._most_bytes or (self._saving is not None and not self._saving.done()):
             return False  # the disk still hangs over the last one
@@ -40,10 +46,16 @@ class FileMemory:
 
     def _read(self) -> bytes:
         try:
-            with self._path.open("rb") as file:
-                return file.read(self._most_bytes)
+            return self._look() or b""
         except OSError:
             return b""
+
+    def _look(self) -> bytes | None:
+        try:
+            with self._path.open("rb") as file:
+                return file.read(self._most_bytes)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     def _write(self, data: bytes) -> bool:
         temporary = self._path.with_name(self._path.name + ".new")

@@ -36,11 +36,11 @@ async def direct(work: Callable[[], Any]) -> Any:
 class Life:
     """One life of a gateway: its limits and their memory. `wall_ms` of the machine; `boot` of this life."""
 
-    def __init__(self, folder: Path, wall_ms: int, boot: int, *limits: Limit) -> None:
+    def __init__(self, folder: Path, wall_ms: int, boot: int, *limits: Limit, trusted: bool = True) -> None:
         loop = asyncio.get_running_loop()
         begun_s = loop.time()
         self.limits = Limits(limits or [STORM, SLOW], begun_s)
-        clock = Clock(lambda: wall_ms + round((loop.time() - begun_s) * 1000), loop.time, lambda: False, boot)
+        clock = Clock(lambda: wall_ms + round((loop.time() - begun_s) * 1000), loop.time, lambda: trusted, boot)
         self.memory = LimitMemory(self.limits, folder, clock, direct)
 
     async def rain(self, mm: int, times: int) -> list[Level]:
