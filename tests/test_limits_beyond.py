@@ -119,3 +119,27 @@ def test_silence_ends_no_level() -> None:
         limits.judge("p", 0, GOOD, 60.0 * minute)
     assert silence(limits, 20, 500) == []
     assert limits.levels()["x"] is RED
+
+
+# -- what a release waits for ------------------------------------------------------------------------------------------
+
+
+def test_a_limit_is_sure_only_of_what_it_heard_since_the_start() -> None:
+    limits = held()
+    limits.judge("p", 0, GOOD, -60.0)  # played again from the store
+    limits.restore({"x": (Level.NONE, None)})
+    assert not limits.sure("x")
+    limits.judge("p", 50, GOOD, 0.0)
+    assert not limits.sure("x"), "a hold time runs"
+    limits.judge("p", 0, GOOD, 60.0)
+    assert limits.sure("x")
+    limits.doubt({"x"})
+    limits.judge("p", 9, GOOD, 120.0)
+    assert not limits.sure("x"), "not for as long as it takes to leave a level"
+    limits.judge("p", 9, GOOD, 720.0)
+    assert limits.sure("x")
+    limits.doubt({"x"})
+    limits.trust()
+    assert not limits.sure("x"), "what was played in between was not heard"
+    limits.judge("p", 9, GOOD, 780.0)
+    assert limits.sure("x")
