@@ -192,7 +192,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "no hold",
         "3 alarms",
         "alarms",
-        edit(LIMITS + "_judge", ("else limit.hold_s", "else 0.0")),
+        edit(LATCH + "time", ("since_s >= hold_s", "since_s >= (hold_s if self.set else 0.0)")),
     ),
     Mutant(
         "a hold goes on through values that are fine",
@@ -217,11 +217,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "3 alarms",
         "alarms",
         edit(
-            "edge.daemon:Daemon._restore",
-            (
-                "never | {standing.id: (standing.level, standing.value) for standing in standings}",
-                "never",
-            ),
+            "edge.daemon:Daemon._stood",
+            ("(Level.NONE, None)) | stood", "(Level.NONE, None))"),
         ),
     ),
     # -- values ----------------------------------------------------------------------------------------------------

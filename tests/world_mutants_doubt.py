@@ -16,15 +16,17 @@ DOUBT: tuple[Mutant, ...] = (
         "after the clock was set two of three rounds are left out",
         "1 kept",
         "clock",
-        edit(
-            "edge.intake:Intake._instants",
-            (
-                "at_ms = (now_ms + 500) // 1000 * 1000",
-                "at_ms = (now_ms + 500) // 1000 * 1000; self._apart = 3",
+        both(
+            edit(
+                "edge.intake:Intake._instants",
+                (
+                    "at_ms = (now_ms + 500) // 1000 * 1000",
+                    "at_ms = (now_ms + 500) // 1000 * 1000; self._apart = 3",
+                ),
             ),
-            (
-                "following = {every: (now_ms // every + 1) * every for",
-                "following = {every: (now_ms // every + getattr(self, '_apart', 1)) * every for",
+            edit(
+                "edge.intake:Intake._following",
+                ("(now_ms // pace + 1) * pace for", "(now_ms // pace + getattr(self, '_apart', 1)) * pace for"),
             ),
         ),
     ),
