@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from edge.cli.show import table
 from edge.cli.site import fingerprint
 from edge.cli.verbs import VERBS, fengsui
+from edge.config.load import load
 from edge.preflight import Look
 
 SITE = """
@@ -85,15 +86,17 @@ def test_check_lists_what_will_run_and_what_looks_forgotten(site: Path) -> None:
     for part in ("gateway gw 一号站", "9600 8N1", "渗压计", "below orange 4.40, red 4.00 m", "mqtt", "is right"):
         assert part in done.stdout
     notes = [line for line in done.stdout.splitlines() if line.startswith("note: ")]
-    assert len(notes) == 4
-    for part in ("no limit judges, they never raise an alarm: temp", "fall silent: depth", "ttyUSB0", "fengsui keygen"):
+    expected = "no limit judges, they never raise an alarm: temp", "fall silent: depth", "ttyUSB0", "fengsui keygen"
+    red = "red switches nothing on the spot"
+    assert len(notes) == 5
+    for part in (*expected, red):
         assert any(part in note for note in notes), part
 
 
 def test_check_for_programs(site: Path) -> None:
     done = run("check", site, "--json")
     answer = json.loads(done.stdout)
-    assert (done.exit_code, answer["ok"], answer["problems"], len(answer["warnings"])) == (0, True, [], 4)
+    assert (done.exit_code, answer["ok"], answer["problems"], len(answer["warnings"])) == (0, True, [], 5)
     assert answer["points"][0] == {
         "id": "depth",
         "name": "埋深",
@@ -217,3 +220,41 @@ def test_a_link_with_slots_shows_no_batch(tmp_path: Path) -> None:
     lines = {words[0]: words for line in run("check", file).output.splitlines() if (words := line.split())}
     assert lines["beidou"] == ["beidou", "beidou", "bd", "0", "-"]
     assert lines["main"] == ["main", "mqtt", "-", "0", "10s"]
+
+
+OUTPUTS = """
+[[output]]
+id = "siren"
+driver = "modbus"
+port = "{port}"
+register = 0
+[[output]]
+id = "horn"
+driver = "command"
+run_on = ["{on}"]
+run_off = ["/nowhere/off"]
+[[action]]
+id = "wail"
+on = ["{limit}"]
+output = "siren"
+max_on = "1min"
+[[action]]
+id = "blow"
+on = ["{limit}"]
+output = "horn"
+max_on = "1min"
+"""
+
+
+def test_check_of_outputs_on_a_wire_with_instruments_and_of_programs_that_are_not_there(site: Path) -> None:
+    plain = site.parent / "on"
+    plain.write_text("x")
+    found = load(site)
+    more = OUTPUTS.format(port=found.ports[0].id, limit=found.limits[0].id, on=plain)
+    site.write_text(site.read_text() + more)
+    done = run("check", site)
+    assert done.exit_code == 3
+    assert f"error: output horn: run_on: {plain} may not be executed" in done.stderr
+    assert "error: output horn: run_off: /nowhere/off can not be looked at: No such file" in done.stderr
+    assert "output siren: shares its wire with piezo" in done.stdout
+    assert "red switches nothing" not in done.stdout

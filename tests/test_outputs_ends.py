@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import stat
 import time
@@ -13,7 +14,9 @@ import pytest
 from drivers.command import DRIVER as COMMAND
 from drivers.command import CommandOutput
 from drivers.command.output import Command
+from drivers.modbus import DRIVER as MODBUS
 from drivers.modbus.turns import Turns
+from drivers.mqtt import DRIVER as MQTT
 from drivers.syn6288 import wire
 from drivers.syn6288.output import Speech
 from edge.actions import Action, Actions
@@ -73,7 +76,7 @@ def test_what_must_not_run_is_refused() -> None:
     bad = CommandOutput(run_on=("gpioset",), run_off=("/bin/sh", "-c", "x"), timeout="1h")
     assert list(COMMAND.check_outputs(None, [OutputSpec("light", bad)])) == [
         "light: run_on: gpioset is no absolute path",
-        "light: run_off: no shell and nothing that runs others; write a program of your own",
+        "light: run_off: sh is not run; name the program, or a script of your own",
         "light: timeout is outside 100ms to 10s",
     ]
 
@@ -155,6 +158,19 @@ def test_those_in_a_hurry_go_first_and_a_cancelled_one_holds_up_nobody() -> None
     assert order == ["first", "siren", "a", "b", "last"]
 
 
+def pulse(id_: str, register: int, timer: int) -> str:
+    return output(id_, register, f'timer = "pulse"\ntimer_register = {timer}\ntimer_unit = "100ms"')
+
+
+def watched(id_: str, register: int, hold: str) -> str:
+    return output(id_, register, f'timer = "watchdog"\ntimer_register = 8\nhold = "{hold}"')
+
+
+ZERO = 'output[0] "siren": timer_unit: found “0s”; allowed: '
+VOICE = '[[output]]\nid = "voice"\ndriver = "syn6288"\nport = "relays"\n' + action(
+    "say", "high", 'output = "voice"\nmax_on = "5s"'
+)
+COMMAND_SITE = '[[output]]\nid = "c"\ndriver = "command"\nrun_on = ["/bin/ls"]\nrun_off = ["/bin/true"]\n'
 WRONG = [
     (output("siren", 0), "no action switches “siren”"),
     (SIREN.replace('max_on = "20s"', ""), "the key `max_on` is missing"),
@@ -171,6 +187,18 @@ WRONG = [
         SIREN + output("b", 0) + action("x", "high", 'output = "b"\nmax_on = "5s"'),
         "coil 0 of unit 1 is siren's already",
     ),
+    (SIREN.replace("register = 0", 'register = 0\ntimer = "pulse"\ntimer_register = 9\ntimer_unit = "0s"'), ZERO),
+    (SIREN.replace("register = 0", 'register = 0\ntimer = "puls"'), 'allowed: "none" or "pulse" or "watchdog"'),
+    (pulse("b", 1, 512) + pulse("c", 2, 512), "coil 512 of unit 1 is b's already"),
+    (pulse("b", 1, 512) + output("c", 512), "coil 512 of unit 1 is b's already"),
+    (watched("b", 1, "10s") + watched("c", 2, "20s"), "unit 1 has one watchdog for all: give it the `hold` of b"),
+    (SIREN.replace('max_on = "20s"', 'max_on = "20s"\ntext = "x"'), "“siren” does not speak (driver modbus)"),
+    (VOICE, "the key `text` is missing: what “voice” says"),
+    (VOICE + 'text = "撤离🚨"', '[0] "say" → text: the module has no “🚨”'),
+    (VOICE + f'text = "{"撤" * 101}"', "text"),
+    (VOICE.replace("relays", "bus"), "what is on “bus” speaks modbus: take another port"),
+    (SIREN + VOICE + 'text = "x"', "what is on “relays” speaks modbus: take another port"),
+    (COMMAND_SITE.replace("ls", "ls\\u0000x"), "run_on: holds a NUL character"),
 ]
 
 
@@ -217,3 +245,61 @@ def test_an_order_that_the_end_cuts_off_is_taken_back() -> None:
         return relay.stands
 
     assert run(main()) is False
+
+
+def test_two_relays_of_one_module_may_share_its_watchdog(tmp_path: Path) -> None:
+    both = "".join(action(f"a{it}", "high", f'output = "{it}"\nmax_on = "5s"') for it in "bc")
+    (tmp_path / "site.toml").write_text(HEAD + watched("b", 1, "10s") + watched("c", 2, "10s") + both)
+    assert len(load(tmp_path / "site.toml").outputs) == 2
+
+
+def test_a_driver_that_fails_in_its_check_is_a_problem_of_the_file(tmp_path: Path) -> None:
+    """So the last good copy is taken; fengsui check says which driver it was."""
+
+    def fails(*_: object) -> list[str]:
+        raise ZeroDivisionError("division by zero")
+
+    drivers = dict.fromkeys(("modbus", "mqtt"), MODBUS) | {"mqtt": MQTT}
+    (tmp_path / "site.toml").write_text(HEAD + SIREN)
+    load(tmp_path / "site.toml", drivers)
+    replace = dataclasses.replace
+    for broken in (replace(MODBUS, check_outputs=fails), replace(MODBUS, check=fails)):
+        with pytest.raises(SiteFileError, match=r"driver “modbus” itself fails .*ZeroDivisionError"):
+            load(tmp_path / "site.toml", drivers | {"modbus": broken})
+
+
+def test_programs_that_can_not_be_run_are_said_by_check(tmp_path: Path) -> None:
+    here = program(tmp_path, "ok", "true")
+    plain = program(tmp_path, "plain", "true")
+    Path(plain).chmod(0o644)
+    anybody = program(tmp_path, "anybody", "true")
+    Path(anybody).chmod(0o777)
+    pairs = [(here, here), (plain, anybody), (str(tmp_path), str(tmp_path / "gone"))]
+    specs = [OutputSpec(f"o{n}", CommandOutput(run_on=(a,), run_off=(b,))) for n, (a, b) in enumerate(pairs)]
+    assert COMMAND.lacks(specs) == [
+        f"o1: run_on: {plain} may not be executed: chmod 755 {plain}",
+        f"o1: run_off: {anybody} may be written by anybody: chmod o-w {anybody}",
+        f"o2: run_on: {tmp_path} is not a file",
+        f"o2: run_off: {tmp_path / 'gone'} can not be looked at: No such file or directory",
+    ]
+
+
+def test_off_kills_the_command_that_still_runs(tmp_path: Path) -> None:
+    """As at the end of the gateway: the order for on was cut off, its program goes on."""
+    slow = program(tmp_path, "slow", f"echo on >> {tmp_path}/seen; sleep 60; echo late >> {tmp_path}/seen")
+    off = program(tmp_path, "off", f"echo off >> {tmp_path}/seen")
+    command = Command(CommandOutput(run_on=(slow,), run_off=(off,), timeout="10s"))
+
+    async def main() -> Switched:
+        ordering = asyncio.ensure_future(command.switch(True, 1.0))
+        for _ in range(200):
+            if (tmp_path / "seen").exists():
+                break
+            await asyncio.sleep(0.02)
+        ordering.cancel()
+        return await command.switch(False, 1.0)
+
+    began_s = time.monotonic()
+    assert asyncio.run(main()) == Switched(False)
+    assert (tmp_path / "seen").read_text() == "on\noff\n"
+    assert time.monotonic() - began_s < 5

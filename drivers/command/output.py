@@ -1,12 +1,14 @@
 """Runs the one command or the other. A `contract.Output`.
 
 Each run has a thread of its own: starting a program reads it from the disk, and a disk that hangs must hold up nothing
-but this. While one still runs (or hangs), no other is begun.
+but this. An order while another's command still runs kills that first: what is wanted now counts. While one can not
+even be killed (its program is on a disk that hangs), no other is begun; it dies as soon as it begins.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -22,6 +24,56 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 GRACE_S = 1.0  # for the kill to be seen
 
 
+class _Run:
+    """One command on its way, in a thread of its own. `why`: what was wrong, "" if nothing, once it has ended."""
+
+    def __init__(self, words: Sequence[str], timeout_s: float) -> None:
+        self._words, self._timeout_s = words, timeout_s
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._unwanted = False
+        self.ended: asyncio.Future[str] = self._loop.create_future()
+        threading.Thread(target=self._work, name="command", daemon=True).start()
+
+    def kill(self) -> None:
+        """It, and all of its process group; one that has not begun yet never will for longer than it takes to see."""
+        with self._lock:
+            self._unwanted = True
+            # Not waited for yet, so its number is still its own.
+            if self._child is not None and self._child.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._child.pid, signal.SIGKILL)
+
+    def _work(self) -> None:
+        why = self._run()
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile: nobody asks any more
+            self._loop.call_soon_threadsafe(self._tell, why)
+
+    def _tell(self, why: str) -> None:
+        if not self.ended.done():
+            self.ended.set_result(why)
+
+    def _run(self) -> str:
+        nothing, program = subprocess.DEVNULL, self._words[0]
+        how: dict[str, Any] = {"stdin": nothing, "stdout": nothing, "stderr": nothing, "env": ENVIRONMENT, "cwd": "/"}
+        try:
+            child = subprocess.Popen(list(self._words), start_new_session=True, **how)
+        except (OSError, ValueError) as error:
+            return f"{program} can not be run: {getattr(error, 'strerror', None) or error}"
+        with self._lock:
+            self._child, unwanted = child, self._unwanted
+        if unwanted:
+            self.kill()
+        try:
+            code = child.wait(self._timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            child.wait()
+            return f"{program} was killed: no end in {self._timeout_s:g} s"
+        return f"{program} ended with code {code}" if code else ""
+
+
 class Command:
     """One output."""
 
@@ -31,33 +83,20 @@ class Command:
     def __init__(self, settings: CommandOutput) -> None:
         self._words = {True: settings.run_on, False: settings.run_off}
         self._timeout_s = parse_duration_s(settings.timeout)
-        self._running: threading.Thread | None = None
+        self._running: _Run | None = None
         self._counts = dict.fromkeys(("runs", "done", "failed"), 0)
 
     async def switch(self, on: bool, for_s: float, text: str = "") -> Switched:
         words = self._words[on]
-        if self._running is not None and self._running.is_alive():
-            return Switched(None, f"not run: the last command still runs, {words[0]} waits for its end")
+        if self._running is not None:
+            self._running.kill()
+            if not await _in_time(self._running.ended, GRACE_S):
+                return Switched(None, f"{words[0]} is not run: the command before can not be killed; its disk hangs?")
         self._counts["runs"] += 1
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[str] = loop.create_future()
-
-        def tell(why: str) -> None:
-            if not done.done():
-                done.set_result(why)
-
-        def work() -> None:
-            why = _run(words, self._timeout_s)
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(tell, why)
-
-        self._running = threading.Thread(target=work, name="command", daemon=True)
-        self._running.start()
-        try:
-            async with asyncio.timeout(self._timeout_s + 2 * GRACE_S):
-                why = await done
-            self._running = None
-        except TimeoutError:
+        running = self._running = _Run(words, self._timeout_s)
+        if await _in_time(running.ended, self._timeout_s + 2 * GRACE_S):
+            self._running, why = None, running.ended.result()
+        else:
             why = f"{words[0]} can not even be started: does its disk hang?"
         self._counts["failed" if why else "done"] += 1
         return Switched(None if why else on, why)
@@ -69,19 +108,6 @@ class Command:
         return dict(self._counts)
 
 
-def _run(words: Sequence[str], timeout_s: float) -> str:
-    """Runs one command to its end; what is wrong, or ""."""
-    nothing = subprocess.DEVNULL
-    try:
-        child = subprocess.Popen(
-            list(words), stdin=nothing, stdout=nothing, stderr=nothing, env=ENVIRONMENT, cwd="/", start_new_session=True
-        )
-    except (OSError, ValueError) as error:
-        return f"{words[0]} can not be run: {getattr(error, 'strerror', None) or error}"
-    try:
-        code = child.wait(timeout_s)
-    except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        return f"{words[0]} was killed: no end in {timeout_s:g} s"
-    return f"{words[0]} ended with code {code}" if code else ""
+async def _in_time(ended: asyncio.Future[str], most_s: float) -> bool:
+    done, _ = await asyncio.wait({ended}, timeout=most_s)
+    return bool(done)

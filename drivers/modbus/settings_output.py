@@ -27,6 +27,9 @@ PULSE_LEAST = 2  # as a number, 1 would be taken for the standard's "on"
 HOLD_LEAST_S = 2.0  # said again three times in it; shorter, one disturbed answer would switch a siren off
 SETTLE_MOST_S = 2.0
 
+WATCHDOG = "watchdog"
+
+Place = tuple[int, str, int]  # unit, table, address
 Register = Annotated[int, Meta(ge=0, le=LAST_ADDRESS)]
 
 
@@ -62,18 +65,34 @@ class ModbusOutput(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
 
 def check_outputs(port: PortSettings | None, outputs: Sequence[OutputSpec]) -> list[str]:
     """Sentences about settings that are wrong together, each beginning with the output's id."""
-    first: dict[tuple[int, str, int], str] = {}
-    found = []
+    first: dict[Place, tuple[str, str]] = {}  # who writes it first, and as what
+    found: list[str] = []
     for spec in outputs:
-        settings: ModbusOutput = spec.settings
-        where = (settings.unit, settings.table, settings.register)
-        other = first.setdefault(where, spec.id)
-        if other != spec.id:
-            found.append(
-                f"{spec.id}: {settings.table} {settings.register} of unit {settings.unit} is {other}'s already"
-            )
-        found += (f"{spec.id}: {why}" for why in _wrong(port, settings))
+        wrong = list(_wrong(port, spec.settings))
+        found += (f"{spec.id}: {why}" for why in wrong)
+        for where, use in _written(spec.settings) if not wrong else ():
+            other, other_use = first.setdefault(where, (spec.id, use))
+            if other == spec.id and use == other_use:
+                continue
+            unit, table, register = where
+            if use != other_use and use.startswith(WATCHDOG) and other_use.startswith(WATCHDOG):
+                found.append(f"{spec.id}: unit {unit} has one watchdog for all: give it the `hold` of {other}")
+            elif use != other_use or not use.startswith(WATCHDOG):
+                found.append(f"{spec.id}: {table} {register} of unit {unit} is {other}'s already")
     return found
+
+
+def _written(settings: ModbusOutput) -> Iterator[tuple[Place, str]]:
+    """What an output writes, and as what. A watchdog's register may be that of several, if they set it alike."""
+    unit = settings.unit
+    yield (unit, settings.table, settings.register), "output"
+    if settings.timer_register is None:
+        return
+    if settings.timer == "pulse":
+        yield (unit, settings.table, settings.timer_register), "pulse"
+    else:
+        value = (settings.hold_s or 0) / parse_duration_s(settings.timer_unit)
+        yield (unit, "holding", settings.timer_register), f"{WATCHDOG} {value:g}"
 
 
 def _wrong(port: PortSettings | None, settings: ModbusOutput) -> Iterator[str]:
@@ -81,6 +100,7 @@ def _wrong(port: PortSettings | None, settings: ModbusOutput) -> Iterator[str]:
         yield f"unit {settings.unit} is not an address on an RTU bus, which are 1 to 247"
     if settings.on == settings.off or (settings.table == "coil" and {settings.on, settings.off} != {0, 1}):
         yield f"on = {settings.on} and off = {settings.off} must differ, and of a coil be 0 and 1"
+    out_of_range = False
     for key, most_s in (("timeout", TIMEOUT_MAX_S), ("settle", SETTLE_MOST_S), ("hold", 3600.0), ("timer_unit", 60.0)):
         try:
             length_s = parse_duration_s(getattr(settings, key))
@@ -88,10 +108,12 @@ def _wrong(port: PortSettings | None, settings: ModbusOutput) -> Iterator[str]:
             yield f"{key}: {error}"
             return
         if length_s > most_s or (key != "settle" and length_s < TIMEOUT_MIN_S):
-            yield f"{key} {getattr(settings, key)} is out of range, which ends at {most_s:g}s"
+            least_s = 0 if key == "settle" else TIMEOUT_MIN_S
+            yield f"{key}: found “{getattr(settings, key)}”; allowed: {least_s:g}s to {most_s:g}s"
+            out_of_range = True
     if (settings.timer_register is None) != (settings.timer == "none"):
         yield "`timer` and `timer_register` go together"
-    if settings.timer == "none":
+    if settings.timer == "none" or out_of_range:
         return
     hold_s, unit_s = parse_duration_s(settings.hold), parse_duration_s(settings.timer_unit)
     if hold_s < HOLD_LEAST_S or not PULSE_LEAST <= hold_s / unit_s <= PULSE_MOST:

@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from drivers.syn6288 import wire
 from edge.contract import Driver, OpenPort, Output, OutputSpec, PortSettings, Sensor
+
+STRANGE_SHOWN = 10
 
 
 class SpeechOutput(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -22,6 +25,17 @@ def check_outputs(port: PortSettings | None, specs: Sequence[OutputSpec]) -> lis
     return []
 
 
+def check_text(text: str) -> str:
+    """What it could not speak; "" if nothing."""
+    strange = "".join(dict.fromkeys(char for char in text if not wire.speakable(char)))
+    if strange:
+        return f"the module has no “{strange[:STRANGE_SHOWN]}” (it speaks what is in GBK): write it in other words"
+    size = sum(len(char.encode(wire.CODEC)) for char in text)
+    if size > wire.TEXT_MOST_BYTES:
+        return f"{size} bytes; it speaks {wire.TEXT_MOST_BYTES} at once, {wire.TEXT_MOST_BYTES // 2} Chinese characters"
+    return ""
+
+
 def outputs(
     port: PortSettings | None, open_port: OpenPort, specs: Sequence[OutputSpec], _sensors: Mapping[str, Sensor]
 ) -> Mapping[str, Output]:
@@ -33,4 +47,11 @@ def outputs(
     return {spec.id: Speech(port, open_port) for spec in specs}
 
 
-DRIVER = Driver(name="syn6288", output=SpeechOutput, output_port=True, outputs=outputs, check_outputs=check_outputs)
+DRIVER = Driver(
+    name="syn6288",
+    output=SpeechOutput,
+    output_port=True,
+    outputs=outputs,
+    check_outputs=check_outputs,
+    check_text=check_text,
+)

@@ -18,6 +18,7 @@ from operator import xor
 BEGIN = 0xFD
 SPEAK, STOP, ASK = 0x01, 0x02, 0x21
 GBK = 0x01
+CODEC = "gbk"
 TAKEN, NOT_TAKEN, SPEAKS, SILENT = 0x41, 0x45, 0x4E, 0x4F
 TEXT_MOST_BYTES = 200  # of one frame: well below what public drivers send (256)
 
@@ -29,11 +30,20 @@ def frame(command: int, data: bytes = b"") -> bytes:
     return head + body + bytes([reduce(xor, head + body)])
 
 
+def speakable(char: str) -> bool:
+    """Whether its code page has a character."""
+    try:
+        char.encode(CODEC)
+    except UnicodeEncodeError:
+        return False
+    return char.isprintable()
+
+
 def speak(text: str) -> bytes:
     """To be spoken. What GBK does not have becomes "?", what is too long is cut between characters."""
     raw = b""
     for char in text:
-        coded = char.encode("gbk", "replace")
+        coded = char.encode(CODEC, "replace")
         if len(raw) + len(coded) > TEXT_MOST_BYTES:
             break
         raw += coded

@@ -7,17 +7,20 @@ from typing import Any
 
 from edge.actions import Action
 from edge.cli.show import table
+from edge.config.plugs import opinion
 from edge.config.site import Output, Site
 from edge.config.units import show_ms
 from edge.contract import Port, PortSettings
 from edge.errors import PortLost
 from edge.switching import open_outputs
 
+SHOWN = 6  # names in one note
+
 
 def notes(site: Site) -> list[str]:
     """What stays switched when the gateway is gone, in words."""
     found = []
-    made = open_outputs(site, _no_port, {})
+    made = open_outputs(site, _no_port, {})  # without their sensors: nothing is opened, and nothing asked
     for output in site.outputs:
         hold_s = made[output.id].hold_s if output.id in made else None
         who = f"output {output.id}"
@@ -29,6 +32,12 @@ def notes(site: Site) -> list[str]:
             )
         elif hold_s is None:
             found.append(f"{who}: it can not be asked how it stands, and nothing ends it if the gateway dies meanwhile")
+        beside = [device.id for device in site.devices if output.port is not None and device.port == output.port]
+        if beside:
+            found.append(
+                f"{who}: shares its wire with {', '.join(beside[:SHOWN])}: one that falls silent there costs an order "
+                "its timeout; a wire of its own is better"
+            )
         late = [
             f"{action.id} ({action.max_on_s:g} s)"
             for action in site.actions
@@ -37,6 +46,18 @@ def notes(site: Site) -> list[str]:
         if late:
             found.append(f"{who}: `hold` {hold_s:g} s is longer than what may be on at most: {', '.join(late)}")
     return found
+
+
+def lacks(site: Site) -> list[str]:
+    """What outputs need and this machine does not have."""
+    by_driver: dict[str, list[Output]] = {}
+    for output in site.outputs:
+        by_driver.setdefault(output.driver.name, []).append(output)
+    return [
+        f"output {sentence}"
+        for here in by_driver.values()
+        for sentence in opinion(here[0].driver.name, here[0].driver.lacks, [output.spec for output in here])
+    ]
 
 
 def as_text(site: Site) -> list[str]:

@@ -44,6 +44,7 @@ def check(site: Path, as_json: bool) -> None:
         _print_json({"ok": False, "file": error.file, "problems": error.problems})
         raise click.exceptions.Exit(EXIT_SITE_FILE) from None
     stops, notes = _disk_findings(found)
+    stops += _lacks(found)
     warnings = _warnings(found) + notes
     if as_json:
         _print_json({"ok": not stops, "file": str(site), "problems": stops, "warnings": warnings, **_as_json(found)})
@@ -138,6 +139,10 @@ def _warnings(site: Site) -> list[str]:
                 "points whose doubtful readings raise no alarm, and no `suspect` limit tells of them",
                 sorted(doubted - asked),
             ),
+            (
+                "limits whose red switches nothing on the spot, no [[action]] names them",
+                [limit.id for limit in site.red_alone],
+            ),
         )
         if ids
     ]
@@ -152,6 +157,14 @@ def _warnings(site: Site) -> list[str]:
 
         warnings += notes(site)
     return warnings + _key_warnings(site.gateway.key) + _priors_warnings(site) + _sheet_warnings(site)
+
+
+def _lacks(site: Site) -> list[str]:
+    if not site.outputs:
+        return []
+    from edge.cli.outputs_check import lacks  # brings in drivers that a site without outputs need not wait for
+
+    return lacks(site)
 
 
 def _disk_findings(site: Site) -> tuple[list[str], list[str]]:

@@ -6,7 +6,7 @@ A driver that is missing or broken is a problem of the site file, with the insta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from edge.config.reader import Reader, Where
@@ -28,6 +28,16 @@ BROKEN_IMPORT = (
     RuntimeError,
     AssertionError,
 )
+
+
+def opinion(name: str, check: Callable[..., Sequence[str]], *about: object) -> list[str]:
+    """What the driver `name` finds wrong with settings; if it fails in that, a sentence that says so."""
+    try:
+        return list(check(*about))
+    except Exception as error:  # noqa: BLE001 a driver is anybody's code: its fault is a problem of the file like any
+        # other, so that the gateway starts from the last good copy instead of not at all
+        found = f"{type(error).__name__}: {error}"
+        return [f"the driver “{name}” itself fails on these settings ({found}): correct them, and tell its author"]
 
 
 class Drivers:

@@ -152,3 +152,15 @@ class Site(Struct, frozen=True):
         for point in self.points:
             found.setdefault(point.every_ms, []).append(point)
         return {every_ms: tuple(found[every_ms]) for every_ms in sorted(found)}
+
+    @property
+    def red_alone(self) -> list[Limit]:
+        """Limits that reach red while no action follows, neither them nor one that they are members of."""
+        members = {limit.id: limit.judged.members for limit in self.limits}
+        followed = {limit for action in self.actions for limit in action.limits}
+        followed |= {member for limit in followed for member in members[limit]}
+        return [
+            limit
+            for limit in self.limits
+            if limit.id not in followed and any(level is Level.RED for level, _ in limit.thresholds)
+        ]

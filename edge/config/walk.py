@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from msgspec import Struct
 
-from edge.config.plugs import Drivers
+from edge.config.plugs import Drivers, opinion
 from edge.config.points import check_distinct, read_point
 from edge.config.reader import Reader, Table, Where, label
 from edge.config.site import Device, Gateway, Link, Output, Port, Site, Store, Wire
@@ -282,7 +282,7 @@ class Walk:
             driver = on_port[0].driver if on_port else None
             if driver is None or not specs or driver.sensors is None:
                 continue
-            for sentence in driver.check(port, specs):
+            for sentence in opinion(driver.name, driver.check, port, specs):
                 self.reader.problem(where, sentence)
             wires.append(Wire(port, driver, specs))
         return wires
@@ -328,7 +328,7 @@ class Walk:
         batch_ms = self.reader.duration_ms((*part.where, "batch"), table.batch, 0, MAX_BATCH_MS)
         if batch_ms is None or part.driver is None or part.settings is None:
             return None
-        for sentence in part.driver.check_link(part.settings):
+        for sentence in opinion(part.driver.name, part.driver.check_link, part.settings):
             self.reader.problem(part.where, sentence)
         points = tuple(item.point for item in watched if item.point)
         settings = {point.id: item.settings for item in watched if (point := item.point)}

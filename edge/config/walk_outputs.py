@@ -7,6 +7,7 @@ from math import inf
 from typing import Any, Protocol
 
 from edge.actions import MAX_ON_MOST_S, Action
+from edge.config.plugs import opinion
 from edge.config.reader import Reader, Where
 from edge.config.site import Output, Port
 from edge.config.tables import ActionTable, OutputTable
@@ -36,22 +37,25 @@ def read_outputs(
     reader: Reader, parts: Sequence[Part], ports: Sequence[tuple[Where, Port]], users: Mapping[str, str]
 ) -> list[Output]:
     """The outputs that are right. `users`: port -> the driver of the devices on it."""
-    made = []
+    made, users = [], dict(users)
     for part in parts:
         table: OutputTable | None = part.table
         if table is None or part.driver is None or part.settings is None:
             continue
         port = str(part.raw["port"]) if part.driver.output_port else None
-        if port is not None and users.get(port, part.driver.name) != part.driver.name:
-            reader.problem((*part.where, "port"), f"the devices on “{port}” speak {users[port]}: take another port")
+        if port is not None and users.setdefault(port, part.driver.name) != part.driver.name:
+            reader.problem((*part.where, "port"), f"what is on “{port}” speaks {users[port]}: take another port")
         spec = OutputSpec(table.id, part.settings)
         made.append(Output(table.id, table.name, part.driver, spec, port, table.rest == "on"))
     by_id = {port.id: port for _, port in ports}
     for name, port in dict.fromkeys((output.driver.name, output.port) for output in made):
         here = [output for output in made if (output.driver.name, output.port) == (name, port)]
         settings = by_id.get(port) if port else None
-        for sentence in here[0].driver.check_outputs(settings, [output.spec for output in here]):
-            reader.problem(("output",), sentence)
+        specs = [output.spec for output in here]
+        for sentence in opinion(name, here[0].driver.check_outputs, settings, specs):
+            id_, _, said = sentence.partition(": ")
+            where = next((part.where for part in parts if part.table and part.table.id == id_), None)
+            reader.problem(where or ("output",), said if where else sentence)
     return made
 
 
@@ -89,6 +93,7 @@ def _action(
     max_on_s = _max_on_s(reader, where, table, rests_on)
     if rests_on and (pattern or not table.only_while_raised):
         reader.problem(where, "an output that rests on goes off while the level stands: no pattern, no other end")
+    _text(reader, where, table, [output for _, id_ in lamps if (output := outputs.get(id_))])
     if len(reader.problems) > before:
         return []
     pattern_s = tuple(beat / 1000 for beat in pattern if beat is not None)
@@ -115,6 +120,18 @@ def _lamps(
         elif reader.reference(where, "output", str(output), outputs):
             lamps.append((LEVELS[key], str(output)))
     return lamps
+
+
+def _text(reader: Reader, where: Where, table: ActionTable, outputs: Sequence[Output]) -> None:
+    """A text is there for all that speak, and for nothing else."""
+    for output in outputs:
+        check = output.driver.check_text
+        if check is None and table.text:
+            reader.problem((*where, "text"), f"“{output.id}” does not speak (driver {output.driver.name}): take it out")
+        elif check is not None and not table.text:
+            reader.problem(where, f"the key `text` is missing: what “{output.id}” says")
+        elif check is not None and (wrong := check(table.text)):
+            reader.problem((*where, "text"), wrong)
 
 
 def _max_on_s(reader: Reader, where: Where, table: ActionTable, rests_on: bool) -> float:

@@ -50,7 +50,8 @@ def explain(key: str, value: object, kind: Any, why: str) -> str:
     if isinstance(value, str) and (number := _number(info)):
         said = description(info)
         return f"found {show(value)}; allowed: {number}, without quotes{f' ({said})' if said else ''}"
-    allowed = description(info) if isinstance(value, str) else ""  # a text, but not one of those: why, not what
+    is_text = isinstance(value, str) and not _is_choice(info)
+    allowed = description(info) if is_text else ""  # a text, but not one of those: why, not what
     allowed = allowed or describe(info)
     return f"found {show(value)}; allowed: {allowed}" if allowed else f"found {show(value)}: {why}"
 
@@ -83,6 +84,15 @@ def _number(info: msgspec.inspect.Type) -> str:
         words = [_number(kind) for kind in info.types if not isinstance(kind, msgspec.inspect.NoneType)]
         return words[0] if len(words) == 1 else ""
     return describe(info) if isinstance(info, msgspec.inspect.IntType | msgspec.inspect.FloatType) else ""
+
+
+def _is_choice(info: msgspec.inspect.Type) -> bool:
+    """Whether one of some words must stand in a key: those are to be named."""
+    while isinstance(info, msgspec.inspect.Metadata):
+        info = info.type
+    if isinstance(info, msgspec.inspect.UnionType):
+        return any(_is_choice(kind) for kind in info.types)
+    return isinstance(info, msgspec.inspect.LiteralType)
 
 
 def _is_list_of_tables(kind: Any) -> bool:
