@@ -52,6 +52,7 @@ class Limits:
         self._combined = [self.judged[limit.id] for limit in in_order(limits)]
         self._held = [part for state in self.judged.values() if state.limit.hold_s for part in state.parts]
         self.stirred = False  # a hold time has begun, ended or been broken off since this was set back
+        self._left: list[tuple[str, Level]] = []  # levels that stood and that there are no more: the province is told
         self._unsure: list[Judged] = []  # combined ones that are to be looked at though no member of them moves
 
     def _watch(self, state: Judged) -> None:
@@ -96,6 +97,8 @@ class Limits:
                 part.believe()
             if state.level is not level:
                 self._put(state, level, value)
+            if state.level is not level:  # it is in the site file no more
+                self._left.append((limit_id, level))
         self._unsure = list(self._combined)
 
     def forget(self, known: Collection[str]) -> None:
@@ -180,6 +183,10 @@ class Limits:
             self._combine(changed)
         if self._unsure:
             self._make_sure(changed)
+        for limit_id, told in self._left:
+            if limit_id not in {alarm.limit for alarm in changed} and (alarm := self.again(limit_id, told)):
+                changed.append(alarm)
+        self._left = []
         return changed
 
     def levels(self) -> dict[str, Level]:

@@ -7,7 +7,7 @@ from math import log
 
 import pytest
 
-from edge.contract import Alarm, Level, Of, Quality, Rule
+from edge.contract import Alarm, Change, Level, Of, Quality, Rule
 from edge.limits import Limit, Limits
 from edge.measure_nouns import Spec
 
@@ -143,3 +143,25 @@ def test_a_limit_is_sure_only_of_what_it_heard_since_the_start() -> None:
     assert not limits.sure("x"), "what was played in between was not heard"
     limits.judge("p", 9, GOOD, 780.0)
     assert limits.sure("x")
+
+
+# -- a level that is in the site file no more --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stood", "left", "value", "told"),
+    [
+        (BLUE, ((RED, 100),), 20, (Level.NONE, Change.CLEARED)),
+        (RED, ((BLUE, 10),), 120, (BLUE, Change.CHANGED)),
+        (ORANGE, ((BLUE, 10), (RED, 100)), 20, (BLUE, Change.CHANGED)),
+        (RED, ((RED, 100),), 120, None),
+    ],
+)
+def test_the_end_of_a_level_that_was_taken_out_is_told(
+    stood: Level, left: tuple[tuple[Level, int], ...], value: int, told: tuple[Level, Change] | None
+) -> None:
+    limits = Limits([Limit("x", "p", Rule.ABOVE, left)], 0.0)
+    limits.restore({"x": (stood, value)})
+    found = limits.tick(0.0)
+    assert [(alarm.level, alarm.change) for alarm in found] == ([told] if told else [])
+    assert limits.judge("p", value, GOOD, 1.0) == limits.tick(2.0) == []

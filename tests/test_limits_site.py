@@ -142,6 +142,70 @@ WRONG = {
     "no step": (point("z", more="spike = 0"), "spike: found 0; allowed: at least one step"),
     "half a twin": (point("z", more='twin = "x"'), "`twin` and `twin_differs` belong together"),
     "no twin": (point("z", more='twin = "xx"\ntwin_differs = 1'), "twin: there is no point “xx”"),
+    "doubted rate": (
+        point("z", more="rate_max = 1") + limit("a", "z", 'of = "rate"\nwindow = "1h"\nabove = { red = 50 }'),
+        "rate_max: found 1.0, but limit “a” is red at 50 mm an hour",
+    ),
+    "doubted speed": (
+        point("z", more="spike = 1")
+        + limit("a", "z", 'of = "rate"\nwindow = "1h"\nper = "1min"\noutside = { red = [-5, 5] }'),
+        "spike: found 1.0, but limit “a” is red at 5 mm in 1min",
+    ),
+    "doubted rain": (
+        point("z", more="rate_max = 30")
+        + limit("a", "z", 'of = "sum"\ncounter = true\nabove = { blue = { 12h = 50 }, red = { 3h = 100 } }'),
+        "rate_max: found 30.0, but limit “a” is red at 33.3 mm an hour",
+    ),
+    "doubted angle": (
+        point("z", more="rate_max = 1")
+        + limit("a", "z", 'of = "tangent_angle"\nwindow = "1d"\nuniform = 0.1\nabove = { red = 85 }'),
+        "rate_max: found 1.0, but limit “a” is red at 1.14 mm an hour",
+    ),
+    "doubted difference": (
+        point("z", more='twin = "x"\ntwin_differs = 1')
+        + limit("a", "x", 'of = "difference"\nminus = "z"\nabove = { red = 2 }'),
+        "twin_differs: found 1, but limit “a” judges their difference up to 2 mm",
+    ),
+    "stuck before it is held": (
+        point("z", more='stuck = "30min"') + limit("a", "z", 'above = { red = 5 }\nhold = "1h"'),
+        "stuck: must be longer than 1h, the `hold` of limit “a”",
+    ),
+    "too low at once": (
+        limit("a", "r", 'of = "sum"\nwindow = "1d"\nbelow = { red = 5 }'),
+        "below: a sum begins at nothing",
+    ),
+    "outside at once": (
+        limit("a", "r", 'of = "sum"\nwindow = "1d"\noutside = { red = [5, 50] }'),
+        "outside: a sum begins at nothing",
+    ),
+    "far from failing": (
+        limit("a", "x", 'of = "time_to_failure"\nwindow = "1d"\nabove = { red = 5 }'),
+        "above: the hours until a failure are dangerous when few",
+    ),
+    "blue hidden by red": (
+        limit("a", "r", 'of = "sum"\ncounter = true\nabove = { blue = { 1h = 50 }, red = { 24h = 50 } }'),
+        "above: red at 50.0 in 1d is reached before blue at 50.0 in 1h",
+    ),
+    "outside for ever": (
+        limit("a", "x", "outside = { red = [0.5, 4] }\nhysteresis = 2.5"),
+        "hysteresis: with 2.5 the level red .0.5 to 4.0. can never be left",
+    ),
+    "inside for ever": (
+        limit("a", "r", "inside = { red = [40, 60] }\nhysteresis = 40"),
+        "hysteresis: with 40.0 the level red .40.0 to 60.0. can never be left",
+    ),
+    "start of nowhere": (
+        limit("a", "x", 'of = "total"\nstart = 1e308\nabove = { red = 1 }'),
+        "start: 1E.308 is beyond all numbers",
+    ),
+    "clear of nowhere": (
+        limit("a", "x", "above = { red = 1 }\nclear = { red = -1e300 }"),
+        "clear → red: .* is beyond all",
+    ),
+    "more than there are": (
+        f'{BASE}[[limit]]\nid = "a"\namong = ["base"]\nrollup = {{ red = "9 orange" }}\n',
+        "rollup: `among` names only 1: none of these counts",
+    ),
     "another quantity": (point("z", more='twin = "t"\ntwin_differs = 1'), "twin: “t” is no second instrument"),
 }
 

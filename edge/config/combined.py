@@ -47,7 +47,7 @@ def read_combined(reader: Reader, where: Where, table: LimitTable, made: Mapping
     votes = {"any": 1, "all": len(members), "votes": table.votes or 1}.get(given[0], 1)
     if votes > len(members):
         reader.problem((*where, "votes"), f"found {votes}, but only {len(members)} limits may vote")
-    rollup = _rollup(reader, (*where, "rollup"), table.rollup or {})
+    rollup = _rollup(reader, (*where, "rollup"), table.rollup or {}, len(members))
     if len(reader.problems) > before or any(member not in made for member in members):
         return None
     first = made[members[0]]
@@ -60,7 +60,7 @@ def _defaults() -> dict[str, object]:
     return {field: getattr(empty, field) for field in empty.__struct_fields__}
 
 
-def _rollup(reader: Reader, where: Where, given: Mapping[str, str]) -> Rollup:
+def _rollup(reader: Reader, where: Where, given: Mapping[str, str], members: int) -> Rollup:
     found: list[tuple[Level, int, Level]] = []
     for key, text in given.items():
         match = COUNTED.fullmatch(text)
@@ -68,4 +68,6 @@ def _rollup(reader: Reader, where: Where, given: Mapping[str, str]) -> Rollup:
             reader.problem((*where, key), f"found “{text}”; allowed: a level made of a lower one: yellow = “4 blue”")
             continue
         found.append((LEVELS[key], int(match[1]), LEVELS[match[2]]))
+    if found and all(count > members for _, count, _ in found):  # some may be: the table of a standard is for all sites
+        reader.problem(where, f"`among` names only {members}: none of these counts can ever be reached")
     return tuple(sorted(found))

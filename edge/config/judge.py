@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from edge.config.doubted import check_sides
 from edge.config.measured import DEFAULTS, KEYS, Scale, read_scale, read_window, with_window
 from edge.config.points import DAY_MS, MIN_EVERY_MS
 from edge.config.reader import Reader, Where
@@ -15,6 +16,7 @@ from edge.config.thresholds import (
     LEVELS,
     Thresholds,
     bands_of,
+    check_band_left,
     check_order,
     check_reach,
     clear_of,
@@ -166,6 +168,7 @@ def _by_value(
     for judged, thresholds in parts:
         if judged is not None and thresholds is not None:
             made.append(_part(reader, where, rule, table, judged, thresholds, hysteresis))
+    check_sides(reader, where, rule, scale, made)
     return made, hysteresis, scale.point
 
 
@@ -179,6 +182,7 @@ def _part(
     hysteresis: int,
 ) -> Part:
     if rule in BANDS:
+        check_band_left(reader, where, rule, thresholds, hysteresis, scale.point)
         return Part(scale.spec, thresholds)
     clear: Thresholds = ()
     if table.clear is not None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from edge.config.reader import Reader, Where
 from edge.config.tables import LimitTable
 from edge.config.units import show_ms
-from edge.contract import Of, Point
+from edge.contract import MAX_STEPS, Of, Point
 from edge.measure_nouns import Spec
 
 MAX_WINDOW_MS = 60 * 86_400_000  # two months of a slope's creep
@@ -130,6 +130,9 @@ def _make(
         spec = Spec(of, every_s, point.unit, point.step / 10, factor=10)
         return Scale(_as_point(point, spec, point.minimum, point.maximum), spec)
     if of is Of.TOTAL:
+        if table.start is not None and abs(table.start) > MAX_STEPS * point.step:
+            reader.problem((*where, "start"), f"{table.start} is beyond all numbers kept for {point.id}")
+            return None
         start = None if table.start is None else round(table.start / point.step)
         spec = Spec(of, every_s, point.unit, point.step, start=start)
         return Scale(_as_point(point, spec, None, None), spec)

@@ -19,6 +19,7 @@ import msgspec
 from edge.config.reader import Reader, Where
 from edge.config.words import did_you_mean, show
 from edge.contract import MAX_STEPS, Level, Point, Rule
+from edge.limit_nouns import bands
 
 LEVELS = {level.name.lower(): level for level in Level if level is not Level.NONE}
 
@@ -103,6 +104,7 @@ def clear_of(
     raised, found = dict(thresholds), []
     for level, value in values_of(reader, where, levels):
         key = (*where, level.name.lower())
+        _check_size(reader, key, value, point)
         steps = _steps(value, point, ROUND_CEILING if rule is Rule.ABOVE else ROUND_FLOOR)
         side = "above" if rule is Rule.ABOVE else "below"
         if level not in raised:
@@ -150,6 +152,28 @@ def _check_bands(reader: Reader, where: Where, rule: Rule, thresholds: Threshold
             reader.problem(key, f"can never be reached: {span}")
         elif away if rule is Rule.OUTSIDE else whole:
             reader.problem(key, f"is reached by every value: {span}")
+
+
+def check_band_left(
+    reader: Reader, where: Where, rule: Rule, thresholds: Thresholds, hysteresis_steps: int, point: Point
+) -> None:
+    """Bands with hysteresis: there must be values left at which a level ends."""
+    for level, low, high in bands(thresholds):
+        if rule is Rule.OUTSIDE:
+            stays = low - 1 + hysteresis_steps >= high + 1 - hysteresis_steps
+        else:
+            stays = (
+                point.minimum is not None
+                and point.maximum is not None
+                and (low - hysteresis_steps) * point.step <= point.minimum
+                and (high + hysteresis_steps) * point.step >= point.maximum
+            )
+        if stays:
+            reader.problem(
+                (*where, "hysteresis"),
+                f"with {point.show(hysteresis_steps)} the level {level.name.lower()} ({point.show(low)} to "
+                f"{point.show(high)}) can never be left again; make it smaller",
+            )
 
 
 def check_order(

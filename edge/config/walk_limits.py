@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from edge.config.combined import is_combined, members_of, read_combined
+from edge.config.doubted import check_doubts
 from edge.config.judge import read_limit, sums_amounts
 from edge.config.points import check_distinct
 from edge.config.reader import Reader, Table, Where
@@ -54,6 +55,8 @@ def read_limits(reader: Reader, parts: Sequence[Part], measured: Sequence[Measur
         [part.raw["id"] for part in parts if isinstance(part.raw.get("id"), str)],
         made,
     )
+    places = {item.point.id: (item.where, item.point) for item in measured if item.point}
+    check_doubts(reader, places, [limit for limit in made.values() if limit])
     _check_hurried(reader, [part for part in parts if part.table], made, points)
     return [made.get(part.table.id) if part.table else None for part in parts]
 
