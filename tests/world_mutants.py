@@ -217,8 +217,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "3 alarms",
         "alarms",
         edit(
-            "edge.daemon:Daemon._stood",
-            ("(Level.NONE, None)) | stood", "(Level.NONE, None))"),
+            "edge.limit_memory:stood",
+            ("(Level.NONE, None)) | known", "(Level.NONE, None))"),
         ),
     ),
     # -- values ----------------------------------------------------------------------------------------------------

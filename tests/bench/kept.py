@@ -13,13 +13,19 @@ import os
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
-from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Round, Rule
-from edge.entries import Commit, NewEntry
+from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Of, Quality, Round, Rule
+from edge.entries import Commit, NewEntry, Rows
 from edge.fold import FOLD_AT, Folder
+from edge.limit_memory import FILE, SAVE_EVERY_S
+from edge.limit_state import save
+from edge.limit_tail import Tail
+from edge.limits import Limit, Limits
+from edge.measure_nouns import Spec
 from edge.outbox import Outbox
 from edge.packing import alarm_entry, round_entry, row_of, summaries_of
 from edge.ranges import RangeSet
@@ -60,6 +66,7 @@ def run() -> Iterator[Figure]:
     with folder("million") as path:
         yield from _million(path)
     yield _disk(1, "one commit a round", DISK_BYTES)
+    yield _disk(1, "one commit a round, each point judged over a day", DISK_BYTES, judged=True)
     yield _disk(6, 'commit_every = "60s"', DISK_60S_BYTES)
 
 
@@ -240,15 +247,18 @@ def rss_mb() -> float:
     return 0.0
 
 
-def _disk(rounds_a_commit: int, words: str, target: float) -> Figure:
+def _disk(rounds_a_commit: int, words: str, target: float, *, judged: bool = False) -> Figure:
     """Bytes that reach the disk, for each reading of WIDTH points every 10 s."""
     with folder("disk") as path, _ext4(path) as disk:
         month = Month(disk.path / "store", 200_000_000)
+        told = Told(disk.path / "store") if judged else None
         number = 0
         for rounds, measured in ((WARM_UP, False), (DISK_ROUNDS, True)):
             disk.begin()
             for start in range(number, number + rounds, rounds_a_commit):
-                month.box.commit([month.round(n) for n in range(start, start + rounds_a_commit)], sheet=month.row)
+                tail = told.of(month.values(start), start * EVERY_MS / 1000) if told else Rows()
+                entries = [month.round(n) for n in range(start, start + rounds_a_commit)]
+                month.box.commit(entries, sheet=month.row, tail=tail)
             number += rounds
             if measured:
                 written = disk.written()
@@ -256,6 +266,32 @@ def _disk(rounds_a_commit: int, words: str, target: float) -> Figure:
     per = written / DISK_ROUNDS / WIDTH
     how = f"{DISK_ROUNDS} rounds of {WIDTH} points; {disk.how}"
     return at_most(f"disk bytes per reading, {WIDTH} points every 10 s, {words}", per, target, "bytes", how)
+
+
+class Told:
+    """What limits are told, and the file of all that they know, as edge/limit_memory.py keeps both."""
+
+    def __init__(self, path: Path) -> None:
+        mean = Spec(Of.MEAN, EVERY_MS / 1000, "m", Decimal("0.01"), DAY_MS // 1000)
+        never = ((Level.RED, 10**9),)
+        self.limits = Limits([Limit(f"m{i}", f"p{i}", Rule.ABOVE, never, spec=mean) for i in range(WIDTH)], 0.0)
+        self.tail = Tail(self.limits, lambda: [1, 0.0, T0_MS, 0, 0.0])
+        self.file = path / FILE
+        self.saved_s = 0.0
+
+    def of(self, values: tuple[int, ...], now_s: float) -> Rows:
+        for number, value in enumerate(values):
+            self.limits.judge(f"p{number}", value, Quality.GOOD, now_s)
+            self.tail.note(f"p{number}", value, Quality.GOOD, now_s)
+        if now_s >= self.saved_s + SAVE_EVERY_S:
+            self.tail.saved, self.saved_s = self.tail.close(), now_s
+            with self.file.open("wb") as file:
+                file.write(zlib.compress(save(self.limits, now_s), 1))
+                file.flush()
+                os.fsync(file.fileno())
+        rows = self.tail.rows()
+        self.tail.written(rows)
+        return rows
 
 
 class Disk:
