@@ -71,6 +71,7 @@ class Journal:
             "point": alarm.point,
             "level": alarm.level.name.lower(),
             "change": alarm.change.name.lower(),
+            "drill": alarm.drill,
             "text": text,
         }
         self.alarms.append(shown)
@@ -234,7 +235,7 @@ class Answers:
         if wanted is not None and wanted not in self.limits.judged:
             raise FengsuiError(f"there is no limit {wanted}; limits: {', '.join(self.limits.judged)}")
         now_s = asyncio.get_running_loop().time()
-        last = {alarm["limit"]: alarm for alarm in self._recent()}
+        last = {alarm["limit"]: alarm for alarm in self._recent() if not alarm["drill"]}  # which nothing decided
         return [
             {
                 **rule_now(limit, self.limits, self.intake.points, now_s),

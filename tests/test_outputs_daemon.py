@@ -290,6 +290,22 @@ def test_a_drill_of_a_limit_is_marked_everywhere_and_ends(tmp_path: Path) -> Non
     run_virtual(rig.play(story))
 
 
+def test_a_drill_is_a_field_of_the_alarms_and_decides_nothing(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        assert rig.daemon is not None
+        answers = rig.daemon.answers
+        rig.set(0, 6)
+        await asyncio.sleep(0.5)
+        await rig.daemon.drills._ask_drill({"name": "high", "by": "wang", "reason": "monthly", "for_s": 1})
+        await asyncio.sleep(3)
+        recent = (await answers._ask_alarms({}))["recent"]
+        assert [(alarm["level"], alarm["drill"]) for alarm in recent] == [("red", False), ("red", True), ("none", True)]
+        [rule] = await answers._ask_rules({"limit": "high"})
+        assert (rule["last_alarm"]["level"], rule["last_alarm"]["drill"]) == ("red", False)
+
+    run_virtual(Rig(tmp_path, SIREN).play(story))
+
+
 def test_a_real_alarm_goes_before_a_drill(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
         assert rig.daemon is not None

@@ -188,6 +188,16 @@ def test_bad_rows_are_said_and_counted_and_the_rest_is_judged(site: Path) -> Non
     assert "note: 3 of 41 rows with something wrong, left out; the first: line 4" in plain
 
 
+def test_a_quotation_mark_left_open_takes_no_other_row_with_it(site: Path) -> None:
+    lines = flood().splitlines()
+    lines[3] = '"' + lines[3]
+    lines[5] = ",".join(f'"{cell}"' for cell in lines[5].split(","))
+    answer = shown(site, "\n".join(lines) + "\n")
+    assert (answer["bad_rows"], answer["rows"]) == (1, 40)
+    assert "line 4: unexpected end of data; is a quotation mark left open?" in answer["bad"][0]
+    assert changes(answer, "high") == [(12, "yellow"), (22, "red"), (33, "none")]
+
+
 def test_only_the_first_bad_rows_are_said_all_are_counted(site: Path) -> None:
     answer = shown(site, flood() + "x,1,1\n" * 500)
     assert (answer["bad_rows"], len(answer["bad"])) == (500, 5)
@@ -246,6 +256,12 @@ def test_a_coarse_record_is_said(site: Path) -> None:
         ("a,b\n1,2\n", "has no header"),
         ("time,foo\n1767225600000,2\n", "has no reading of any point of this site; it has foo"),
         ("time,level\nx,2\n", "the first trouble: line 2"),
+        ('"time,level\n1767225600000,2\n', "its first line is no header"),
+        ("time,level,level\n1767225600000,2,6\n", "the header names level more than once"),
+        (
+            "time,level\n2026-01-01T08:00:00+08:00,2\n1767225600000,2\n2026-01-01 00:02,6\n",
+            "line 4: “2026-01-01 00:02” has no time zone, but line 2: “2026-01-01T08:00:00+08:00” has one",
+        ),
     ],
 )
 def test_a_file_of_no_use_is_refused_with_a_sentence(site: Path, text: str, said: str) -> None:

@@ -4,8 +4,9 @@
     long   a header `time,point,value` and one row a reading
 
 The time is called time, at or at_ms: milliseconds since 1970, ISO 8601, or 2026/11/21 22:00 as spreadsheets write it;
-UTC where there is no zone. A row or a cell that can not be understood is left out and counted, the first ones said.
-Rows may stand in any order. Kept in arrays: 18 bytes a reading.
+UTC where there is no zone, and then nowhere: a file that mixes both is refused. A row is a line; one that can not be
+understood is left out and counted, as a cell is, the first ones said. Rows may stand in any order.
+Kept in arrays: 18 bytes a reading.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ TIME_NAMES = ("time", "at", "at_ms")
 READINGS_MOST = 4_000_000  # 72 MB: four points each minute for two years, on a box of 1 GB
 SAID_MOST = 5  # bad rows that are shown; all are counted
 STRANGERS_MOST = 20
+_ZONE = re.compile(r"\d[T ].*([zZ]|[+-]\d\d(:?\d\d)*)$")  # of a time that was understood
 _SPREADSHEET = re.compile(r"(\d{4})[/-](\d{1,2})[/-](\d{1,2})(?:[ T](\d{1,2}):(\d{2})(?::(\d{2}))?)?")
 
 
@@ -46,6 +48,18 @@ class Past:
     said: list[str] = field(default_factory=list)
     disorder: int = 0
     strangers: dict[str, None] = field(default_factory=dict)
+    zoned: dict[bool, str] = field(default_factory=dict)  # where a time with a zone, and one without, stood first
+
+    def zone(self, where: str, text: str) -> None:
+        """Raises BadHistory where times with and without a zone are mixed: one kind would be hours off."""
+        if text.isdecimal():
+            return
+        self.zoned.setdefault(_ZONE.search(text) is not None, f"{where}: “{text}”")
+        if len(self.zoned) == 2:
+            raise BadHistory(
+                f"{self.zoned[False]} has no time zone, but {self.zoned[True]} has one: write one with each time "
+                "(Z, +08:00), or with none, then all are UTC"
+            )
 
     def complain(self, sentence: str) -> None:
         self.bad += 1
@@ -93,35 +107,38 @@ def read_past(path: Path, known: Collection[str]) -> Past:
 
 
 def _read(path: Path, file: Iterator[str], known: Collection[str], past: Past) -> None:
-    lines = csv.reader(file)
-    header = [name.strip() for name in _next(lines) or []]
+    try:
+        header = [name.strip() for name in _cells(next(file, ""))]
+    except csv.Error as error:
+        raise BadHistory(f"{path}: its first line is no header: {error}") from None
     time = next((header.index(name) for name in TIME_NAMES if name in header), None)
     if time is None:
         raise BadHistory(
             f"{path} has no header `time,POINT,...` or `time,point,value` (times: {', '.join(TIME_NAMES)})"
         )
+    twice = [name for name in {header[time], POINT, VALUE, *known} if header.count(name) > 1]
+    if twice:
+        raise BadHistory(f"{path}: the header names {', '.join(sorted(twice))} more than once: which one counts?")
     places: dict[str, int] = {}
     columns = [] if POINT in header and VALUE in header else [n for n in range(len(header)) if n != time]
     newest_ms = -(2**63)
-    while True:
-        where = f"line {lines.line_num + 1}"
-        try:
-            cells = _next(lines)
-        except csv.Error as error:
-            past.complain(f"{where}: {error}")
+    for number_of, line in enumerate(file, 2):
+        if not line.strip():
             continue
-        if cells is None:
-            return
-        if not cells:
-            continue
+        where = f"line {number_of}"
         past.rows += 1
         try:
+            cells = _cells(line)
             if len(cells) != len(header):
                 raise BadHistory(f"{where}: {len(cells)} columns, the header has {len(header)}")
             at_ms = _time_ms(where, cells[time].strip())
         except BadHistory as error:
             past.complain(str(error))
             continue
+        except csv.Error as error:
+            past.complain(f"{where}: {error}; is a quotation mark left open?")
+            continue
+        past.zone(where, cells[time].strip())
         past.disorder += at_ms < newest_ms
         newest_ms = max(newest_ms, at_ms)
         pairs = _pairs(header, cells, columns)
@@ -164,8 +181,9 @@ def _take(
         past.complain(wrong)
 
 
-def _next(lines: Iterator[list[str]]) -> list[str] | None:
-    return next(lines, None)
+def _cells(line: str) -> list[str]:
+    """Of one line, by itself: a quotation mark left open takes no other with it. Raises csv.Error."""
+    return next(csv.reader([line], strict=True), [])
 
 
 def _time_ms(where: str, text: str) -> int:
