@@ -1,0 +1,73 @@
+"""Profiles played: movement in whatever direction, methane at every place of the table."""
+
+from __future__ import annotations
+
+from math import cos, radians, sin
+from pathlib import Path
+
+import pytest
+
+from edge.config import load
+from edge.config.profiles import profiles
+from edge.contract import Level
+from tests.limit_sites import Played
+from tests.profile_numbers import filled_in, write
+
+YELLOW, ORANGE, RED = Level.YELLOW, Level.ORANGE, Level.RED
+
+
+def played(name: str, folder: Path) -> Played:
+    profile = profiles()[name]
+    return Played(load(write(folder, profile, filled_in(profile))))
+
+
+@pytest.mark.parametrize("bearing", range(0, 360, 15))
+def test_an_open_pits_slope_is_seen_in_whatever_direction_it_moves(bearing: int, tmp_path: Path) -> None:
+    """More than 10 mm a day, and 5 mm an hour (jianbiaoku 100952/3178830), of the movement itself."""
+    pit = played("open-pit", tmp_path)
+    speeds = [10.5] * 3 * 24 + [5.1 * 24] * 6  # mm a day, by hour
+    moved = 0.0
+    for minute in range(len(speeds) * 60):
+        moved += speeds[minute // 60] / 1440
+        pit.take("slope.east", moved * sin(radians(bearing)), 60.0 * minute)
+        pit.take("slope.north", moved * cos(radians(bearing)), 60.0 * minute)
+    daily = [at_s for axis in ("east", "north") for at_s in pit.raised(f"slope-{axis}-daily", ORANGE)]
+    hourly = [at_s for axis in ("east", "north") for at_s in pit.raised(f"slope-{axis}-hourly", RED)]
+    assert daily
+    assert min(daily) < 3 * 86_400
+    assert hourly
+    assert min(hourly) > 3 * 86_400
+
+
+# AQ 1029 [P: 360docs 1b11497725]: alarm from, cut-off from, restored below, % CH4.
+METHANE = {
+    "t0": (1.0, 1.5, 1.0),
+    "t1": (1.0, 1.5, 1.0),
+    "t2": (1.0, 1.0, 1.0),
+    "t3": (0.5, 0.5, 0.5),
+    "t4": (0.5, 0.5, 0.5),
+    "t5": (1.0, 1.5, 1.0),
+    "t6": (1.0, 1.0, 1.0),
+    "t7": (2.5, 2.5, 2.5),
+    "t8": (1.0, 1.0, 1.0),
+    "h1": (1.0, 1.5, 1.0),
+    "h2": (1.0, 1.0, 1.0),
+    "machine": (1.0, 1.5, 1.0),
+    "series": (0.5, 0.5, 0.5),
+}
+
+
+@pytest.mark.parametrize("place", METHANE)
+def test_methane_at_every_place_of_the_table_aq_1029(place: str, tmp_path: Path) -> None:
+    alarm, cut, restore = METHANE[place]
+    mine = played("coal-gas", tmp_path)
+    for second in range(301):
+        mine.take(f"ch4-{place}", (150 - abs(150 - second)) * 0.02, float(second))
+    [up] = mine.raised(f"{place}-cut", RED)
+    [down] = mine.raised(f"{place}-cut", Level.NONE)
+    assert mine.raised(f"{place}-alarm", YELLOW) == [alarm / 0.02]
+    assert up == cut / 0.02
+    assert down == 300 - restore / 0.02 + 1
+    assert mine.raised("gas-any", RED) == [up]
+    if place == "series":
+        assert mine.raised("series-fan-cut", RED) == [75.0], "1.5 for the fan itself"
