@@ -60,6 +60,11 @@ def test_nothing_is_broken_without_a_fault() -> None:
     assert play(Trouble("power.stop", 30.0, 1.0), Trouble("power.kill", 60.0, 1.0)) == ()
 
 
+def test_the_world_never_asks_this_machine_for_its_counters(monkeypatch: Patch) -> None:
+    monkeypatch.setattr("edge.wear._text", raises(ValueError("a counter of this machine was read")))
+    assert play() == ()
+
+
 def test_a_daemon_that_waits_for_nothing_is_found(monkeypatch: Patch) -> None:
     monkeypatch.setattr(Keeper, "start", for_ever)
     found = play()
@@ -84,19 +89,23 @@ def test_who_waits_for_a_card_that_hangs_is_excused(monkeypatch: Patch) -> None:
     assert "waits for nothing" not in str(play(Trouble("disk.hang", 0.0, 125.0)))
 
 
-@pytest.mark.parametrize("kind", ["power.stop", "power.kill"])
-def test_who_hangs_before_it_knows_of_sigterm_dies_of_it(kind: str, monkeypatch: Patch) -> None:
+@pytest.mark.parametrize(
+    ("kind", "life", "began_s"), [("power.stop", 1, 0), ("power.stop", 2, 21), ("power.kill", 2, 21)]
+)
+def test_who_hangs_before_it_knows_of_sigterm_dies_of_it(
+    kind: str, life: int, began_s: int, monkeypatch: Patch
+) -> None:
     """Also in a life after one that did know."""
     start, lives = Keeper.start, []
 
     async def hangs(self: Keeper) -> None:
         lives.append(asyncio.get_running_loop().time())
-        await (for_ever() if len(lives) == 2 else start(self))
+        await (for_ever() if len(lives) == life else start(self))
 
     monkeypatch.setattr(Keeper, "start", hangs)
     found = play(Trouble(kind, 20.0, 1.0), Trouble("power.stop", 40.0, 1.0))
     assert [it.what for it in found if it.promise == STARTS][:1] == [
-        "started at 21.0 s, no instrument was asked by 31.0 s"
+        f"started at {began_s}.0 s, no instrument was asked by {began_s + 10}.0 s"
     ]
     assert SIMULATOR not in {it.promise for it in found}
     assert [round(at_s) for at_s in lives] == [0, 21, 41]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from drivers.modbus import DRIVER as MODBUS
 from drivers.port import open_port
@@ -15,11 +19,12 @@ from edge.config import Site
 from edge.config import load as load_site
 from edge.contract import PolledSensor
 from edge.errors import DeviceSilent, PortLost
+from sim.cli import group
 from sim.world import scenario
 from sim.world.bench import run
 from sim.world.hands import FOR_EVER_S, parse
 from sim.world.nouns import START_MS, Expect, Story, Trouble
-from sim.world.rig_cli import Rigged, on_bench
+from sim.world.rig_cli import Rigged, _until_failed, on_bench
 from sim.world.scenario_site import with_key, with_ports
 from sim.world.shift import later
 
@@ -188,6 +193,91 @@ def test_the_command_writes_a_site_that_runs(tmp_path: Path) -> None:
     copy = load_site(tmp_path / "site.toml", check_files=True)
     assert copy.store.folder == tmp_path / "store"
     assert {port.open.split(":")[0] for port in copy.ports} == {"serial", "tcp"}
+
+
+@pytest.mark.parametrize(("device", "point"), [("piezo-1", "phreatic-1"), ("level-radar", "pond-level")])
+def test_a_model_that_raises_is_a_fault_of_the_simulator(
+    device: str, point: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a serial line and over TCP."""
+
+    async def main() -> None:
+        rigged, site = await on_ports(tmp_path)
+        monkeypatch.setattr("sim.model_modbus.ModbusModel.hear", broken_hear)
+        try:
+            with pytest.raises((DeviceSilent, PortLost)):
+                await sensor_of(site, device).read([point])
+            async with asyncio.timeout(5):
+                await rigged.bench.failed.wait()
+            assert rigged.bench.faults[0].promise == "the simulator"
+            assert "a fault of the simulator, not of the gateway" in rigged.bench.faults[0].what
+            assert "ValueError: byte must be in range(0, 256)" in rigged.bench.faults[0].what
+        finally:
+            await rigged.bench.close()
+
+    run(main())
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def broken_hear(*_: object) -> None:
+    raise ValueError("byte must be in range(0, 256)")
+
+
+def test_a_fault_of_the_simulator_ends_the_rig(tmp_path: Path) -> None:
+    async def main() -> None:
+        rigged, _ = await on_ports(tmp_path)
+        monkeypatched = rigged.bench.wires.model_of("weather-mast")
+        monkeypatched.say = broken_hear  # type: ignore[method-assign, assignment]
+        held = os.open(tmp_path / "weather", os.O_RDWR | os.O_NOCTTY)
+        try:
+            with pytest.raises(click.ClickException, match="a fault of the simulator, not of the gateway"):
+                async with asyncio.timeout(10):
+                    await _until_failed(asyncio.sleep(60), rigged.bench)
+        finally:
+            os.close(held)
+            await rigged.bench.close()
+
+    run(main())
+
+
+def test_what_is_closed_is_not_plugged_in_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        rigged, _ = await on_ports(tmp_path)
+        assert await rigged.hands.obey("port.unplug rs485 for 50ms") == "ok"
+        await rigged.bench.close()
+        await asyncio.sleep(0.2)
+        assert not [path for path in tmp_path.iterdir() if path.is_symlink()]
+
+    run(main())
+
+
+@pytest.mark.parametrize("end", ["quit", "SIGTERM"])
+def test_a_rig_that_ends_leaves_no_ports(end: str, tmp_path: Path) -> None:
+    folder = tmp_path / 'it\'s "mine"'.replace(" ", "-")
+    arguments = [sys.executable, "-c", "from sim.cli import main; main()", "rig", str(EXAMPLE), "--folder", str(folder)]
+    with subprocess.Popen(
+        [*arguments, "--real", "beidou"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as rig:
+        assert rig.stdin is not None
+        assert rig.stdout is not None
+        ready = next(line for line in rig.stdout if line.startswith("ready"))
+        assert shlex.split(ready.partition("run: ")[2]) == ["fengsui", "run", str(folder / "site.toml")]
+        assert (folder / "rs485").is_symlink()
+        print("port.unplug rs485 for 30s", file=rig.stdin, flush=True)
+        assert rig.stdout.readline() == "ok\n"
+        if end == "quit":
+            print("quit", file=rig.stdin, flush=True)
+        else:
+            rig.terminate()
+        assert rig.wait(20) == {"quit": 0, "SIGTERM": 143}[end]
+    assert not [path for path in folder.iterdir() if path.is_symlink()]
+
+
+def test_a_folder_with_spaces_is_refused(tmp_path: Path) -> None:
+    done = CliRunner().invoke(group, ["rig", str(EXAMPLE), "--folder", str(tmp_path / "a b")])
+    assert done.exit_code == 2
+    assert "has no spaces: choose another folder" in " ".join(done.output.split())
+    assert not (tmp_path / "a b").exists()
 
 
 def test_an_unknown_port_is_told(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "1 kept",
         "province",
         edit("edge.relay:Relay._need_sheet", ("self._start(self._take_sheet(short))", "pass")),
+        "day",
     ),
     Mutant(
         "what is folded is not counted",
@@ -230,6 +231,8 @@ MUTANTS: tuple[Mutant, ...] = (
             edit("drivers.modbus.bus:Bus._owe", ("if self._is_rtu:", "if False:")),
             edit("drivers.modbus.bus:Bus._settle", ("if not self._is_rtu:", "if True:")),
         ),
+        "",
+        "an answer is late by 3 s at most there, and no device is asked again so soon",
     ),
     Mutant(
         "each Modbus TCP transaction has the same number",
@@ -239,6 +242,8 @@ MUTANTS: tuple[Mutant, ...] = (
             "drivers.modbus.bus:Bus._next_transaction",
             ("self._transaction = self._transaction % 0xFFFF + 1", "self._transaction = 1"),
         ),
+        "",
+        "an answer is late by 3 s at most there, and no device is asked again so soon",
     ),
     Mutant(
         "the CRC is not checked",

@@ -94,6 +94,13 @@ DOUBT: tuple[Mutant, ...] = (
         "sky",
     ),
     Mutant(
+        "in a card's slots alarms wait behind rounds",
+        "3 alarms",
+        "crowd",
+        edit("edge.plan:next_in_slot", ("if queue.alarms and not queue.alarms_rest:", "if False:")),
+        "crowd",
+    ),
+    Mutant(
         "a start waits for ever before it can be told to stop",
         "7 starts",
         "sky",

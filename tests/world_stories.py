@@ -285,6 +285,16 @@ STORIES = {
             site(links=("beidou",), every="20s"),
         ),
         story(
+            "crowd",
+            "40min",
+            CALM.replace("1s 2h point.is pond.level 418", "")
+            + """
+            1min 12min sky.blocked beidou
+            13min 6min point.is pond.level 422.5
+            """,
+            site(links=("beidou",), every="10s", more=24),
+        ),
+        story(
             "sky",
             "10min",
             "5min 2s power.kill",

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import select
+import sys
 import termios
 import time
+import traceback
 import tty
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +25,8 @@ from edge.config import Site
 from edge.config.site import Port as PortSettings
 from edge.contract import Port
 from edge.errors import PortLost
-from sim.world.nouns import START_MS
+from sim.world.blame import blamed
+from sim.world.nouns import START_MS, Broken
 from sim.world.wire import Wires
 
 T = TypeVar("T")
@@ -54,15 +58,19 @@ class Bench:
     def __init__(self, site: Site, wires: Wires, ports: Sequence[str], names: Path) -> None:
         settings = {port.id: port for port in site.ports}
         self.wires = wires
+        self.faults: list[Broken] = []  # our own: an instrument that has died of one must not pass for a silent one
+        self.failed = asyncio.Event()
+        self._is_closed = False
         self._ends: dict[str, _SerialEnd | _TcpEnd] = {
-            port: _TcpEnd(settings[port], wires)
+            port: _TcpEnd(settings[port], wires, self._over)
             if settings[port].open.startswith("tcp:")
-            else _SerialEnd(settings[port], wires, names / port)
+            else _SerialEnd(settings[port], wires, names / port, self._over)
             for port in ports
         }
 
     async def open(self) -> dict[str, str]:
         """Opens all ports; port id -> what the site file's `open` has to be."""
+        asyncio.get_running_loop().set_exception_handler(self._raised)
         for end in self._ends.values():
             await end.plug()
         return {port: end.address for port, end in self._ends.items()}
@@ -73,19 +81,44 @@ class Bench:
         await self._ends[port].unplug()
 
     async def plug(self, port: str) -> None:
-        """There again, under the same address. Raises KeyError."""
+        """There again, under the same address; not when all is closed. Raises KeyError."""
+        if self._is_closed:
+            return
         self.wires.plug(port)
         await self._ends[port].plug()
 
     async def close(self) -> None:
+        self._is_closed = True
         for end in self._ends.values():
             await end.unplug()
+
+    def _over(self, port: str, task: asyncio.Task[None]) -> None:
+        """What serves a port has ended."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(port, error)
+
+    def _raised(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """For the loop: an instrument that speaks by itself is a timer."""
+        error = context.get("exception")
+        if isinstance(error, Exception):
+            self._fail(str(context.get("message", "")), error)
+        else:
+            loop.default_exception_handler(context)
+
+    def _fail(self, where: str, error: BaseException) -> None:
+        self.faults.append(blamed(error, asyncio.get_running_loop().time(), where))
+        sys.stderr.write("".join(traceback.format_exception(error)))
+        self.failed.set()
+
+
+Over = Callable[[str, "asyncio.Task[None]"], None]
 
 
 class _SerialEnd:
     """A serial port: a pseudo-terminal. While nobody has it open nothing is said there, as on a UART that is closed."""
 
-    def __init__(self, settings: PortSettings, wires: Wires, link: Path) -> None:
+    def __init__(self, settings: PortSettings, wires: Wires, link: Path, over: Over) -> None:
+        self._over = functools.partial(over, settings.id)
         self._settings = settings
         self._wires = wires
         self._link = link
@@ -103,6 +136,7 @@ class _SerialEnd:
         self._link.symlink_to(os.ttyname(far))
         os.close(far)
         self._watching = asyncio.ensure_future(self._watch())
+        self._watching.add_done_callback(self._over)
 
     async def unplug(self) -> None:
         if self._watching is not None:
@@ -167,7 +201,8 @@ def _forget_input(path: Path) -> None:
 class _TcpEnd:
     """A serial server or a PLC: whoever connects last has the wire."""
 
-    def __init__(self, settings: PortSettings, wires: Wires) -> None:
+    def __init__(self, settings: PortSettings, wires: Wires, over: Over) -> None:
+        self._over = functools.partial(over, settings.id)
         self._settings = settings
         self._wires = wires
         self._port = 0
@@ -195,6 +230,8 @@ class _TcpEnd:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._hush()
         self._now = asyncio.current_task()
+        assert self._now is not None
+        self._now.add_done_callback(self._over)
         try:
             with contextlib.suppress(PortLost, OSError, asyncio.CancelledError):
                 await _both_ways(reader, writer, await self._wires.open_port(self._settings))

@@ -7,28 +7,39 @@ that command plays the smallest story that still fails.
 
 from __future__ import annotations
 
+import functools
 import os
+import re
+import shlex
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 
 import click
 
 from edge.errors import FengsuiError
 from sim.world import expects, scenario, story_file
+from sim.world.blame import SIMULATOR
+from sim.world.crowd import Lost, plays
 from sim.world.misfortune import DAY_S, story_of
 from sim.world.nouns import Broken, Outcome, Story
+from sim.world.scenario_check import LONGEST_S, MOST_SEED
 from sim.world.shrink import shrink
 from sim.world.stage import Played, play_in_memory, standard
 
 MOST_TRIES = 60  # of the shrinker: half an hour for a day's story
 SHOWN_MOST = 8
-TRACES = Path(tempfile.gettempdir()) / "fengsui-world"
+MOST_NAME = 60  # characters: three bytes each fit into a file's name
+SHORTEST_DAYS = 0.01  # a quarter of an hour: less has no time for its last calm
+LONGEST_DAYS = LONGEST_S / DAY_S
+MOST_SEEDS = 10_000  # of one command: some days of a processor
+TRACES = Path(tempfile.gettempdir()) / f"fengsui-world-{os.getuid()}"
+
+
+UNKNOWN = ""  # the hash of a play that was lost
 
 
 @dataclass
@@ -75,10 +86,20 @@ class Progress:
         self.show("")
 
 
+def _days(_context: click.Context, _option: click.Parameter, days: float) -> float:
+    """A length that a story can have."""
+    if not SHORTEST_DAYS <= days <= LONGEST_DAYS:
+        raise click.BadParameter(f"{days:g} is no number of days from {SHORTEST_DAYS:g} to {LONGEST_DAYS:g}")
+    return days
+
+
+SEED = click.IntRange(-MOST_SEED, MOST_SEED)
+
+
 @click.command("world")
-@click.option("--seed", default=1, show_default=True, help="Of all chance: the same seed is the same story.")
+@click.option("--seed", default=1, show_default=True, type=SEED, help="Of all chance: the same seed is the same story.")
 @click.option("--seeds", metavar="N..M", help="Several, as many at a time as there are cores.")
-@click.option("--days", default=1.0, show_default=True, type=click.FloatRange(0.01, 400), help="Of each story.")
+@click.option("--days", default=1.0, show_default=True, callback=_days, help="Of each story.")
 @click.option("--trace", is_flag=True, help="Write the trace of each story, also of one that is kept.")
 @click.option("--shrink", "shrinks", is_flag=True, help="Of a story that fails: look for the smallest that still does.")
 def world(seed: int, seeds: str | None, days: float, trace: bool, shrinks: bool) -> None:
@@ -91,7 +112,7 @@ def world(seed: int, seeds: str | None, days: float, trace: bool, shrinks: bool)
         click.echo(_line(outcome))
         if trace or outcome.broken:
             _tell(played, f"fengsui-sim world --seed {number} --days {days:g} --trace", trace)
-        if outcome.broken and shrinks:
+        if outcome.broken and shrinks and outcome.hash != UNKNOWN:
             _shrunk(outcome, progress)
     click.echo("\n".join(["", *sums.lines()]))
     sys.exit(1 if sums.failed else 0)
@@ -112,7 +133,7 @@ def play(file: str, real: bool, trace: bool, keep: Path | None) -> None:
             found = scenario.load(path)
             story = found.story
             click.echo(f"{found.title}\n{found.title_zh}\n\n{found.about}\n{found.about_zh}\n")
-    except (FengsuiError, OSError) as error:
+    except FengsuiError as error:
         raise click.UsageError(str(error)) from error
     if real:
         from sim.world.real import play_real
@@ -127,7 +148,7 @@ def play(file: str, real: bool, trace: bool, keep: Path | None) -> None:
     click.echo("\n".join(_seen(played)))
     click.echo(_line(played.outcome))
     if trace or played.outcome.broken:
-        _tell(played, f"fengsui-sim play {file}{' --real' if real else ' --trace'}", trace or real)
+        _tell(played, f"fengsui-sim play {shlex.quote(file)}{' --real' if real else ' --trace'}", trace or real)
     sys.exit(0 if played.is_kept else 1)
 
 
@@ -139,13 +160,17 @@ def _played(seeds: Sequence[int], days: float, trace: bool, progress: Progress) 
         progress.clear()
         yield seeds[0], played
         return
-    with ProcessPoolExecutor(min(len(seeds), os.cpu_count() or 1), get_context("spawn")) as pool:
-        playing = [pool.submit(play_seed, number, days, trace) for number in seeds]
-        for done, (number, coming) in enumerate(zip(seeds, playing, strict=True)):
-            progress.show(f"{done} of {len(seeds)} stories played")
-            played = coming.result()
-            progress.clear()
-            yield number, played
+    work = functools.partial(play_seed, days=days, trace=trace)
+    for done, (number, found) in enumerate(plays(work, seeds), 1):
+        progress.clear()
+        yield number, _lost(number, days, found) if isinstance(found, Lost) else found
+        progress.show(f"{done} of {len(seeds)} stories played")
+
+
+def _lost(number: int, days: float, lost: Lost) -> Played:
+    """What a play comes to that has no outcome: nothing of it is known but its seed."""
+    story = story_of(number, days, *standard())
+    return Played(Outcome(story, (Broken(SIMULATOR, 0.0, lost.why),), UNKNOWN, 0.0))
 
 
 def play_seed(number: int, days: float, trace: bool = False) -> Played:
@@ -155,6 +180,8 @@ def play_seed(number: int, days: float, trace: bool = False) -> Played:
 
 def _path(file: str) -> Path:
     """A path, or a name of those that come with the project. Raises UsageError listing them."""
+    if Path(file).is_dir():
+        raise click.UsageError(f"{file}: can not be read: it is a folder")
     for path in (Path(file), scenario.FOLDER / f"{file}.toml"):
         if path.is_file():
             return path
@@ -165,13 +192,12 @@ def _path(file: str) -> Path:
 def _seeds(text: str | None, seed: int) -> Sequence[int]:
     if text is None:
         return [seed]
-    first, dots, last = text.partition("..")
-    try:
-        found = range(int(first), int(last or first) + 1) if dots else [int(first)]
-    except ValueError:
-        found = []
-    if not found:
+    match = re.fullmatch(r"\s*(-?\d{1,19})\s*(?:\.\.\s*(-?\d{1,19})\s*)?", text)
+    found = range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)
+    if not found or max(abs(found[0]), abs(found[-1])) > MOST_SEED:
         raise click.UsageError(f"--seeds {text}: write it like 1..20")
+    if found[-1] - found[0] >= MOST_SEEDS:
+        raise click.UsageError(f"--seeds {text}: {MOST_SEEDS} at most at a time")
     return found
 
 
@@ -186,7 +212,7 @@ def _line(outcome: Outcome) -> str:
     verdict = f"{len(outcome.broken)} BROKEN" if outcome.broken else "kept"
     return (
         f"{story.name}: {story.lasts_s / DAY_S:g} days, {len(story.troubles)} troubles, {speed:,.0f} × real time, "
-        f"trace {outcome.hash[:12]}: {verdict}"
+        f"trace {outcome.hash[:12] or 'unknown'}: {verdict}"
     )
 
 
@@ -215,16 +241,24 @@ def _broken_lines(broken: Sequence[Broken]) -> list[str]:
 def _tell(played: Played, replay: str, has_lines: bool) -> None:
     """The promises, the trace and the command that plays it again."""
     outcome = played.outcome
+    if outcome.hash == UNKNOWN:  # it is not played again here: it might take this process with it
+        click.echo("\n".join([*_broken_lines(outcome.broken), f"  replay: {replay}"]))
+        return
     if not has_lines:
         again = play_in_memory(outcome.story, keep_lines=True).outcome
         if again.hash != outcome.hash:
             click.echo(f"  the same story gave another trace ({again.hash[:12]}): chance that is not the seed's")
         outcome = again
     TRACES.mkdir(parents=True, exist_ok=True)
-    path = TRACES / f"{outcome.story.name.replace(' ', '-')}.trace"
+    path = TRACES / f"{_name(outcome.story)}-{outcome.hash[:12]}.trace"  # two runs at once may have stories of one name
     broken = _broken_lines(outcome.broken)
     path.write_text("\n".join([*outcome.lines, *broken, ""]), "utf-8")
     click.echo("\n".join([*broken, f"  trace:  {path}", *([f"  replay: {replay}"] if broken else [])]))
+
+
+def _name(story: Story) -> str:
+    """A story's name as part of a file's."""
+    return re.sub(r"[^\w.-]+", "-", story.name)[:MOST_NAME]
 
 
 def _shrunk(outcome: Outcome, progress: Progress) -> None:
@@ -240,8 +274,8 @@ def _shrunk(outcome: Outcome, progress: Progress) -> None:
     small = shrink(outcome.story, fails, MOST_TRIES, lambda text: progress.show(f"  {text}"))
     progress.clear()
     TRACES.mkdir(parents=True, exist_ok=True)
-    path = TRACES / f"{small.name.replace(' ', '-')}-shrunk{story_file.SUFFIX}"
+    path = TRACES / f"{_name(small)}-{outcome.hash[:12]}-shrunk{story_file.SUFFIX}"
     story_file.save(small, path)
     troubles = [f"    {expects.clock(trouble.at_s)} {trouble.words()}" for trouble in small.troubles]
     head = f"  smallest: {small.lasts_s:.0f} s, {len(small.troubles)} troubles"
-    click.echo("\n".join([head, *troubles, f"  replay: fengsui-sim play {path} --trace"]))
+    click.echo("\n".join([head, *troubles, f"  replay: fengsui-sim play {shlex.quote(str(path))} --trace"]))

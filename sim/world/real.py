@@ -229,6 +229,7 @@ async def _play(scenario: Scenario, folder: Path, say: Callable[[str], None]) ->
             rig.kill("province")
             _name_link(rig.database, scenario)
             broken, sums = _judge(real.record, site, rig.database, moved, now_s)
+            broken = [*rigged.bench.faults, *broken]
         finally:
             real.close()
             await rigged.bench.close()

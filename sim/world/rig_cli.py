@@ -10,11 +10,14 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shlex
+import signal
 import sys
 import tempfile
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Coroutine, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -32,6 +35,7 @@ from sim.world.scenario_site import with_key, with_ports
 from sim.world.weather import Weather
 from sim.world.wire import Wires
 
+TERMINATED = 128 + signal.SIGTERM  # as a shell has it
 SITE_CARD = 4_207_733
 SOCKET_PATH_BYTES = 107  # sun_path of Linux, unix(7), without its end
 
@@ -53,6 +57,8 @@ def command(site_file: Path, real: tuple[str, ...], seed: int, folder: Path | No
         known = ", ".join(port.id for port in site.ports)
         raise click.UsageError(f"--real {unknown[0]}: the site has no such port; it has {known}")
     folder = (folder or Path(tempfile.mkdtemp(prefix="fengsui-rig-"))).resolve()
+    if any(character.isspace() for character in str(folder)):
+        raise click.UsageError(f"--folder {folder}: a port's path in a site file has no spaces: choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     if len(os.fsencode(folder / "s")) > SOCKET_PATH_BYTES:
         raise click.UsageError(f"--folder {folder}: the path is too long for a Unix socket, 105 bytes at most")
@@ -60,6 +66,8 @@ def command(site_file: Path, real: tuple[str, ...], seed: int, folder: Path | No
         run(_serve(site, real, seed, folder, stop_at_eof))
     except KeyboardInterrupt:
         click.echo("")
+    except asyncio.CancelledError:
+        sys.exit(TERMINATED)
 
 
 class WeatherNow:
@@ -105,18 +113,32 @@ class Rigged:
 
 async def _serve(site: Site, real: tuple[str, ...], seed: int, folder: Path, stop_at_eof: bool) -> None:
     rigged = on_bench(site, seed, {}, real, folder)
-    with ExitStack() as stack:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(rigged.bench.close)
         opens = await rigged.bench.open()
         terminals = [link.port for link in site.links if link.port is not None and link.port not in real]
         for port in terminals:
             running = beidou.start("--terminal", f"site:{SITE_CARD}", "--terminal", "province:1595001,period=1")
             stack.callback(running.stop)
             opens[port] = f"serial:{running.paths['site']}"
-        try:
-            _announce(site, _copy(site, opens, folder), opens, real)
-            await _commands(rigged.hands, stop_at_eof)
-        finally:
-            await rigged.bench.close()
+        _announce(site, _copy(site, opens, folder), opens, real)
+        await _until_failed(_commands(rigged.hands, stop_at_eof), rigged.bench)
+
+
+async def _until_failed(commands: Coroutine[Any, Any, None], bench: Bench) -> None:
+    """Until there are no more commands, or the bench has a fault: then it can not be told any more who is silent why.
+    Raises ClickException."""
+    parts = [asyncio.ensure_future(commands), asyncio.ensure_future(bench.failed.wait())]
+    try:
+        await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for part in parts:
+            part.cancel()
+    if bench.faults:
+        raise click.ClickException(bench.faults[0].what)
 
 
 def _copy(site: Site, opens: dict[str, str], folder: Path) -> Path:
@@ -140,7 +162,7 @@ def _announce(site: Site, path: Path, opens: Mapping[str, str], real: tuple[str,
     for port in site.ports:
         left = "the real instrument's" if port.id in real else "nobody here can play it: left as it is"
         click.echo(f"{port.id}: {opens.get(port.id) or f'{port.open} ({left})'}")
-    click.echo(f"ready; now run: fengsui run {path}")
+    click.echo(f"ready; now run: fengsui run {shlex.quote(str(path))}")
 
 
 async def _commands(hands: Hands, stop_at_eof: bool) -> None:

@@ -5,8 +5,13 @@ What a scenario expects is looked for in the province's databases before they go
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+import signal
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -72,5 +77,25 @@ def judged(outcome: Outcome, seen: list[Arrival], story: Story) -> Played:
     return Played(outcome, tuple(seen), tuple(expects.verdicts(story.expects, seen, story.lasts_s)))
 
 
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="fengsui-world-", dir=MEMORY if MEMORY.is_dir() else None)
+@contextlib.contextmanager
+def _folder() -> Iterator[str]:
+    """A folder in memory. It goes with the process that is told to end (SIGTERM) too: else it would take memory until
+    the next boot. Wherever that strikes, in a callback of SQLite's too, nothing is unwound."""
+    with tempfile.TemporaryDirectory(prefix="fengsui-world-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        if (
+            threading.current_thread() is not threading.main_thread()
+            or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+        ):
+            yield folder
+            return
+
+        def end(number: int, _frame: object) -> None:
+            shutil.rmtree(folder, ignore_errors=True)
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+        signal.signal(signal.SIGTERM, end)
+        try:
+            yield folder
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
