@@ -134,3 +134,19 @@ def test_new_overwrites_nothing_and_names_what_there_is(tmp_path: Path) -> None:
     assert all(name in invoke("new").output for name in WANTED)
     assert {entry["profile"] for entry in json.loads(invoke("new", "--json").output)} == WANTED
     assert set(json.loads(invoke("new", "--profile", "dust", "--json").output)["asks"]) == set(PROFILES["dust"].asks)
+
+
+@every
+def test_the_siren_that_is_commented_out_is_right_once_it_is_not(profile: Profile, tmp_path: Path) -> None:
+    text = filled_in(profile)
+    begin = text.index("# ---- What is switched on the spot")
+    end = text.index("# ---- Way out")
+    block = re.sub(r"^# (?=\[\[|[a-z_]+ = )", "", text[begin:end], flags=re.MULTILINE)
+    assert "# on = " not in block
+    site = load(write(tmp_path, profile, text[:begin] + block + text[end:]))
+    reds = {limit.id for limit in site.limits if any(level is Level.RED for level, _ in limit.thresholds)}
+    combined = {limit.id for limit in site.limits if limit.rule is Rule.COMBINED}
+    assert site.actions
+    assert all(limit in reds | combined for action in site.actions for limit in action.limits)
+    bare = [line for line in block.splitlines() if re.search(r"= (\[?\"?[0-9])", line) and not SOURCE.search(line)]
+    assert bare in ([], ["register = 0"], ["register = 0", "register = 1"])
