@@ -134,7 +134,11 @@ def _warnings(site: Site) -> list[str]:
         f"{what}: {', '.join(ids)}"
         for what, ids in (
             ("points that no limit judges, they never raise an alarm", _ids_not_in(site, judged | watched)),
-            ("points judged by value, but no `stale` limit tells when they fall silent", sorted(judged - watched)),
+            (
+                "points judged by value, but no `stale` limit tells when they fall silent: the level they had stands, "
+                "and votes",
+                sorted(judged - watched),
+            ),
             (
                 "points whose doubtful readings raise no alarm, and no `suspect` limit tells of them",
                 sorted(doubted - asked),
