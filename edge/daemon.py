@@ -119,9 +119,8 @@ class Daemon:
 
     async def run(self) -> None:
         """Runs until cancelled or told to stop by SIGTERM or SIGINT. Raises AlreadyRunning."""
-        folder = self.site.store.folder
-        name, dying = hold_name(folder)
-        lock = await lock_in_time(folder, self._run_blocking, dying=dying)
+        name, dying = hold_name(self.site.store.folder)
+        lock = await lock_in_time(self.site.store.folder, self._run_blocking, dying=dying)
         with name or contextlib.nullcontext(), lock or contextlib.nullcontext():
             await self._run()
 
@@ -214,10 +213,8 @@ class Daemon:
                 root_key = parse_key_file(self.site.gateway.key.read_text("utf-8-sig"))
                 break
             except (OSError, ValueError) as error:
-                why = getattr(error, "strerror", None) or str(error)
-                self.journal.say_once(
-                    "key", f"{self.site.gateway.key}: {why}. Nothing is sent without it: fengsui keygen"
-                )
+                why = f"{self.site.gateway.key}: {getattr(error, 'strerror', None) or error}"
+                self.journal.say_once("key", f"{why}. Nothing is sent without it: fengsui keygen")
             await asyncio.sleep(KEY_AGAIN_S)
         relay = self.relay = Relay(
             *(self.site.gateway.id, root_key, self._links, self.keeper, self.say, self._learn, self._troubled)
