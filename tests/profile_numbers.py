@@ -88,6 +88,7 @@ USUAL: Sequence[tuple[str, float | None]] = (
     (r"_register$", None),
     (r"_scale$|_resolution$", 0.01),
     (r"_(east|north|height)0$", 4_321.5),
+    (r"_zero$", 12.5),
 )
 
 
