@@ -24,6 +24,7 @@ PARTS = {
     "drain": "a link that is back, 40 s",
     "kept": "the store: a month in the dark, intake, a million entries, disk bytes, 180 s",
     "judge": "limits: cost a reading, memory of 500 rules, 40 s",
+    "slopes": "limits: what a wild reading does to a rate, 10 s",
     "beidou": "days by one civil card, in virtual time, 120 s",
 }
 
