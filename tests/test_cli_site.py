@@ -86,7 +86,12 @@ def test_check_lists_what_will_run_and_what_looks_forgotten(site: Path) -> None:
     for part in ("gateway gw 一号站", "9600 8N1", "渗压计", "below orange 4.40, red 4.00 m", "mqtt", "is right"):
         assert part in done.stdout
     notes = [line for line in done.stdout.splitlines() if line.startswith("note: ")]
-    expected = "no limit judges, they never raise an alarm: temp", "fall silent: depth", "ttyUSB0", "fengsui keygen"
+    expected = (
+        "no limit judges, they never raise an alarm: temp",
+        "the level they had stands, and votes: depth",
+        "ttyUSB0",
+        "fengsui keygen",
+    )
     red = "red switches nothing on the spot"
     assert len(notes) == 5
     for part in (*expected, red):
