@@ -21,7 +21,7 @@ COMPACT = 64  # entries that have left the window and are still held
 REPEAT = 0.5  # of a period: an amount read so soon after the last one is the same amount, read again
 GAP = 1.5  # periods: what a counter gained in a longer silence fell some time during it
 GLITCH_READINGS = 3  # a counter that is back where it was after so few readings had never been elsewhere
-LONG = 3.0  # periods: a counter set to zero in a silence longer than that has counted since
+LONG = 2.5  # periods: a counter set to zero in a longer silence (or while its fall was doubted) has counted since
 
 
 class _Window:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from decimal import Decimal
 from math import log
+from pathlib import Path
 
 import pytest
 
+from edge.belief import Beliefs
 from edge.contract import Alarm, Change, Level, Of, Quality, Rule
 from edge.limits import Limit, Limits
 from edge.measure_nouns import Spec
+from tests.limit_sites import limit, point, site_of
 
 BLUE, YELLOW, ORANGE, RED = Level.BLUE, Level.YELLOW, Level.ORANGE, Level.RED
 GOOD, OVER = Quality.GOOD, Quality.OVER_RANGE
@@ -165,3 +168,18 @@ def test_the_end_of_a_level_that_was_taken_out_is_told(
     found = limits.tick(0.0)
     assert [(alarm.level, alarm.change) for alarm in found] == ([told] if told else [])
     assert limits.judge("p", value, GOOD, 1.0) == limits.tick(2.0) == []
+
+
+def test_a_rain_gauge_with_a_spike_makes_nothing_of_a_wild_number_and_loses_nothing_of_a_start(tmp_path: Path) -> None:
+    gauge = point("rain", more="spike = 10\nrange = [0, 6553.4]")
+    site = site_of(
+        tmp_path, gauge, limit("day", "rain", 'of = "sum"\ncounter = true\nwindow = "1d"\nabove = { red = 1 }')
+    )
+    beliefs, limits = Beliefs(site.points), Limits([each.judged for each in site.limits], 0.0)
+    shown = [50000, 50000, 33000, 50000, 33000, 34000, 50001, 3, 4, 5, 6]
+    sums = []
+    for minute, steps in enumerate(shown):
+        doubted = beliefs.doubts("rain", steps, 60.0 * minute)
+        limits.judge("rain", steps, Quality.SUSPECT if doubted else GOOD, 60.0 * minute)
+        sums.append(limits.judged["day"].parts[0].value)
+    assert sums == [0, 0, 0, 0, 0, 0, 1, 1, 1, 1 + 5, 1 + 6], "set to zero after the 7th: the third after it says 5"
