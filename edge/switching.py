@@ -144,7 +144,6 @@ class Switcher:
         often_s = inf if hold_s is None or not self.wanted.on else hold_s / SAY_AGAIN
         if got.why or got.on is not self.wanted.on:
             self._wrong(got.why or f"stands {_word(got.on)} and has to be {_word(self.wanted.on)}")
-            self._held_until_s = -inf
             unseen = self.wanted.on and not self._output.readable
             self._due_s = now_s + min(often_s, UNSEEN_AGAIN_S if unseen else self._retry_s)
             self._retry_s = min(RETRY_LONGEST_S, self._retry_s * 2)

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from drivers.modbus import DRIVER, ModbusOutput
 from edge.actions import Action, Actions
-from edge.contract import Alarm, Change, Level, Rule, Switched
+from edge.contract import Alarm, Change, Level, OutputSpec, Rule, Switched
 from edge.switching import Outputs, Switcher
-from tests.modbus_site import run_virtual
+from sim.modbus import plain_slaves
+from sim.modbus_port import opener
+from sim.modbus_slave import Fault, Line
+from tests.modbus_site import PortSettings, run_virtual
 from tests.outputs_site import Rig, action, output
 
 
@@ -179,3 +183,33 @@ def test_the_end_tries_again_and_says_what_it_could_not_do() -> None:
         return said
 
     assert run_virtual(main()) == ["output it: was told to be off at the end, and was not seen to be: exception 2"]
+
+
+@pytest.mark.parametrize("is_rtu", [True, False])
+def test_orders_arrive_on_a_wire_that_loses_every_answer(is_rtu: bool) -> None:
+    """On RTU a late answer may still be owed: reads have to wait for that, orders do not."""
+    slave = plain_slaves([1], 8)[0]
+    slave.put("coil", 0, [0] * 8)
+    line = Line([slave], is_rtu=is_rtu)
+
+    async def main() -> None:
+        settings = ModbusOutput(register=0, mode="rtu" if is_rtu else "tcp")
+        port, spec = PortSettings("serial:/dev/x"), OutputSpec("siren", settings)
+        assert DRIVER.outputs is not None
+        relay = DRIVER.outputs(port, opener({"bus": line}), [spec], {})["siren"]
+        assert await relay.switch(True, 10.0) == Switched(True)
+        slave.faults.append(Fault("silence"))
+        for on in (False, True, False, False, True):
+            began_s = asyncio.get_running_loop().time()
+            ordering = asyncio.ensure_future(relay.switch(on, 10.0))
+            await asyncio.sleep(0.1)
+            assert slave.coil[0] == on
+            got = await ordering
+            assert got.on is None
+            assert got.why
+            assert asyncio.get_running_loop().time() - began_s < 1.2
+        slave.faults.clear()
+        await asyncio.sleep(11)
+        assert await relay.switch(False, 10.0) == Switched(False)
+
+    run_virtual(main())

@@ -195,7 +195,7 @@ WRONG = [
     (SIREN.replace('max_on = "20s"', 'max_on = "20s"\ntext = "x"'), "“siren” does not speak (driver modbus)"),
     (VOICE, "the key `text` is missing: what “voice” says"),
     (VOICE + 'text = "撤离🚨"', '[0] "say" → text: the module has no “🚨”'),
-    (VOICE + f'text = "{"撤" * 101}"', "text"),
+    (VOICE + f'text = "{"撤" * 101}"', 'allowed: a text in "quotes" of at most 100 characters'),
     (VOICE.replace("relays", "bus"), "what is on “bus” speaks modbus: take another port"),
     (SIREN + VOICE + 'text = "x"', "what is on “relays” speaks modbus: take another port"),
     (COMMAND_SITE.replace("ls", "ls\\u0000x"), "run_on: holds a NUL character"),

@@ -50,7 +50,7 @@ def explain(key: str, value: object, kind: Any, why: str) -> str:
     if isinstance(value, str) and (number := _number(info)):
         said = description(info)
         return f"found {show(value)}; allowed: {number}, without quotes{f' ({said})' if said else ''}"
-    is_text = isinstance(value, str) and not _is_choice(info)
+    is_text = isinstance(value, str) and not _is_choice(info) and not _is_too_long(value, info)
     allowed = description(info) if is_text else ""  # a text, but not one of those: why, not what
     allowed = allowed or describe(info)
     return f"found {show(value)}; allowed: {allowed}" if allowed else f"found {show(value)}: {why}"
@@ -93,6 +93,12 @@ def _is_choice(info: msgspec.inspect.Type) -> bool:
     if isinstance(info, msgspec.inspect.UnionType):
         return any(_is_choice(kind) for kind in info.types)
     return isinstance(info, msgspec.inspect.LiteralType)
+
+
+def _is_too_long(text: str, info: msgspec.inspect.Type) -> bool:
+    while isinstance(info, msgspec.inspect.Metadata):
+        info = info.type
+    return isinstance(info, msgspec.inspect.StrType) and len(text) > (info.max_length or len(text))
 
 
 def _is_list_of_tables(kind: Any) -> bool:
