@@ -10,6 +10,8 @@ from edge.contract import Level
 from edge.limit_nouns import Latch, Limit
 from edge.measure_nouns import Measure, Spec
 
+DEAD_PERIODS = 3.0  # without a reading: the instrument is gone, and what had stood is the last word
+
 
 @dataclass(slots=True)
 class JudgedPart:
@@ -40,6 +42,14 @@ class JudgedPart:
             latch.kept = False
         limit = self.whole.limit
         latch.time(latch.flips(number), now_s, limit.clear_hold_s if latch.set else limit.hold_s)
+
+    def last_word_s(self, latch: Latch, start_s: float = -inf) -> float:
+        """From when on a level is raised though nothing more is heard: its hold time is over, it had run over more than
+        one reading, and the instrument is silent. `start_s`: since when there is somebody to hear."""
+        limit, last_s = self.whole.limit, self.before_s if self.at_s is None else self.at_s
+        if latch.set or latch.since_s is None or last_s is None or latch.since_s >= last_s or not limit.every_s:
+            return inf
+        return max(max(last_s, start_s) + DEAD_PERIODS * limit.every_s, latch.since_s + limit.hold_s)
 
     def believe(self) -> None:
         """How it stood is known. What was judged again from the store is nothing that was heard since the start."""

@@ -36,7 +36,6 @@ __all__ = ["EVIDENCE", "Judged", "JudgedPart", "Limit", "Limits", "Part"]
 
 SILENT_RULES = (Rule.STALE, Rule.SUSPECT)
 BEYOND = (Of.VALUE, Of.RATIO)  # what is judged of a value beyond the instrument's range
-DEAD_PERIODS = 3.0  # without a reading: the instrument is gone, and what had stood is the last word
 
 
 class Limits:
@@ -258,15 +257,12 @@ class Limits:
     def _outlast(self, part: JudgedPart, now_s: float, changed: list[Alarm]) -> None:
         """An instrument that fell silent while a hold time ran may be what the alarm is about: what had stood in more
         than one reading is raised when its time is over."""
-        limit, last_s = part.whole.limit, part.before_s if part.at_s is None else part.at_s
-        if last_s is None or not limit.every_s or now_s - max(last_s, self._start_s) < DEAD_PERIODS * limit.every_s:
-            return
-        for latch in part.latches:
-            begun_s = latch.since_s
-            if not latch.set and begun_s is not None and begun_s < last_s and now_s - begun_s >= limit.hold_s:
-                latch.set, latch.since_s = True, None
-                part.low, part.high = 1.0, 0.0
-        self._report(part.whole, part, changed)
+        due = [latch for latch in part.latches if part.last_word_s(latch, self._start_s) <= now_s]
+        for latch in due:
+            latch.set, latch.since_s = True, None
+        if due:
+            part.low, part.high = 1.0, 0.0
+            self._report(part.whole, part, changed)
 
     def _doubt(self, states: Iterable[Judged], now_s: float, changed: list[Alarm]) -> None:
         for state in states:

@@ -17,7 +17,7 @@ from edge.belief import Beliefs
 from edge.config.site import Limit, Site
 from edge.contract import Alarm, Level, Quality, Rule
 from edge.intake_nouns import PointNow
-from edge.limits import Judged, Limits
+from edge.limits import Judged, JudgedPart, Limits
 
 LEVELS = tuple(level for level in Level if level is not Level.NONE)
 
@@ -116,6 +116,7 @@ class _Run:
             for limit in site.limits
         }
         self.silent: list[Judged] = []
+        self.held: dict[str, list[JudgedPart]] = {}  # by point: what may be raised in its silence
         self.drawn: dict[str, list[tuple[Story, Judged]]] = {}
         for state in self.limits.judged.values():
             self._sort_out(state, state.limit.id in there)
@@ -132,6 +133,8 @@ class _Run:
             spec = limit.spec
             for point in {limit.point, spec.other if spec and spec.other else limit.point}:
                 self.drawn.setdefault(point, []).append((self.stories[limit.id], state))
+                if limit.hold_s and there:
+                    self.held.setdefault(point, []).extend(state.parts)
 
     def run(self, readings: Iterable[Reading]) -> Replay:
         for at_ms, point, value in readings:
@@ -144,19 +147,31 @@ class _Run:
                 now.doubted()
                 self.doubted[point] = self.doubted.get(point, 0) + 1
             self._told(self.limits.judge(point, now.value, now.quality, now_s), at_ms)
+            for part in self.held.get(point, ()):
+                self.due_s = min(self.due_s, *(part.last_word_s(latch) for latch in part.latches))
             for story, state in self.drawn.get(point, ()):
                 self._draw(story, state.parts[0].value, at_ms)
         return Replay(self.from_ms, self.to_ms, tuple(self.stories.values()), self.doubted)
 
     def _silence(self, now_s: float) -> None:
-        """The ticks that matter: the whole second after (or at) each instant from which on a limit is silent."""
-        latches = [(state, latch) for state in self.silent for latch in state.parts[0].latches]
-        due = [math.ceil(state.last_evidence_s + latch.threshold) for state, latch in latches if not latch.set]
-        for at_s in sorted(at_s for at_s in due if at_s <= now_s):
-            self._told(self.limits.tick(at_s), self.from_ms + at_s * 1000)
+        """The ticks that matter: the whole second after (or at) each instant from which on silence changes a level."""
+        while (due_s := self._next_s()) <= now_s:
+            self._told(self.limits.tick(due_s), self.from_ms + round(due_s) * 1000)
         # One that is silent already begins anew when it speaks: not before now, and then for its threshold.
-        anew = [now_s + latch.threshold for _, latch in latches]
-        self.due_s = min((*(at_s for at_s in due if at_s > now_s), *anew), default=math.inf)
+        anew = [now_s + latch.threshold for state in self.silent for latch in state.parts[0].latches]
+        self.due_s = min(due_s, *anew, math.inf)
+
+    def _next_s(self) -> float:
+        """Of what silence will change next, were nothing heard until then."""
+        silent = [
+            state.last_evidence_s + latch.threshold
+            for state in self.silent
+            for latch in state.parts[0].latches
+            if not latch.set
+        ]
+        held = [part.last_word_s(latch) for parts in self.held.values() for part in parts for latch in part.latches]
+        due_s = min(*silent, *held, math.inf, math.inf)
+        return math.ceil(due_s) if due_s < math.inf else due_s
 
     def _told(self, alarms: Sequence[Alarm], at_ms: int) -> None:
         for alarm in alarms:
