@@ -157,7 +157,7 @@ class Actions:
             return Wanted(state.rest_on, inf)
         first = max(state.demands.values(), key=lambda it: (not it.drill, it.level, it.action.level, it.since_s))
         until_s = min(demand.until_s for demand in state.demands.values())
-        by = tuple(sorted(demand.action.id for demand in state.demands.values()))
+        by = tuple(sorted({demand.action.id for demand in state.demands.values()}))
         lead = first.action.id, first.level, first.since_s
         if state.rest_on:
             return Wanted(False, until_s, by, drill=first.drill, lead=lead)

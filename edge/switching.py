@@ -57,7 +57,7 @@ class Switcher:
         self._held_until_s = -inf  # when the device's own timer switches it off
         self._steady_until_s = -inf
         self._retry_s = RETRY_FIRST_S
-        self._ran: tuple[str, ...] = ()
+        self._ran: tuple[tuple[str, ...], bool] = (), False
 
     def wake(self) -> None:
         """What is wanted may have changed."""
@@ -164,9 +164,9 @@ class Switcher:
 
     def _tell_run(self, wanted: Wanted) -> None:
         """The province hears of the beginning and the end of what asks for it, not of each beat of a pattern."""
-        if wanted.by == self._ran:
+        if (wanted.by, wanted.drill) == self._ran:
             return
-        self._ran = wanted.by
+        self._ran = wanted.by, wanted.drill
         words: dict[str, Any] = {"output": self.id, "by": list(wanted.by), "on": self.on}
         self._tell({**words, "drill": True} if wanted.drill else words)
         drill = "DRILL: " if wanted.drill else ""

@@ -314,6 +314,7 @@ def test_a_real_alarm_goes_before_a_drill(tmp_path: Path) -> None:
         rig.set(0, 6)
         await asyncio.sleep(10)
         assert rig.on(), "the drill is over, the alarm is not"
+        assert [it.get("drill", False) for it in rig.told if it.get("by") == ["wail"]] == [True, False]
         assert rig.daemon.outputs.show()["siren"]["drill"] is False
 
     run_virtual(Rig(tmp_path, SIREN).play(story))

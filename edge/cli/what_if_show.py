@@ -28,7 +28,7 @@ MARKS = {Level.NONE: "·", Level.BLUE: "b", Level.YELLOW: "y", Level.ORANGE: "o"
 def notes_of(site: Site, past: Past, played: Replay) -> Iterator[str]:
     """What one must know before one believes the drawing."""
     if past.bad:
-        rows = "row" if past.bad == 1 else "rows"
+        rows = "row" if past.rows == 1 else "rows"
         yield f"{past.bad} of {past.rows} {rows} with something wrong, left out; the first: {'; '.join(past.said)}"
     if past.disorder:
         yield f"{past.disorder} rows stood behind a later one: put in order"
