@@ -236,6 +236,32 @@ def test_what_was_missed_while_the_file_was_awaited_is_told_when_it_is_there(tmp
     run(story())
 
 
+def test_what_came_while_the_file_was_awaited_outlives_the_next_cut(tmp_path: Path) -> None:
+    async def story() -> None:
+        assert STORM.spec is not None
+        box = Box(tmp_path, replace(STORM, spec=replace(STORM.spec, counter=False)))
+        await box.start()
+        assert await box.climb(5, 10, 0) == []
+        await box.memory.save(last=True)
+        box.commit()
+        assert not box.rows  # the file has them, under their numbers
+        box.read_s = 90.0
+        await box.start()
+        running = asyncio.ensure_future(box.memory.run())
+        assert await box.climb(5, 2, 0) == []
+        running.cancel()
+        await box.start()  # and again, before the file was there
+        running = asyncio.ensure_future(box.memory.run())
+        assert await box.climb(5, 3, 0) == []
+        running.cancel()
+        box.read_s = 0.0
+        await box.start()
+        assert box.read("p", 5) == []
+        assert box.limits.judged["storm"].parts[0].value == 5 * 16
+
+    run(story())
+
+
 def test_a_file_on_a_disk_that_comes_later_is_awaited(tmp_path: Path) -> None:
     async def story() -> None:
         box = Box(tmp_path, STORM)
