@@ -59,7 +59,8 @@ def test_unary_is_bit_by_bit(probabilities: list[int], sizes: list[tuple[int, in
 def test_garbage_is_read_alike(data: bytes, probabilities: list[int]) -> None:
     told = []
     for decoder in (Decoder(data), SlowDecoder(data)):
-        cells, sizes = fresh(probabilities), []
+        cells = fresh(probabilities)
+        sizes: list[int] = []
         try:
             while len(sizes) < 200:
                 sizes += [decoder.unary(cells, 1, 0, CELLS - 2)]
