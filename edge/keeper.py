@@ -28,6 +28,7 @@ from edge.outbox import FILE_NAME, Outbox
 from edge.outbox_home import Doubt
 from edge.salvage import peek
 from edge.salvage_steps import Salvaged
+from edge.turns import until
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -115,10 +116,7 @@ class Keeper(Housing):
         self._retry_at_s = loop.time() + self._retry_s
         more = False
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(-inf if more else min(self._due_s(), self._retry_at_s)):
-                    await self._woken.wait()
-            self._woken.clear()
+            await until(self._woken, -inf if more else min(self._due_s(), self._retry_at_s))
             if loop.time() >= self._due_s():
                 await self._flush()
             await self._fold()

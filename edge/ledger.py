@@ -183,11 +183,31 @@ class Running:
             return cls()
 
 
+class LastRunning:
+    """The Running that was written last, so that it is not read anew from the very bytes that were made of it. What
+    another hand has written, or a transaction that was rolled back, is other bytes."""
+
+    def __init__(self) -> None:
+        self._running, self._data = Running(), b""
+
+    def read(self, data: bytes) -> Running:
+        """Of `data`, to be changed by who has asked: the next `write` says what has become of it."""
+        found = self._running if data and data == self._data else Running.decode(data)
+        self._data = b""
+        return found
+
+    def write(self, running: Running) -> bytes:
+        """As it is to be kept."""
+        self._running, self._data = running, running.encode()
+        return self._data
+
+
 class Books:
     """What one transaction changes in the account. `close` writes it: within that transaction, before its end."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, last: LastRunning | None = None) -> None:
         self._db = db
+        self._last = last or LastRunning()
         self._sums = dict.fromkeys(("taken", "settled", "folded", "evicted"), (0, 0))
         self._tallies: dict[Key, Tally] = {}
         self._levels: dict[int, int] = {}
@@ -253,7 +273,7 @@ class Books:
         if not any(map(any, self._sums.values())) and not self._tallies and not self._levels:
             return
         row = self._db.execute("SELECT running FROM store").fetchone()
-        running = Running.decode(row[0])
+        running = self._last.read(row[0])
         self._enter(running)
         for level, size_bytes in self._levels.items():
             running.levels[level] = running.levels.get(level, 0) + size_bytes
@@ -263,7 +283,7 @@ class Books:
         names = [f"{name}_{what}" for name in self._sums for what in ("entries", "readings")]
         sets = ", ".join(f"{name} = {name} + ?" for name in (*names, "adopted_entries"))
         numbers = [number for pair in self._sums.values() for number in pair]
-        self._db.execute(f"UPDATE store SET {sets}, running = ?", (*numbers, self._adopted, running.encode()))
+        self._db.execute(f"UPDATE store SET {sets}, running = ?", (*numbers, self._adopted, self._last.write(running)))
 
     # -- inside --------------------------------------------------------------------------------------------------
 

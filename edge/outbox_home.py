@@ -53,8 +53,9 @@ class OutboxHome(OutboxWriter):
         self.opened_seq = self.last_seq()  # what was given before this run, or may have been sent before it
         if self._mark is not None and self._mark.counter == self.counter_high:
             self.opened_seq = self.sure_seq
-        self._file = identity(path)
-        self._log = identity(f"{path}-wal")
+        self._file_name, self._log_name = Path(path), Path(f"{path}-wal")
+        self._file = identity(self._file_name)
+        self._log = identity(self._log_name)
         self._log_bytes = self._log_size()  # as the last commit left it: only a commit makes it shorter
 
     def reserve_counters(self, count: int) -> int:
@@ -76,11 +77,11 @@ class OutboxHome(OutboxWriter):
 
     def is_in_place(self) -> bool:
         """Whether the file that is open is still the one that its name leads to."""
-        return self._file is None or identity(self.path) == self._file
+        return self._file is None or identity(self._file_name) == self._file
 
     def has_log(self) -> bool:
         """Whether its write-ahead log is still there under its name: what was committed last lies in it alone."""
-        return self._file is None or (identity(f"{self.path}-wal") == self._log and not self._log_is_cut())
+        return self._file is None or (identity(self._log_name) == self._log and not self._log_is_cut())
 
     def _log_is_cut(self) -> bool:
         """Whether somebody has cut it short: a commit would go on behind a hole, and be lost with the next opening."""
@@ -89,7 +90,7 @@ class OutboxHome(OutboxWriter):
     def _log_size(self) -> int:
         """In bytes; -1 where its name leads to no log, or to another one."""
         try:
-            there = Path(f"{self.path}-wal").stat()
+            there = self._log_name.stat()
         except OSError:
             return -1
         return there.st_size if (there.st_dev, there.st_ino) == self._log else -1
@@ -104,8 +105,8 @@ class OutboxHome(OutboxWriter):
 
     def leave_name(self) -> None:
         """Another file has this one's name: takes this one's log from beside it, which would be read as its own."""
-        if self._log is not None and not self.is_in_place() and identity(f"{self.path}-wal") == self._log:
-            Path(f"{self.path}-wal").unlink(missing_ok=True)
+        if self._log is not None and not self.is_in_place() and identity(self._log_name) == self._log:
+            self._log_name.unlink(missing_ok=True)
 
     # -- leaving -------------------------------------------------------------------------------------------------
 
@@ -193,10 +194,10 @@ class OutboxHome(OutboxWriter):
         self._db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'entry' AND seq < ?", (seq, seq))
 
 
-def identity(path: str) -> tuple[int, int] | None:
+def identity(name: Path) -> tuple[int, int] | None:
     """Which file a name leads to; None where there is none."""
     try:
-        there = Path(path).stat()
+        there = name.stat()
     except OSError:
         return None
     return there.st_dev, there.st_ino

@@ -43,6 +43,8 @@ class OutboxRoom(OutboxHome):
         if any(entry.kind is not Kind.ALARM for entry in entries):
             need_bytes += int(self.quota_bytes * ALARM_RESERVE)
         steps = 0
+        if self._free_bytes() >= need_bytes:
+            return
         for where in VICTIMS:
             while self._free_bytes() < need_bytes and steps < EVICT_STEPS:
                 steps += 1

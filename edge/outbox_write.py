@@ -24,6 +24,7 @@ from edge.ledger import (
     UNDATED,
     Books,
     Key,
+    LastRunning,
     Piece,
     day_of,
     failing,
@@ -66,6 +67,7 @@ class OutboxWriter(OutboxReader):
         super().__init__(connection, path)
         self._boot = 0
         self._tail_saved = 0
+        self._running = LastRunning()
         self.salvaging = False  # whether entries of a broken store wait to be taken: `Outbox.salvage_step`
         self.good_seq = self.last_seq()  # the last one given by a transaction that is known to be on the disk
 
@@ -225,7 +227,7 @@ class OutboxWriter(OutboxReader):
         with self._guard():
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                books = Books(self._db)
+                books = Books(self._db, self._running)
                 yield books
                 books.close()
                 self._db.execute("COMMIT")

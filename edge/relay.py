@@ -26,6 +26,7 @@ from edge.plan import Send, Wait, What
 from edge.sealing import Sealing
 from edge.slotways import SlotWay
 from edge.transit import ALARM_RESEND_S, Transit
+from edge.turns import until
 from edge.ways import Cargo, Shared, Test, Way, dropping
 from edge.wire.basics import WireError
 from edge.wire.packet import Receipt
@@ -117,7 +118,7 @@ class Relay:
             while True:
                 until_s = await self._step(way, sends)
                 if until_s is not None:
-                    await _wait(way.wake, until_s)
+                    await until(way.wake, until_s)
 
     async def _step(self, way: Way, sends: asyncio.TaskGroup) -> float | None:
         """Does the next thing on a link. Returns until when there is nothing, None when there may be more."""
@@ -240,7 +241,7 @@ class Relay:
         while True:
             await asyncio.sleep(SWEEP_S)
             now_s = asyncio.get_running_loop().time()
-            if self.transit.overdue(now_s, self.receipts != heard):
+            if self.transit.flights and self.transit.overdue(now_s, self.receipts != heard):
                 heard = self.receipts
                 self._rounds_came()
             if (
@@ -387,13 +388,3 @@ class Relay:
         """Each link as a technician may ask for it. JSON types only."""
         now_s = asyncio.get_running_loop().time()
         return {way.id: way.health(now_s) for way in self.ways.values()}
-
-
-async def _wait(event: asyncio.Event, until_s: float) -> None:
-    """Until the event (which is cleared), or the monotonic instant `until_s`."""
-    try:
-        async with asyncio.timeout_at(None if until_s == inf else until_s):
-            await event.wait()
-    except TimeoutError:
-        return
-    event.clear()

@@ -1,4 +1,5 @@
-"""A lock whose waiters take turns: in the order they came, but those in a hurry before all others."""
+"""Waiting: a lock whose waiters take turns, in the order they came, but those in a hurry before all others; and for an
+event, but not beyond an instant."""
 
 from __future__ import annotations
 
@@ -6,6 +7,21 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import inf
+
+
+async def until(event: asyncio.Event, at_s: float) -> None:
+    """Waits for the event, which is cleared then, or until the monotonic instant `at_s`: that sets it, too."""
+    if at_s < inf:
+        loop = asyncio.get_running_loop()
+        timer = loop.call_at(at_s, event.set) if at_s > loop.time() else loop.call_soon(event.set)
+        try:
+            await event.wait()
+        finally:
+            timer.cancel()
+    else:
+        await event.wait()
+    event.clear()
 
 
 class Turns:

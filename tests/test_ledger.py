@@ -15,7 +15,7 @@ from edge.contract import ClockQuality, Kind, Quality, Round
 from edge.entries import NewEntry
 from edge.errors import StoreBroken
 from edge.filling import Filling
-from edge.ledger import DAY_MS, EARLIER, UNDATED, Key, Running, Tally, day_of, failing
+from edge.ledger import DAY_MS, EARLIER, UNDATED, Key, LastRunning, Running, Tally, day_of, failing
 from edge.outbox import Outbox
 from edge.packing import map_entry, round_entry
 from tests.test_fold import balanced, site_sheet
@@ -258,3 +258,16 @@ def test_hours_left_are_told_by_the_growth_of_the_last_hour() -> None:
     for minute in range(90):
         draining.note(minute * 60.0, 500_000 - minute * 1000)
     assert draining.room(411_000, 1_000_000, 10).folding_in_h is None
+
+
+def test_what_was_rolled_back_is_read_from_the_bytes_again() -> None:
+    last = LastRunning()
+    kept = last.write(Running(day=1, levels={0: 5}))
+    changed = last.read(kept)
+    changed.levels[0] = 9  # and its transaction never ends
+    assert last.read(kept).levels == {0: 5}
+    last.write(last.read(kept))
+    last.read(kept).levels[0] = 7
+    written = last.write(Running(day=2, levels={0: 8}))
+    assert last.read(kept).levels == {0: 5}  # the commit failed: the row is the old one
+    assert last.read(written).levels == {0: 8}

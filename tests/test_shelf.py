@@ -141,7 +141,7 @@ def test_red_that_was_held_back_is_not_put_aside_again_before_it_is_told() -> No
         assert desk.take(5) == [NONE]
         assert desk.take(45) == []  # the province believes that it is over
         await asyncio.sleep(RED_MOST_S - 1)
-        with pytest.raises(FengsuiError, match="red has to be told before it is put aside again: .* unshelve high"):
+        with pytest.raises(FengsuiError, match=r"red has to be told before it is put aside again: .* unshelve high"):
             await desk.ask("shelve", for_s=RED_MOST_S)
         await asyncio.sleep(1)
         assert [alarm.level for alarm in desk.shelving.over()] == [RED]

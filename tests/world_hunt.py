@@ -61,6 +61,7 @@ class Ground:
 
 GROUNDS: Mapping[str, Ground] = {
     "standard": Ground("the standard site, 6 h", 0.25, lambda: standard()[0]),
+    "one": Ground("8 points every 5 s, one road, 6 h", 0.25, lambda: site(links=("fibre",))),
     # Of a minute that the disk and memory have folded in part each, the province keeps one part: readings are lost.
     "small": Ground(
         f"32 points every 5 s, one road, a store of {SMALL_QUOTA}, 6 h, no disk trouble",
@@ -171,9 +172,18 @@ def known(path: Path = FOUND) -> list[Try]:
 
 def catches(mutant: Mutant, tries: Iterable[Try]) -> list[Try]:
     """The tries in which a mutant's own promise was found broken, in a story that the daemon itself keeps."""
+    return [it for it in _shown(mutant, tries) if it.own_h]
+
+
+def best(mutant: Mutant, tries: Iterable[Try]) -> Try | None:
+    """The first of them; if there is none, the first in which another promise was found broken."""
+    return next(iter(catches(mutant, tries) or _shown(mutant, tries)), None)
+
+
+def _shown(mutant: Mutant, tries: Iterable[Try]) -> list[Try]:
     tries = list(tries)
     kept = {(it.ground, it.seed) for it in tries if it.mutant == HONEST and not it.first}
-    mine = [it for it in tries if it.mutant == mutant.name and it.ground == mutant.ground and it.own_h]
+    mine = [it for it in tries if (it.mutant, it.ground) == (mutant.name, mutant.ground) and it.first_h]
     return sorted((it for it in mine if (it.ground, it.seed) in kept), key=lambda it: it.seed)
 
 
@@ -216,7 +226,7 @@ def _open(mutants: list[Mutant], seeds: Iterable[int], tried: set[Key]) -> Itera
             if mutant.ground and not catches(mutant, known()):
                 yield from _once((mutant.name, mutant.ground, seed), tried)
         for row in known():
-            if row.own_h and row.seed == seed:
+            if row.first_h and row.mutant != HONEST and row.seed == seed:
                 yield from _once((HONEST, row.ground, seed), tried)
 
 
@@ -250,13 +260,12 @@ def _hunted(mutant: Mutant, tries: list[Try]) -> str:
         return f"none: {mutant.why}"
     at = "" if mutant.ground == "standard" else f", `{mutant.ground}`"
     seeds = sorted({it.seed for it in tries if (it.mutant, it.ground) == (mutant.name, mutant.ground)})
-    found = catches(mutant, tries)
+    found = best(mutant, tries)
     if found:
-        nth = sum(seed <= found[0].seed for seed in seeds)
-        return f"seed {found[0].seed}{at}: hour {found[0].own_h}, {_nth(nth)} of {len(SEEDS)}"
-    other = [it for it in tries if it.mutant == mutant.name and it.ground == mutant.ground and it.first]
-    else_ = f"; but {other[0].first} (seed {other[0].seed})" if other else ""
-    return f"not by {len(seeds)} of {len(SEEDS)} tried{at}{else_}" if seeds else f"not tried{at}"
+        nth = _nth(sum(seed <= found.seed for seed in seeds))
+        told = f"hour {found.own_h}" if found.own_h else f"hour {found.first_h}, by {found.first}"
+        return f"seed {found.seed}{at}: {told}; {nth} of {len(SEEDS)}"
+    return f"not by {len(seeds)} of {len(SEEDS)} tried{at}" if seeds else f"not tried{at}"
 
 
 def _nth(number: int) -> str:

@@ -44,6 +44,7 @@ MUTANTS: tuple[Mutant, ...] = (
             "edge.relay:Relay._receipt",
             ("epoch if receipt.epoch is None else receipt.epoch", "self._keeper.sheet.epoch"),
         ),
+        "one",
     ),
     Mutant(
         "what is overdue stays on the way",
@@ -114,6 +115,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "1 kept",
         "disk",
         edit("edge.housing:Housing._bring", ("if not self._leaving:", "if True:")),
+        "one",
     ),
     Mutant(
         "a stop does not wait for the commit",

@@ -17,6 +17,7 @@ from sim.world.stage import Played, play_in_memory
 
 DRAIN_S = 300.0  # what so small a site holds is at the province by then; the judges allow three times that
 SMALL_QUOTA = "150kB"  # of the story in which the store fills: some thousand rounds instead of some hundred thousand
+LOOK_EVERY_S, LOOK_READINGS = 120.0, 1000  # the judges look often: a play ends soon after a promise is found broken
 SMALL_LOG_BYTES = 435_000  # its write-ahead log: 400 pages, and what one transaction adds
 
 BODY = """
@@ -341,7 +342,12 @@ STORIES = {
 def played(name: str) -> Played:
     """Plays one of them."""
     small = small_store() if SMALL_QUOTA in STORIES[name].site else contextlib.nullcontext()
-    with mock.patch("sim.world.judge_truth.DRAIN_S", DRAIN_S), small:
+    with (
+        mock.patch("sim.world.judge_truth.DRAIN_S", DRAIN_S),
+        mock.patch("sim.world.world.CHECK_EVERY_S", LOOK_EVERY_S),
+        mock.patch("sim.world.judge.BATCH_READINGS", LOOK_READINGS),
+        small,
+    ):
         return play_in_memory(STORIES[name])
 
 

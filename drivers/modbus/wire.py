@@ -12,6 +12,7 @@ Line V1.02 (frame, CRC low byte first, 256 bytes), MODBUS Messaging on TCP/IP V1
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -171,11 +172,11 @@ def decode_pdu(request: Request, pdu: bytes) -> Answer | Refusal | Noise:
         return Answer(()) if pdu == encode_pdu(request)[:5] else Noise(pdu, "it confirms another write")
     if pdu[1] != answer_bytes(request):
         return Noise(pdu, f"its byte count is {pdu[1]}, {answer_bytes(request)} was due")
+    if request.function not in BIT_FUNCTIONS:
+        return Answer(struct.unpack(f">{request.quantity}H", pdu[2:]))
     message = _READS[request.function][1]()
     message.decode(pdu[1:])
-    if request.function in BIT_FUNCTIONS:
-        return Answer(tuple(int(bit) for bit in message.bits[: request.quantity]))
-    return Answer(tuple(message.registers))
+    return Answer(tuple(int(bit) for bit in message.bits[: request.quantity]))
 
 
 def decode_rtu(request: Request, frame: bytes) -> Answer | Refusal | Noise:
@@ -209,7 +210,7 @@ class Exchange:
             self.frame = encode_rtu(request)
         else:
             self.frame = encode_tcp(request, transaction)
-        self._shapes = self._answer_shapes(transaction)
+        self._shapes = _answer_begins(request, transaction)
 
     def feed(self, data: bytes) -> Answer | Refusal | None:
         """The next reply, as soon as all of it has arrived, wherever it begins; None: not yet."""
@@ -238,19 +239,6 @@ class Exchange:
         if not crc_ok(raw):
             return f"{verdict.why} (a disturbed line, no termination, wrong parity, or two devices with one address)"
         return verdict.why
-
-    def _answer_shapes(self, transaction: int | None) -> tuple[tuple[bytes, int], tuple[bytes, int]]:
-        """(how it begins, how long it is) of the answer and of the refusal."""
-        request = self.request
-        size = answer_pdu_bytes(request)
-        is_read = request.function in _READS
-        begin = bytes([request.function, answer_bytes(request)]) if is_read else encode_pdu(request)[:5]
-        refuse = bytes([request.function | 0x80])
-        unit = bytes([request.unit])
-        if transaction is None:
-            return (unit + begin, size + 3), (unit + refuse, 5)
-        head = transaction.to_bytes(2, "big") + b"\0\0"
-        return (head + (size + 1).to_bytes(2, "big") + unit + begin, size + 7), (head + b"\0\3" + unit + refuse, 9)
 
     def _judge(self, start: int) -> Answer | Refusal | None:
         for begin, size in self._shapes:
@@ -298,9 +286,28 @@ def explain(exchange: Exchange) -> str:
     return f"heard {len(raw)} bytes that are no answer: {exchange.doubt(raw)}"
 
 
+@lru_cache(maxsize=1024)
+def _pdu_begins(request: Request) -> tuple[bytes, bytes, int]:
+    """How the PDU of the answer begins and that of the refusal, each behind its unit, and how long the answer's is."""
+    is_read = request.function in _READS
+    begin = bytes([request.function, answer_bytes(request)]) if is_read else encode_pdu(request)[:5]
+    unit = bytes([request.unit])
+    return unit + begin, unit + bytes([request.function | 0x80]), answer_pdu_bytes(request)
+
+
+def _answer_begins(request: Request, transaction: int | None) -> tuple[tuple[bytes, int], tuple[bytes, int]]:
+    """(how it begins, how long it is) of the answer and of the refusal."""
+    answer, refusal, size = _pdu_begins(request)
+    if transaction is None:
+        return (answer, size + 3), (refusal, 5)
+    head = transaction.to_bytes(2, "big") + b"\0\0"
+    return (head + (size + 1).to_bytes(2, "big") + answer, size + 7), (head + b"\0\3" + refusal, 9)
+
+
 Shape = tuple[int, int]  # all that RTU gives to tell one reply of a unit from another: (function code, PDU length)
 
 
+@lru_cache(maxsize=1024)
 def shapes(request: Request) -> tuple[Shape, Shape]:
     """The shapes that the answer and the refusal of `request` have."""
     return (request.function, answer_pdu_bytes(request)), (request.function | 0x80, 2)

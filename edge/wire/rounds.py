@@ -34,6 +34,9 @@ MORE, ALIGNED, EARLIER, SAME_CLOCK, SAME_STATES, SAME_STATE, MARKED, USUAL = ran
 # Another row; time on the grid, before the sheet; clock, states, one state as before; rows have marks; usual length
 FLAGS = ((61000, 8), (65000, 8), (300, 8), (65000, 8), (64000, 8), (50000, 0), (1000, 0), (60000, 0))
 
+FLAG_CELLS = tuple(cell(p, uses) for p, uses in FLAGS)
+TIME_CELLS, LATER_SEQ_CELLS = tuple(signed_cells(64000, 40000)), tuple(signed_cells(62000, 30000))
+
 
 @dataclass(frozen=True, slots=True)
 class RoundRow:
@@ -59,10 +62,10 @@ class _Rows:
         self.columns = Columns(sheet.groups[group].points)
         self.most = max(1, MAX_READINGS // max(1, self.width))
         self.blank = RoundRow(0, 0, (None,) * self.width)
-        self.flags = [cell(p, uses) for p, uses in FLAGS]
-        self.time_cells = signed_cells(64000, 40000)
+        self.flags = list(FLAG_CELLS)
+        self.time_cells = list(TIME_CELLS)
         self.seq_cells: list[int] | None = None
-        self.later_seq_cells = signed_cells(62000, 30000)
+        self.later_seq_cells = list(LATER_SEQ_CELLS)
         self.at_ms: int | None = None
         self.step_ms = self.every_ms
         self.drift = 0  # of the seqs from what rounds alone would make of them

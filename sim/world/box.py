@@ -11,7 +11,6 @@ import contextlib
 import contextvars
 import signal
 from collections.abc import Callable
-from itertools import chain
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -103,9 +102,7 @@ class Box:
     def _is_armed(self) -> bool:
         """Whether this life has a timer, or something to do at this very instant. Timers of instruments and roads are
         armed in the context of whoever opened them, and are not its own."""
-        loop = self._loop
-        handles = chain(loop._scheduled, loop._ready)  # type: ignore[attr-defined]  # no other way to ask
-        return any(_is_of(handle, self._life) for handle in handles)
+        return any(_is_of(handle, self._life) for handle in self._loop.calls())
 
     async def stop(self) -> None:
         """SIGTERM. Who has not said yet what is to be done then dies of it."""

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 PR_SET_PDEATHSIG = 1  # prctl(2): the signal this process gets when its parent dies
@@ -72,7 +72,7 @@ def plays(work: Callable[[int], T], seeds: Sequence[int]) -> Iterator[tuple[int,
                     lane.begin(waiting.popleft())
                     busy[lane.pipe] = lane
                 for pipe in wait(list(busy)):
-                    lane = busy.pop(pipe)  # type: ignore[arg-type]
+                    lane = busy.pop(cast("Connection[Any, Any]", pipe))
                     answer = done[lane.seed] = lane.answer()
                     if isinstance(answer, Lost):
                         lane.end()

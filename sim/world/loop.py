@@ -4,15 +4,21 @@ The daemon's MQTT driver makes a real TCP socket and asks the loop to connect it
 pair under its descriptor and hands the other end to whoever is modelled at that address. So paho, its buffers and the
 kernel's are the real ones. Signals are kept to be delivered by the story. While `machine_clocks` holds, every clock of
 this process is the loop's: paho measures its keep-alive with time.monotonic.
+
+A world spends a good part of its time here, so timers and turns are the loop's own: as asyncio's, down to the order in
+which timers of one instant come, without its debug mode. Instants are compared as numbers, not by a method.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
+import heapq
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context, ContextVar
 from typing import Any, TypeVar
@@ -25,7 +31,38 @@ from sim.world.nouns import START_MS
 
 T = TypeVar("T")
 Connect = Callable[[tuple[str, int]], Coroutine[Any, Any, Callable[[socket.socket], None]]]
+SWEPT_FROM = 100  # timers in the heap: it is swept when more than half of them are cancelled, as in asyncio
+LONGEST_S = 86_400.0  # that the clock jumps at once, as in asyncio
+RESOLUTION_S = 1e-9  # timers fire so much early, as in asyncio
 LIFE: ContextVar[int] = ContextVar("LIFE", default=0)  # which life of the box a task belongs to; 0: the world's own
+
+
+def _nothing() -> None:
+    """What a cancelled handle would call."""
+
+
+class _Call(asyncio.TimerHandle):
+    """A handle without what asyncio keeps for its debug mode. `_scheduled`: it lies in the heap."""
+
+    __slots__ = ()
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __init__(
+        self, when: float, callback: Callable[..., object], args: Any, loop: WorldLoop, context: Context | None
+    ) -> None:
+        self._context = contextvars.copy_context() if context is None else context
+        self._loop: WorldLoop = loop
+        self._callback, self._args = callback, args
+        self._when = when
+        self._cancelled = self._scheduled = False
+        self._repr = self._source_traceback = None
+
+    def cancel(self) -> None:
+        if not self._cancelled:
+            self._cancelled = True
+            self._callback, self._args = _nothing, ()
+            self._loop.dropped += self._scheduled
 
 
 class WorldLoop(VirtualLoop):
@@ -33,10 +70,70 @@ class WorldLoop(VirtualLoop):
 
     def __init__(self) -> None:
         super().__init__()
+        self._ready: deque[asyncio.Handle]
+        self._stopping: bool
+        self._timers: list[tuple[float, _Call]] = []  # a heap
+        self.dropped = 0  # timers that were cancelled in the heap since it was swept
         self.connect: Connect | None = None
         self.signals: dict[int, Callable[[], object]] = {}
         self._lives: dict[int, dict[asyncio.Task[Any], None]] = {}  # in order, as sets of tasks are not
         self.set_task_factory(self._make_task)  # type: ignore[arg-type]
+
+    # -- turns -----------------------------------------------------------------------------------------------------
+
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:  # type: ignore[override]
+        call = _Call(0.0, callback, args, self, context)
+        self._ready.append(call)
+        return call
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        call = _Call(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, call))
+        call._scheduled = True
+        return call
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._virtual.now_s + delay, callback, *args, context=context)
+
+    def _run_once(self) -> None:
+        """One turn: what is readable, the timers that are due, then all that is ready by now."""
+        clock, ready, timers = self._virtual, self._ready, self._timers
+        if 2 * self.dropped > len(timers) > SWEPT_FROM:
+            timers[:] = [timer for timer in timers if not timer[1]._cancelled]
+            heapq.heapify(timers)
+            self.dropped = 0
+        while timers and timers[0][1]._cancelled:
+            heapq.heappop(timers)[1]._scheduled = False
+            self.dropped -= 1
+        wait_s: float | None = None
+        if ready or self._stopping:
+            wait_s = 0.0
+        elif timers:
+            wait_s = timers[0][0] - clock.now_s
+            wait_s = LONGEST_S if wait_s > LONGEST_S else wait_s
+        events = clock.select(wait_s)
+        if events:
+            self._process_events(events)  # type: ignore[attr-defined]
+        due_s = clock.now_s + RESOLUTION_S
+        while timers and timers[0][0] < due_s:
+            call = heapq.heappop(timers)[1]
+            call._scheduled = False
+            ready.append(call)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+
+    def calls(self) -> Iterator[asyncio.Handle]:
+        """All that is to be called, now or at its time, and what was cancelled of it."""
+        yield from self._ready
+        yield from (call for _, call in self._timers)
+
+    # -- tasks, sockets, signals -----------------------------------------------------------------------------------
 
     def _make_task(
         self,

@@ -231,7 +231,7 @@ class _Reader:
         if not isinstance(tables, list):
             self._problems.append(f"{key}: write [[{key}]] with two brackets: there may be several")
             return []
-        usable = []
+        usable: list[tuple[str, Mapping[str, Any]]] = []
         for number, table in enumerate(tables, 1):
             where = f"[[{key}]] {number}"
             if not isinstance(table, dict):
