@@ -223,9 +223,13 @@ class LimitMemory:
                 gap_s = self._gap_s(then, instant)
                 gap_s = None if gap_s is None else max(0.0, gap_s - (row.loop_s - first_s))
                 limits = self._limits_of(save(limits, then_s), first_s, gap_s)
-                life = row.life
+                life, then_s = row.life, first_s
+            silent = {id_: then_s - state.last_evidence_s for id_, state in limits.judged.items()}
             play(limits, row, kept.points)
             then, then_s = instant, row.loop_s
+            for id_, age_s in silent.items():  # rows do not tell of every point: of none that it was silent
+                state = limits.judged[id_]
+                state.last_evidence_s = max(state.last_evidence_s, then_s - age_s)
         return limits, then, then_s
 
     def _limits_of(self, state: bytes, now_s: float, gap_s: float | None) -> Limits:

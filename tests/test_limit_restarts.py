@@ -416,6 +416,26 @@ def test_a_box_that_slept_does_not_wake_with_an_alarm_and_a_silence_that_ended_i
     run(story())
 
 
+def test_what_other_points_were_told_makes_no_instrument_silent(tmp_path: Path) -> None:
+    """The store holds what windows were told since the file was saved; of a point without one it holds nothing."""
+
+    async def story() -> None:
+        box = Box(tmp_path, replace(QUIET, thresholds=((RED, 60),)), replace(STORM, point="rain"))
+        await box.start()
+        for turn in range(40):
+            if turn == 3:
+                await box.memory.save()
+            box.read("p", 5)
+            box.read("rain", turn)
+            await asyncio.sleep(10)
+        await box.start()
+        assert box.limits.tick(asyncio.get_running_loop().time()) == []
+        await asyncio.sleep(51)
+        assert box.limits.tick(asyncio.get_running_loop().time())
+
+    run(story())
+
+
 @pytest.mark.parametrize("how", ["cut", "stop"])
 def test_an_instrument_that_died_over_its_limit_is_told_after_a_restart_too(how: str, tmp_path: Path) -> None:
     async def story() -> None:
