@@ -10,15 +10,17 @@ import contextlib
 import os
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from edge.account import ROWS_MOST, by_point, in_short
+from edge.alarm_past import body_of, shown_of
 from edge.clock import Clock
 from edge.config.site import Site
-from edge.contract import Alarm, Quality
+from edge.contract import Alarm, Point, Quality
 from edge.control import TEST_WAIT_LEAST_S, TEST_WAIT_MOST_S, Handler
+from edge.entries import PAST_KEPT
 from edge.errors import DeviceSilent, FengsuiError, PortLost
 from edge.intake import Intake
 from edge.intake_nouns import PointNow
@@ -31,7 +33,6 @@ from edge.relay import Relay
 
 EVENTS_KEPT = 200
 EVENTS_SHOWN = 20
-ALARMS_KEPT = 100
 WATCHERS_MOST = 16
 WATCH_QUEUE = 200  # a watcher that reads slower than this loses lines, the daemon loses nothing
 
@@ -42,8 +43,7 @@ class Journal:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
-        self.alarms: deque[dict[str, Any]] = deque(maxlen=ALARMS_KEPT)
-        self.decided: deque[Alarm] = deque(maxlen=ALARMS_KEPT)  # the same, with the numbers that decided
+        self.alarms: deque[dict[str, Any]] = deque(maxlen=PAST_KEPT)
         self.watchers: list[asyncio.Queue[dict[str, Any]]] = []
 
     def say(self, about: str, text: str) -> None:
@@ -64,20 +64,17 @@ class Journal:
         if not any(event["about"] == about and event["text"] == text for event in self.events):
             self.say(about, text)
 
-    def alarm(self, alarm: Alarm, text: str) -> None:
-        shown = {
-            "at_ms": alarm.at_ms,
-            "limit": alarm.limit,
-            "point": alarm.point,
-            "level": alarm.level.name.lower(),
-            "change": alarm.change.name.lower(),
-            "drill": alarm.drill,
-            "text": text,
-        }
+    def alarm(self, alarm: Alarm, points: Mapping[str, Point]) -> bytes:
+        """Tells an alarm; how it was told, for the store."""
+        shown = shown_of(alarm, points, self._clock.boot)
         self.alarms.append(shown)
-        self.decided.append(alarm)
-        self.tell({"alarm": shown})
-        self.say(f"limit {alarm.limit}", text)
+        self.tell({"alarm": {key: value for key, value in shown.items() if key != "why"}})
+        self.say(f"limit {alarm.limit}", shown["text"])
+        return body_of(shown)
+
+    def recall(self, before: Sequence[dict[str, Any]]) -> None:
+        """Alarms of before this run."""
+        self.alarms = deque([*before, *self.alarms], PAST_KEPT)
 
     def tell(self, item: dict[str, Any]) -> None:
         """To all who watch."""
@@ -218,24 +215,17 @@ class Answers:
                 for limit in self.site.limits
             ],
             "shelf": self.more["shelf"]() if "shelf" in self.more else {},
-            "recent": self._recent(),
+            "recent": list(self.journal.alarms),
         }
 
-    def _recent(self) -> list[dict[str, Any]]:
-        """The last alarms, the newest last, with the numbers that decided."""
-        from edge.rules_now import numbers_of  # only for who asks: the daemon is to stay small
-
-        pairs = zip(self.journal.alarms, self.journal.decided, strict=True)
-        return [{**shown, "why": numbers_of(alarm, self._points)} for shown, alarm in pairs]
-
     async def _ask_rules(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        from edge.rules_now import rule_now
+        from edge.rules_now import rule_now  # only for who asks: the daemon is to stay small
 
         wanted = request.get("limit")
         if wanted is not None and wanted not in self.limits.judged:
             raise FengsuiError(f"there is no limit {wanted}; limits: {', '.join(self.limits.judged)}")
         now_s = asyncio.get_running_loop().time()
-        last = {alarm["limit"]: alarm for alarm in self._recent() if not alarm["drill"]}  # which nothing decided
+        last = {alarm["limit"]: alarm for alarm in self.journal.alarms if not alarm["drill"]}  # which nothing decided
         return [
             {
                 **rule_now(limit, self.limits, self.intake.points, now_s),

@@ -18,11 +18,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from edge.alarm_past import removed
 from edge.answers import Answers, Journal
 from edge.clock import Clock, on_battery
 from edge.config.site import Site
 from edge.contract import Alarm, ClockQuality, Kind, Link, OpenPort, Output, PolledSensor, Quality, Round, Sensor
 from edge.control import Server
+from edge.dating import date_all
 from edge.diskwork import OneThread, aside
 from edge.drills import Drills
 from edge.entries import Standing
@@ -33,7 +35,6 @@ from edge.keeper import Keeper
 from edge.limit_memory import LimitMemory, stood
 from edge.limits import Limits
 from edge.links import open_links
-from edge.outbox import Outbox
 from edge.packing import alarm_entry, map_entry, round_entry
 from edge.powerfail import PowerFail
 from edge.preflight import look
@@ -82,7 +83,7 @@ class Daemon:
         self.power = PowerFail(site.store.power_fail, self._commit_last, self._tell, self.say)
         self._points = {point.id: point for point in site.points}
         self.sheets = SheetMaker(site, links, clock, self.say)
-        self._raised: list[Alarm] = []
+        self._raised: list[tuple[Alarm, bytes]] = []
         self._alarm_waits = asyncio.Event()
         self._background: set[asyncio.Future[None]] = set()
         self._dating: asyncio.Future[None] | None = None
@@ -187,7 +188,15 @@ class Daemon:
         if self.clock.quality is ClockQuality.UNKNOWN:
             self.say("clock", "the time is not known (before the newest we recorded): readings are dated when it is")
         self.keeper.learnt = self._restore_late
+        self._look_back(standings)
         self._raise(self.limits.tick(asyncio.get_running_loop().time()))  # members may stand that do not move
+
+    def _look_back(self, standings: Sequence[Standing]) -> None:
+        """What was told before this run, and the end of what nobody judges any more."""
+        self.journal.recall(self.keeper.past.before())
+        if self.keeper.was_broken and not self.journal.alarms:
+            self.say("alarms", "their history was lost with the store and begins anew")
+        self._send(removed(standings, self.limits.judged, self.journal.alarms))
 
     def _resume(self, standings: Sequence[Standing]) -> None:
         """What outputs were on for goes on, for the rest of its time."""
@@ -205,6 +214,7 @@ class Daemon:
             self.limits.forget(self.answers.since_ms.keys())
         else:
             self.limits.trust()
+        self._look_back(late)
         self._raise(self.limits.tick(asyncio.get_running_loop().time()))
 
     async def _relay(self) -> None:
@@ -294,10 +304,9 @@ class Daemon:
         self._alarm_waits.set()
         for alarm in alarms:
             stamped = replace(alarm, at_ms=now.at_ms, clock=now.quality)
-            self._raised.append(stamped)
+            self._raised.append((stamped, self.journal.alarm(stamped, self._points)))
             if not alarm.drill:
                 self.answers.since_ms[alarm.limit] = now.at_ms
-            self.journal.alarm(stamped, stamped.words(self._points[alarm.point]))
 
     async def _commit_alarms(self) -> None:
         while True:
@@ -307,8 +316,9 @@ class Daemon:
 
     async def _commit_raised(self) -> None:
         raised, self._raised = self._raised, []
-        standings = [Standing(a.limit, a.level, a.value, a.at_ms) for a in raised if not a.drill]
-        await self.keeper.take_now([alarm_entry(alarm) for alarm in raised], standings)
+        standings = [Standing(a.limit, a.level, a.value, a.at_ms) for a, _ in raised if not a.drill]
+        self.keeper.past.add([told for _, told in raised])  # with this commit, as no other can come between
+        await self.keeper.take_now([alarm_entry(alarm) for alarm, _ in raised], standings)
 
     async def _commit_last(self) -> None:
         """At the end, or when the supply fails: the store first, then what the limits know."""
@@ -356,20 +366,11 @@ class Daemon:
             self._dating = asyncio.ensure_future(self._date_all())
 
     async def _date_all(self) -> None:
-        """Step by step, whichever store holds it by then; an alarm waits for one step at most."""
-        offset_ms, quality = self.clock.offset_ms, self.clock.quality
-        if offset_ms is None:
-            return
-        with contextlib.suppress(StoreBroken):
-            before = await self.keeper.call(Outbox.undated)
-            while before and await self.keeper.call(Outbox.backdate_step, self.clock.boot, offset_ms, quality):
-                pass
-            dated = before and before - await self.keeper.call(Outbox.undated)
-            if dated > 0:
-                words = f"the time is known now, from {self.clock.source}"
-                self.say("clock", f"{words}; {dated} earlier entries were dated")
-                if self.relay is not None:
-                    self.relay.dated()
+        count = await date_all(self.clock, self.keeper, self.journal.alarms)
+        if count > 0:
+            self.say("clock", f"the time is known now, from {self.clock.source}; {count} earlier entries were dated")
+            if self.relay is not None:
+                self.relay.dated()
 
 
 def build(

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from edge.contract import ClockQuality, Kind, Level
 from edge.ranges import Range
 
+PAST_KEPT = 100  # last alarms: a bad night of them, and some 50 kB of the store
+
 
 class NewEntry(NamedTuple):
     """An entry to be taken. `at_ms`: UTC, or ms since boot when `clock` is UNKNOWN. `sheet`: 0 for the present one.
@@ -30,6 +32,14 @@ class Rows(NamedTuple):
 
     add: Sequence[tuple[int, bytes]] = ()
     saved: int = 0
+
+
+class Past(NamedTuple):
+    """The last alarms as they were told (edge/alarm_past.py), for one commit: bodies to be added; `anew`: they are all
+    there are, the store is another one or had others."""
+
+    add: Sequence[bytes] = ()
+    anew: bool = False
 
 
 class Held(NamedTuple):

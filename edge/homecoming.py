@@ -88,6 +88,7 @@ class Opened:
     alarms: list[Saved] = field(default_factory=list)
     was: int | None = None
     tail: list[tuple[int, bytes]] = field(default_factory=list)
+    past: list[bytes] = field(default_factory=list)
 
 
 def open_store(ask: Ask) -> Opened:
@@ -102,13 +103,13 @@ def open_store(ask: Ask) -> Opened:
     except DAMAGED as error:  # that nobody thought of
         raise StoreBroken(str(ask.folder), f"{type(error).__name__}: {error}", damaged=True) from error
     try:
-        standings, newest_ms, tail = box.stands(), box.newest_ms(), box.tail()
+        standings, newest_ms, tail, past = box.stands(), box.newest_ms(), box.tail(), box.past()
         was, more = _begin_anew(box, ask)
         said += more
         sheet = prepare(box, ask.make_sheet, ask.boot)
         if not box.salvaging:  # a broken file may be what it speaks of
             doubts.forget(ask.folder)
-        return Opened(box, sheet, standings, newest_ms, said, newest_alarms(box, ask.boot), was, tail)
+        return Opened(box, sheet, standings, newest_ms, said, newest_alarms(box, ask.boot), was, tail, past)
     except StoreBroken:
         box.close()
         raise

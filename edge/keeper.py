@@ -18,6 +18,7 @@ from math import inf
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+from edge.alarm_past import AlarmPast
 from edge.contract import Kind
 from edge.entries import Account, NewEntry, Rows, SheetNow, Standing
 from edge.errors import StoreBroken
@@ -75,6 +76,7 @@ class Keeper(Housing):
         self.standings: list[Standing] = []  # where the limits stood when the store was opened
         self.newest_ms = 0  # the newest time it knew then
         self.told: list[tuple[int, bytes]] = []  # what limits had been told since they were saved
+        self.past = AlarmPast()  # the last alarms, as they were told
         self.tail: Tail | None = None  # what they are told, to be committed with the readings
         self.was_broken = False  # a store that could not be read was put aside: where limits stood may be lost
         self.learnt: Callable[[], None] = lambda: None  # told when both are known after all, the disk being slow
@@ -104,6 +106,7 @@ class Keeper(Housing):
         self.opened = lambda _opened: None
         self.standings, self.newest_ms = opened.standings, opened.newest_ms
         self.told, self.was_broken = opened.tail, opened.box.salvaging
+        self.past.recall(opened.past)
         self.learnt()
 
     async def run(self) -> None:
@@ -269,6 +272,7 @@ class Keeper(Housing):
     def _switch(self, box: Outbox, sheet: SheetNow) -> None:
         if box is not self._outbox:  # rows of sheets mean nothing in another store: the present one stands for them
             self._pending = [entry._replace(sheet=0) if entry.sheet else entry for entry in self._pending]
+            self.past.anew = True
         super()._switch(box, sheet)
 
     # -- inside --------------------------------------------------------------------------------------------------
@@ -295,9 +299,10 @@ class Keeper(Housing):
     async def _write(self) -> None:
         entries, receipts, standings = self._pending, self._receipts, self._standings
         self._pending, self._receipts, self._standings = [], [], []
-        outbox, tail = self.outbox, self.tail.rows() if self.tail else Rows()
+        outbox, tail, past = self.outbox, self.tail.rows() if self.tail else Rows(), self.past.rows()
+        every = entries, receipts, standings, self.sheet.id, tail, past
         try:
-            done = await self._disk.do(lambda: outbox.commit(entries, receipts, standings, self.sheet.id, tail), outbox)
+            done = await self._disk.do(lambda: outbox.commit(*every), outbox)
         except StoreBroken as error:
             # As far as anybody was told, nothing of it has happened. Sheet rows mean nothing in another store: all
             # entries take the present one.
@@ -314,6 +319,7 @@ class Keeper(Housing):
             raise
         if self.tail:
             self.tail.written(tail)
+        self.past.written(past)
         self._say_evicted(done)
         self._note(done, outbox)
         for receipt in receipts:

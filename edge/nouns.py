@@ -126,6 +126,7 @@ class Rule(IntEnum):
     OUTSIDE = 4  # of a band; its thresholds come in pairs of one level, low before high
     INSIDE = 5  # likewise
     COMBINED = 6  # other limits: votes, or several of one level that make the next
+    REMOVED = 7  # of an alarm alone: its limit is in the site file no more, nobody judges how it stands
 
 
 class Of(IntEnum):
@@ -170,6 +171,7 @@ class Alarm:
     ABOVE, BELOW, OUTSIDE, INSIDE: `value` and `threshold` in whole steps of the point, or of `basis` where there is one
     (when CLEARED, the threshold that was left). STALE, SUSPECT: `value` is None, `threshold` the seconds without a good
     value. COMBINED: `value` of the members stand, `threshold` are needed; the inputs of `basis` are the members.
+    REMOVED: `value` None, `threshold` 0, `point` "" where it is not known any more.
     """
 
     limit: str
@@ -184,8 +186,11 @@ class Alarm:
     basis: Basis | None = None
     drill: bool = False  # nothing has happened: a person tries what would
 
-    def words(self, point: Point) -> str:
-        """The alarm in words: `RED raised: pond.level 312.40 m, above 312.00 m`."""
+    def words(self, point: Point | None) -> str:
+        """The alarm in words: `RED raised: pond.level 312.40 m, above 312.00 m`. `point`: its own; of one that is
+        REMOVED it may be gone too."""
+        if self.rule is Rule.REMOVED or point is None:
+            return f"cleared: the limit {self.limit} is in the site file no more; nobody judges it from now on"
         return f"DRILL, {self._words(point)}" if self.drill else self._words(point)
 
     def _words(self, point: Point) -> str:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from edge import outbox_eras
 from edge.contract import ClockQuality, Kind
-from edge.entries import Commit, NewEntry, Rows, Standing
+from edge.entries import Commit, NewEntry, Past, Rows, Standing
 from edge.errors import StoreBroken
 from edge.ledger import Books, Why
 from edge.obstacles import move_aside, must_lead_somewhere
@@ -63,6 +63,7 @@ SETTLE_MOST = 5000  # entries in one commit: some 50 ms on two cores of a server
 MOST_MAPS = 300  # status and account entries held: where only a narrow link is left, they wait; the oldest say least
 MAPS = (Kind.STATUS, Kind.ACCOUNT)
 NO_ROWS = Rows()
+NO_PAST = Past()
 OWN = "seq BETWEEN ? AND ? AND origin_seq IS NULL"
 ADOPTED = "origin_seq BETWEEN ? AND ? AND sheet IN (SELECT id FROM sheet WHERE epoch = ?)"
 
@@ -258,10 +259,11 @@ class Outbox(Salvaging):
         limits: Iterable[Standing] = (),
         sheet: int = 0,
         tail: Rows = NO_ROWS,
+        past: Past = NO_PAST,
     ) -> Commit:
         """One durable transaction: takes `entries` (of `sheet`, a row of `sheet_id`), settles `receipts` (epoch, low,
-        high), SETTLE_MOST entries of them at most, notes where limits stand, and what they were told (`tail`: numbered
-        rows to be added, and up to which number they are needed no more).
+        high), SETTLE_MOST entries of them at most, notes where limits stand, what they were told (`tail`: numbered rows
+        to be added, and up to which number they are needed no more), and the last alarms (`past`).
 
         On StoreBroken nothing of it has happened, and this store is not to be written again.
         """
@@ -274,6 +276,7 @@ class Outbox(Salvaging):
                 done.seqs.append(self._insert(books, entry, entry.sheet or sheet))
             self._stand(limits)
             self._note_tail(*tail)
+            self._note_past(*past)
             if any(entry.kind in MAPS for entry in entries):
                 self._forget_maps(books, done.freed)
             done.used_bytes = self._used_bytes()

@@ -235,6 +235,12 @@ class OutboxReader:
         with self._guard():
             return self._db.execute("SELECT number, body FROM limit_tail ORDER BY number").fetchall()
 
+    def past(self) -> list[bytes]:
+        """The last alarms, oldest first: edge/alarm_past.py."""
+        with self._guard():
+            rows = self._db.execute("SELECT body FROM alarm_past ORDER BY number").fetchall()
+        return [row[0] for row in rows if isinstance(row[0], bytes)]
+
     def newest_ms(self) -> int:
         """The newest known UTC time in the store; 0 in an empty one."""
         with self._guard():

@@ -73,3 +73,9 @@ CREATE TABLE IF NOT EXISTS limit_tail (
     number INTEGER PRIMARY KEY,
     body BLOB NOT NULL
 );
+
+-- The last alarms, as they were told on the spot: edge/alarm_past.py.
+CREATE TABLE IF NOT EXISTS alarm_past (
+    number INTEGER PRIMARY KEY,
+    body BLOB NOT NULL
+);

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import cbor2
 
 from edge.contract import ClockQuality, Kind
-from edge.entries import Held, NewEntry, Standing
+from edge.entries import PAST_KEPT, Held, NewEntry, Standing
 from edge.errors import StoreBroken
 from edge.ledger import (
     DAMAGED,
@@ -219,6 +219,14 @@ class OutboxWriter(OutboxReader):
             self._db.execute("DELETE FROM limit_tail WHERE number <= ?", (saved,))
             self._tail_saved = saved
         self._db.executemany("INSERT OR REPLACE INTO limit_tail VALUES (?, ?)", rows)
+
+    def _note_past(self, add: Sequence[bytes], anew: bool) -> None:
+        if anew:
+            self._db.execute("DELETE FROM alarm_past")
+        if add:
+            self._db.executemany("INSERT INTO alarm_past (body) VALUES (?)", [(body,) for body in add])
+            last = self._db.execute("SELECT MAX(number) FROM alarm_past").fetchone()[0]
+            self._db.execute("DELETE FROM alarm_past WHERE number <= ?", (last - PAST_KEPT,))
 
     @contextmanager
     def _transaction(self) -> Iterator[Books]:

@@ -6,12 +6,11 @@ Everything is read off the engine's own latches, so what is said would trip a le
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from math import isinf
 from typing import Any
 
 from edge.config.site import Limit
-from edge.contract import Alarm, Level, Of, Point, Rule
+from edge.contract import Level, Rule
 from edge.intake_nouns import PointNow
 from edge.limit_nouns import Latch
 from edge.limit_words import COLOURS, explain, lasting
@@ -38,34 +37,6 @@ def rule_now(limit: Limit, limits: Limits, points: Mapping[str, PointNow], now_s
         "trips": [english for english, _ in trips],
         "trips_zh": [chinese for _, chinese in trips],
     }
-
-
-def numbers_of(alarm: Alarm, points: Mapping[str, Point]) -> dict[str, Any]:
-    """The numbers that decided an alarm, as texts with their units."""
-    basis, point = alarm.basis, points[alarm.point]
-    step, unit = (basis.step, basis.unit) if basis else (point.step, point.unit)
-    silent, counted = alarm.rule in (Rule.STALE, Rule.SUSPECT), alarm.rule is Rule.COMBINED
-    if silent or counted:
-        step, unit = Decimal(1), "s" if silent else ""
-    return {
-        "of": (basis.of if basis else Of.VALUE).name.lower(),
-        "rule": alarm.rule.name.lower(),
-        "value": None if alarm.value is None else str(alarm.value * step),
-        "threshold": str(alarm.threshold * step),
-        "unit": unit,
-        "window_s": basis.window_s if basis else 0,
-        "inputs": [_decided(name, value, alarm, points) for name, value in (basis.inputs if basis else ())],
-    }
-
-
-def _decided(name: str, value: int | None, alarm: Alarm, points: Mapping[str, Point]) -> dict[str, Any]:
-    if alarm.rule is Rule.COMBINED:
-        return {"name": name, "value": Level(value or 0).name.lower(), "unit": ""}
-    if name in points:
-        shown = None if value is None else points[name].show(value)
-        return {"name": name, "value": shown, "unit": points[name].unit}
-    assert alarm.basis is not None
-    return {"name": name, "value": None if value is None else str(value * alarm.basis.step), "unit": alarm.basis.unit}
 
 
 def _inputs(limit: Limit, limits: Limits, points: Mapping[str, PointNow]) -> Iterator[dict[str, Any]]:

@@ -90,6 +90,8 @@ def shown_alarm(alarm: Alarm, sheet: Sheet | None) -> Shown:
     """Value, threshold and unit as a person reads them; in steps when the sheet does not know the point."""
     if alarm.rule in (Rule.STALE, Rule.SUSPECT):
         return None, Decimal(alarm.threshold), "s"
+    if alarm.rule is Rule.REMOVED:
+        return None, Decimal(0), ""
     point, basis = _point(alarm.point, sheet), alarm.basis
     step, unit = (point.step, point.unit) if point else (Decimal(1), IN_STEPS)
     if basis is not None:
@@ -108,6 +110,8 @@ def alarm_words(alarm: Alarm, shown: Shown, name: str) -> str:
         why = f"no good value for {threshold} s"
     elif alarm.rule == Rule.SUSPECT:
         why = f"doubtful values only for {threshold} s"
+    elif alarm.rule == Rule.REMOVED:
+        why = "this limit is in the gateway's site file no more; nobody judges it from now on"
     else:
         unit = f" {unit}" if unit else ""
         limit = "needed" if alarm.rule == Rule.COMBINED else f"limit {alarm.rule.name.lower()}"
@@ -115,7 +119,8 @@ def alarm_words(alarm: Alarm, shown: Shown, name: str) -> str:
     level = "cleared" if alarm.change == Change.CLEARED else f"{Level(alarm.level).name} {alarm.change.name.lower()}"
     clock = "" if alarm.clock == ClockQuality.TRUSTED else f" (clock {alarm.clock.name.lower()})"
     level = f"DRILL, {level}" if alarm.drill else level
-    return f"{level}: {name or alarm.limit} ({alarm.limit}, point {alarm.point}): {why}, at {_utc(alarm.at_ms)}{clock}"
+    of = f"{alarm.limit}, point {alarm.point or '-'}"
+    return f"{level}: {name or alarm.limit} ({of}): {why}, at {_utc(alarm.at_ms)}{clock}"
 
 
 def _judged(alarm: Alarm) -> str:

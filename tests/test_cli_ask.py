@@ -213,7 +213,7 @@ def test_outbox_and_read(path: Path) -> None:
 def test_nothing_to_show_is_said(tmp_path: Path) -> None:
     handlers = {"alarms": says({"limits": [], "recent": []}), "links": says({}), "points": says([])}
     with daemon(tmp_path / "s", handlers):
-        assert ask(tmp_path / "s", "alarms").stdout == "limits: none\nrecent alarms: none since the gateway started\n"
+        assert ask(tmp_path / "s", "alarms").stdout == "limits: none\nrecent alarms: none is known\n"
         assert "waits for its key" in ask(tmp_path / "s", "links").stdout
         assert ask(tmp_path / "s", "points").stdout == "points: none\n"
 

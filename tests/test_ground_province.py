@@ -167,6 +167,10 @@ def test_an_alarm_is_said_in_words_and_stamped_once(tmp_path: Path) -> None:
             Alarm("two", "level", Level.RED, Change.RAISED, Rule.COMBINED, 2, 2, T0_MS, basis=MEMBERS),
             "members of a = 4, b = 4: 2, needed 2",
         ),
+        (
+            Alarm("gone", "", Level.NONE, Change.CLEARED, Rule.REMOVED, None, 0, T0_MS),
+            "cleared: gone (gone, point -): this limit is in the gateway's site file no more",
+        ),
     ],
 )
 def test_every_alarm_can_be_said(alarm: Alarm, part: str) -> None:

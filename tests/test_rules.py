@@ -14,6 +14,7 @@ from click.testing import Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.alarm_past import numbers_of
 from edge.answers import Answers, Journal
 from edge.cli import EXIT_REFUSED
 from edge.clock import Clock
@@ -23,7 +24,7 @@ from edge.contract import Alarm, Level, Quality
 from edge.errors import FengsuiError
 from edge.intake_nouns import PointNow
 from edge.limits import Limits
-from edge.rules_now import numbers_of, rule_now
+from edge.rules_now import rule_now
 from tests.test_cli_ask import ask, daemon, says
 from tests.test_what_if import SITE
 
@@ -249,14 +250,14 @@ def test_a_technician_asks_for_rules_and_for_why(tmp_path: Path) -> None:
 def test_now_is_what_stands_and_history_what_was(tmp_path: Path) -> None:
     box = Box(tmp_path)
     assert "nothing stands; 8 limits are judged" in shown(tmp_path, box, "alarms", "now").stdout
-    assert "no alarm since the gateway started" in shown(tmp_path, box, "alarms", "history").stdout
+    assert "no alarm is known" in shown(tmp_path, box, "alarms", "history").stdout
     assert "nothing stands" in shown(tmp_path, box, "alarms", "why").stdout
     box.read("level", 2.5, 60)
     assert [line.split()[1] for line in shown(tmp_path, box, "alarms", "now").stdout.splitlines()[2:]] == [
         *("low", "band", "two", "whole")
     ]
     history = shown(tmp_path, box, "alarms", "history", "low").stdout.splitlines()
-    assert history[0] == "alarms since the gateway started (1)"
+    assert history[0].startswith("the last alarms (1, since 2026-")
     assert "BLUE raised: level 2.50 m" in history[1]
     kept = json.loads(shown(tmp_path, box, "alarms", "history", "low", "--json").stdout)
     assert [alarm["why"]["threshold"] for alarm in kept] == ["3.00"]
@@ -274,8 +275,9 @@ def test_the_daemon_answers_with_rules_and_the_numbers_of_the_last_alarm(tmp_pat
         journal = Journal(clock)
         box.read("level", 2.5, 60)
         for alarm in box.alarms:
-            point = box.points[alarm.point].point
-            journal.alarm(replace(alarm, at_ms=1_795_000_020_000), alarm.words(point))
+            journal.alarm(
+                replace(alarm, at_ms=1_795_000_020_000), {name: now.point for name, now in box.points.items()}
+            )
         nothing: Any = None
         intake: Any = type("Intake", (), {"points": box.points})()
         answers = Answers(box.site, clock, intake, box.limits, nothing, lambda: None, journal, "1", {})

@@ -51,7 +51,7 @@ alarms = st.builds(
     st.sampled_from(["slope.crack", "pond.level", "x"]),
     st.sampled_from(Level),
     st.sampled_from(Change),
-    st.sampled_from(Rule),
+    st.sampled_from([rule for rule in Rule if rule is not Rule.REMOVED]),
     st.none() | st.integers(-(2**53), 2**53),
     st.sampled_from([100, 500, 1500]) | st.integers(-(2**53), 2**53),
     st.integers(0, 2**53 - 1),
@@ -99,9 +99,15 @@ def test_a_basis_that_makes_no_sense_is_refused(end: str) -> None:
         decode(alarm[:1] + flags.to_bytes(2, "little") + alarm[3:] + bytes.fromhex(end), None)
 
 
-def test_a_rule_that_nobody_knows_is_refused() -> None:
+@pytest.mark.parametrize("sheet", [SHEET, None])
+def test_the_end_of_a_limit_that_was_removed_comes_back(sheet: Sheet | None) -> None:
+    gone = Alarm("high", "", Level.NONE, Change.CLEARED, Rule.REMOVED, None, 0, 1_795_086_400_123)
+    assert decode(encode_alarms(sheet, [(1, gone)]), sheet) == Alarms(((1, gone),))
+
+
+def test_a_limit_that_was_removed_can_not_stand() -> None:
     alarm = encode_alarms(None, [(1, ALARM)])
-    with pytest.raises(WireError):
+    with pytest.raises(WireError, match="removed"):
         decode(alarm[:1] + (int.from_bytes(alarm[1:3], "little") | 0x8300).to_bytes(2, "little") + alarm[3:], None)
 
 

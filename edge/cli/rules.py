@@ -31,7 +31,7 @@ def alarms(view: str | None, limit: str | None, socket_path: Path, as_json: bool
 
     \b
     now            only what stands
-    history        every alarm since the gateway started (the last hundred), of LIMIT if one is named
+    history        every alarm of the last hundred, also of before the last start, of LIMIT if one is named
     why [LIMIT]    the numbers that decided, and what would end it; of all that stands if none is named
     """
     if limit is not None and view not in ("why", "history"):
@@ -80,7 +80,7 @@ def _show_alarms(found: Answer) -> None:
     for line in shelf_lines(found.get("shelf", {})):
         click.echo(line)
     recent = found["recent"][-RECENT_SHOWN:]
-    click.echo(f"recent alarms ({len(recent)})" if recent else "recent alarms: none since the gateway started")
+    click.echo(f"recent alarms ({len(recent)})" if recent else "recent alarms: none is known")
     for alarm in recent:
         click.echo(f"  {alarm_line(alarm)}")
 
@@ -95,7 +95,8 @@ def _show_now(found: Answer) -> None:
 
 
 def _show_history(kept: Sequence[Answer]) -> None:
-    click.echo(f"alarms since the gateway started ({len(kept)})" if kept else "no alarm since the gateway started")
+    since = f", since {clock_time(kept[0]['at_ms'])}" if kept else ""
+    click.echo(f"the last alarms ({len(kept)}{since})" if kept else "no alarm is known: none has been told yet")
     for alarm in kept:
         click.echo(f"  {alarm['limit']}  {alarm_line(alarm)}")
 
@@ -120,14 +121,13 @@ def _why(rule: Answer) -> Iterator[str]:
     """The last alarm with its numbers."""
     alarm = rule["last_alarm"]
     if alarm is None:
-        yield "  alarm   none since the gateway started" + (
-            "" if rule["level"] == NOT_JUDGED else "; it stands from before"
-        )
+        before = "" if rule["level"] == NOT_JUDGED else "; it stands from before"
+        yield f"  alarm   none among the last hundred{before}"
         return
     yield f"  alarm   {alarm_line(alarm)}"
     why = alarm["why"]
     window = f" over {lasting(why['window_s'])}" if why["window_s"] else ""
-    what = why["rule"] if why["rule"] in ("stale", "suspect") else why["of"].replace("_", " ")
+    what = why["rule"] if why["rule"] in ("stale", "suspect", "removed") else why["of"].replace("_", " ")
     decided = "" if why["value"] is None else f"{_number(why['value'], why['unit'])}, "
     yield printable(f"  decided {what}{window}: {decided}threshold {_number(why['threshold'], why['unit'])}")
     for item in why["inputs"]:

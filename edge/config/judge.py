@@ -32,7 +32,7 @@ from edge.limit_nouns import Part
 MAX_HOLD_MS = 86_400_000  # a condition that must last longer than a day is a trend, not an alarm
 MAX_STALE_MS = 30 * 86_400_000  # a month: rounding error of nobody's intention
 STALE_UNIT_MS = 1000  # Alarm.threshold of STALE is in whole seconds
-RULES: Mapping[Rule, str] = {rule: rule.name.lower() for rule in Rule if rule is not Rule.COMBINED}
+RULES: Mapping[Rule, str] = {rule: rule.name.lower() for rule in Rule if rule not in (Rule.COMBINED, Rule.REMOVED)}
 SILENT = (Rule.STALE, Rule.SUSPECT)
 BANDS = (Rule.OUTSIDE, Rule.INSIDE)
 MEANINGLESS = {  # keys that a limit about silence does not have -> what it says when they are left out

@@ -270,6 +270,8 @@ def _decode_alarm(reader: Reader, sheet: Sheet | None) -> Alarm_:
         rule = Rule(flags >> 8 & 3 | flags >> 15 << 2)
     except ValueError as error:
         raise WireError(f"alarm: {error}") from None
+    if rule is Rule.REMOVED and change is not Change.CLEARED:
+        raise WireError("alarm: a limit that was removed stands")
     basis = decode_basis(reader, limit.basis if limit else None, point) if flags >> 14 & 1 else None
     return seq, Alarm(name, point, level, change, rule, value, threshold, at_ms, clock, basis, drill)
 
