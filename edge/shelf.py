@@ -23,6 +23,7 @@ LEAST_S = 60.0
 MOST_S = 12 * 3600.0  # a shift; the next one is to decide anew
 RED_MOST_S = 1800.0  # nobody may silence what calls for an evacuation for longer than a check of the instrument takes
 MOST_CHARS = 200  # of a reason: it goes to the province
+TIME_OVER, WORSE, TAKEN_BACK = "its time is over", "a worse alarm came", "it was taken back"
 
 
 @dataclass(slots=True)
@@ -34,6 +35,7 @@ class Aside:
     until_s: float
     by: str
     reason: str
+    end: str = TIME_OVER
 
 
 class Shelf:
@@ -41,6 +43,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self._asides: dict[str, Aside] = {}
+        self._ended: list[tuple[str, str]] = []
         self._seen: dict[str, tuple[Level, str, str]] = {}  # limit -> level, by, reason
 
     def put(self, limit: str, level: Level, for_s: float, by: str, reason: str, now_s: float) -> None:
@@ -71,7 +74,7 @@ class Shelf:
         if aside is None:
             return True
         if alarm.level > aside.level or now_s >= aside.until_s:
-            del self._asides[alarm.limit]
+            self._end(alarm.limit, WORSE if alarm.level > aside.level else aside.end)
             return True
         if alarm.level >= aside.told:
             return False  # told already, or one that it was put aside for
@@ -82,14 +85,23 @@ class Shelf:
         """Whose time is over: (limit, where it was last told to stand)."""
         ended = [(limit, aside.told) for limit, aside in self._asides.items() if now_s >= aside.until_s]
         for limit, _ in ended:
-            del self._asides[limit]
+            self._end(limit, self._asides[limit].end)
         return ended
+
+    def ended(self) -> list[tuple[str, str]]:
+        """What is put aside no more since the last call: (limit, why)."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def _end(self, limit: str, why: str) -> None:
+        del self._asides[limit]
+        self._ended.append((limit, why))
 
     def take_back(self, limit: str, now_s: float) -> None:
         """Its time is over with the next look. Raises FengsuiError."""
         if limit not in self._asides:
             raise FengsuiError(f"{limit} is not put aside")
-        self._asides[limit].until_s = now_s
+        self._asides[limit].until_s, self._asides[limit].end = now_s, TAKEN_BACK
 
     def show(self, now_s: float) -> dict[str, Any]:
         """JSON types only."""

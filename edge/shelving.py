@@ -37,16 +37,23 @@ class Shelving:
     def let_through(self, changed: Sequence[Alarm]) -> list[Alarm]:
         """Those of the alarms that go out."""
         now_s = asyncio.get_running_loop().time()
-        return [alarm for alarm in changed if self._shelf.passes(alarm, now_s)]
+        passed = [alarm for alarm in changed if self._shelf.passes(alarm, now_s)]
+        self._record_ends()
+        return passed
 
     def over(self) -> list[Alarm]:
         """Lets time pass: alarms of limits that stand elsewhere than was told when they were put aside."""
         found = []
         for limit, told in self._shelf.over(asyncio.get_running_loop().time()):
-            self._record({"unshelved": limit}, f"limit {limit}", "is no longer put aside")
             if (alarm := self._limits.again(limit, told)) is not None:
                 found.append(alarm)
+        self._record_ends()
         return found
+
+    def _record_ends(self) -> None:
+        """However it ended; nobody in person has ended it but where it was taken back, and then who is not asked."""
+        for limit, why in self._shelf.ended():
+            self._record({"unshelved": limit, "by": "", "reason": why}, f"limit {limit}", f"no longer put aside: {why}")
 
     async def _ask_ack(self, request: Mapping[str, Any]) -> dict[str, Any]:
         state, by, reason = self._asked(request)

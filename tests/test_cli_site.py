@@ -98,6 +98,16 @@ def test_check_lists_what_will_run_and_what_looks_forgotten(site: Path) -> None:
         assert any(part in note for note in notes), part
 
 
+def test_check_names_totals_whose_zero_lies_on_this_disk_alone(site: Path) -> None:
+    lost, kept = (
+        f'[[limit]]\nid = "{name}"\npoint = "depth"\nof = "total"\nabove = {{ red = 5 }}\n{start}'
+        for name, start in (("lost", ""), ("kept", "start = 4.5\n"))
+    )
+    site.write_text(SITE.replace("[[link]]", f"{lost}{kept}[[link]]"))
+    notes = [line for line in run("check", site).stdout.splitlines() if "`total` without `start`" in line]
+    assert [note.rpartition(": ")[2] for note in notes] == ["lost"]
+
+
 def test_check_for_programs(site: Path) -> None:
     done = run("check", site, "--json")
     answer = json.loads(done.stdout)

@@ -30,6 +30,10 @@ HIGH = Limit("high", "p", Rule.ABOVE, ((BLUE, 10), (YELLOW, 20), (ORANGE, 30), (
 WHO = {"by": "Li", "reason": "the float hangs"}
 
 
+def nobody(why: str) -> dict[str, str]:
+    return {"by": "", "reason": why}
+
+
 class Desk:
     """Limits, their shelf, and what goes out."""
 
@@ -56,7 +60,8 @@ def test_what_flaps_is_put_aside_and_what_is_worse_goes_out() -> None:
         assert [desk.take(value) for value in (5, 25, 15, 25, 5, 25)] == [[NONE], [], [], [], [], []]
         assert desk.take(35) == [ORANGE]
         assert [desk.take(value) for value in (5, 25)] == [[NONE], [YELLOW]]  # and that was its end
-        assert desk.record == [{"shelved": "high", "level": "yellow", "for_s": 3600, **WHO}]
+        shelved = {"shelved": "high", "level": "yellow", "for_s": 3600, **WHO}
+        assert desk.record == [shelved, {"unshelved": "high", **nobody("a worse alarm came")}]
 
     run(story())
 
@@ -73,8 +78,25 @@ def test_when_the_time_is_over_what_stands_is_told() -> None:
         await asyncio.sleep(1)
         [alarm] = desk.shelving.over()
         assert (alarm.level, alarm.value, alarm.threshold) == (YELLOW, 25, 20)
-        assert desk.record[-1] == {"unshelved": "high"}
+        assert desk.record[1:] == [{"unshelved": "high", **nobody("its time is over")}]
         assert desk.shelving.over() == []
+
+    run(story())
+
+
+def test_an_alarm_in_the_moment_in_which_its_time_is_over_tells_that_too() -> None:
+    """The reading may come before the next look at the time."""
+
+    async def story() -> None:
+        desk = Desk()
+        desk.take(25)
+        await desk.ask("shelve", for_s=600)
+        desk.take(5)
+        await asyncio.sleep(600)
+        assert desk.take(25) == [YELLOW]
+        assert desk.record[1:] == [{"unshelved": "high", **nobody("its time is over")}]
+        assert desk.shelving.over() == []
+        assert len(desk.record) == 2
 
     run(story())
 
@@ -86,6 +108,7 @@ def test_taken_back_it_ends_with_the_next_look_and_says_nothing_new() -> None:
         await desk.ask("shelve", for_s=600)
         await desk.ask("unshelve")
         assert desk.shelving.over() == []  # yellow was told, yellow stands
+        assert desk.record[1:] == [{"unshelved": "high", **nobody("it was taken back")}]
         assert desk.take(5) == [NONE]
         assert desk.take(25) == [YELLOW]
         with pytest.raises(FengsuiError, match="not put aside"):
@@ -257,7 +280,7 @@ def test_a_technician_puts_a_limit_aside_and_the_province_knows(tmp_path: Path) 
             (0, "cleared"),
             (4, "changed"),
         ]
-        until("the record", lambda: rig.one("SELECT COUNT(*) FROM statuses WHERE body LIKE '%shelved%'") == 1)
+        until("the record", lambda: rig.one("SELECT COUNT(*) FROM statuses WHERE body LIKE '%shelved%'") == 2)
         [[body]] = rig.province("SELECT body FROM statuses WHERE body LIKE '%shelved%'")
         assert json.loads(body) == {
             "shelved": "high",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import secrets
 import stat
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from msgspec.structs import replace
 
 from edge.cli import EXIT_REFUSED, EXIT_SITE_FILE
 from edge.cli.show import table
+from edge.cli.site_notes import forgotten, too_much
 from edge.cli.verbs import json_option, stop
 from edge.config.load import load
 from edge.config.site import Limit, Link, Port, Site
@@ -27,8 +27,6 @@ from edge.limit_words import explain
 
 KEY_BYTES = 32  # a root key for HKDF-SHA256: as long as its hash
 FINGERPRINT_BYTES = 8  # 16 hex digits are read over a telephone without mistakes, and cannot be guessed
-MANY = 50  # points and limits that surely fit any wide link: a sheet of them takes some 5 kB
-_UNSTABLE_NAME = re.compile(r"serial:/dev/tty(USB|ACM)[0-9]+")
 
 
 @click.command()
@@ -45,7 +43,7 @@ def check(site: Path, as_json: bool) -> None:
         raise click.exceptions.Exit(EXIT_SITE_FILE) from None
     stops, notes = _disk_findings(found)
     stops += _lacks(found)
-    warnings = _warnings(found) + notes
+    warnings = [*forgotten(found), *_key_warnings(found.gateway.key), *too_much(found), *notes]
     if as_json:
         _print_json({"ok": not stops, "file": str(site), "problems": stops, "warnings": warnings, **_as_json(found)})
     else:
@@ -123,46 +121,6 @@ def _write_new(file: Path, content: bytes) -> None:
         os.close(folder)
 
 
-def _warnings(site: Site) -> list[str]:
-    """What is allowed but looks forgotten."""
-    watched = {limit.point for limit in site.limits if limit.rule is Rule.STALE}
-    judged = {limit.point for limit in site.limits if limit.rule not in (Rule.STALE, Rule.SUSPECT, Rule.COMBINED)}
-    judged |= {part.spec.other for limit in site.limits for part in limit.judged.parts if part.spec and part.spec.other}
-    asked = {limit.point for limit in site.limits if limit.rule is Rule.SUSPECT}
-    doubted = {point.id for point in site.points if point.doubt}
-    warnings = [
-        f"{what}: {', '.join(ids)}"
-        for what, ids in (
-            ("points that no limit judges, they never raise an alarm", _ids_not_in(site, judged | watched)),
-            (
-                "points judged by value, but no `stale` limit tells when they fall silent: the level they had stands, "
-                "and votes",
-                sorted(judged - watched),
-            ),
-            (
-                "points whose doubtful readings raise no alarm, and no `suspect` limit tells of them",
-                sorted(doubted - asked),
-            ),
-            (
-                "limits whose red switches nothing on the spot, no [[action]] names them",
-                [limit.id for limit in site.red_alone],
-            ),
-        )
-        if ids
-    ]
-    warnings += [
-        f"port {port.id}: {port.open.partition(':')[2]} may be another device after a restart; "
-        "take its name from: ls -l /dev/serial/by-id /dev/serial/by-path"
-        for port in site.ports
-        if _UNSTABLE_NAME.fullmatch(port.open)
-    ]
-    if site.outputs:
-        from edge.cli.outputs_check import notes  # brings in drivers that a site without outputs need not wait for
-
-        warnings += notes(site)
-    return warnings + _key_warnings(site.gateway.key) + _priors_warnings(site) + _sheet_warnings(site)
-
-
 def _lacks(site: Site) -> list[str]:
     if not site.outputs:
         return []
@@ -183,10 +141,6 @@ def _disk_findings(site: Site) -> tuple[list[str], list[str]]:
     return [finding.text for finding in found if finding.stops], notes + ([bug] if bug else [])
 
 
-def _ids_not_in(site: Site, known: set[str]) -> list[str]:
-    return [point.id for point in site.points if point.id not in known]
-
-
 def _key_warnings(key: Path) -> list[str]:
     try:
         mode = key.stat().st_mode
@@ -198,24 +152,6 @@ def _key_warnings(key: Path) -> list[str]:
         return [f"the key {key} is not a file"]
     warnings = [f"others may read the key: chmod 600 {key}"] if mode & (stat.S_IRWXG | stat.S_IRWXO) else []
     return warnings + [why for why in (_key_text(key)[1],) if why]
-
-
-def _priors_warnings(site: Site) -> list[str]:
-    if site.gateway.priors is None:
-        return []
-    from edge.priors import read_priors  # brings in the wire, which a site without priors need not wait for
-
-    return read_priors(site.gateway.priors, {point.id for point in site.points})[1]
-
-
-def _sheet_warnings(site: Site) -> list[str]:
-    if len(site.points) + len(site.limits) < MANY:
-        return []
-    from edge.links import closed_links
-    from edge.site_sheet import carries_bytes, too_large  # brings in the wire, which a small site need not wait for
-
-    large = too_large(site, [room for link in closed_links(site) for room in carries_bytes(link.state())])
-    return [large] if large else []
 
 
 def _key_text(key: Path) -> tuple[bytes | None, str]:

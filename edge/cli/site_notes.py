@@ -1,0 +1,88 @@
+"""What `fengsui check` says of a site that is right: what is allowed but looks forgotten, and what is too much."""
+
+from __future__ import annotations
+
+import re
+
+from edge.config.site import Site
+from edge.contract import Of, Rule
+from edge.measure_nouns import Spec
+
+MANY = 50  # points and limits that surely fit any wide link: a sheet of them takes some 5 kB
+_UNSTABLE_NAME = re.compile(r"serial:/dev/tty(USB|ACM)[0-9]+")
+
+
+def forgotten(site: Site) -> list[str]:
+    """What is allowed but looks forgotten."""
+    watched = {limit.point for limit in site.limits if limit.rule is Rule.STALE}
+    judged = {limit.point for limit in site.limits if limit.rule not in (Rule.STALE, Rule.SUSPECT, Rule.COMBINED)}
+    judged |= {part.spec.other for limit in site.limits for part in limit.judged.parts if part.spec and part.spec.other}
+    asked = {limit.point for limit in site.limits if limit.rule is Rule.SUSPECT}
+    doubted = {point.id for point in site.points if point.doubt}
+    warnings = [
+        f"{what}: {', '.join(ids)}"
+        for what, ids in (
+            ("points that no limit judges, they never raise an alarm", _ids_not_in(site, judged | watched)),
+            (
+                "points judged by value, but no `stale` limit tells when they fall silent: the level they had stands, "
+                "and votes",
+                sorted(judged - watched),
+            ),
+            (
+                "points whose doubtful readings raise no alarm, and no `suspect` limit tells of them",
+                sorted(doubted - asked),
+            ),
+            (
+                "limits whose red switches nothing on the spot, no [[action]] names them",
+                [limit.id for limit in site.red_alone],
+            ),
+            (
+                "limits on a `total` without `start`: the zero is the first value read, known to this disk alone; with "
+                "it lost they count from what is there then. Write it as `start` (value less total: fengsui rules)",
+                [limit.id for limit in site.limits if any(_own_zero(part.spec) for part in limit.judged.parts)],
+            ),
+        )
+        if ids
+    ]
+    warnings += [
+        f"port {port.id}: {port.open.partition(':')[2]} may be another device after a restart; "
+        "take its name from: ls -l /dev/serial/by-id /dev/serial/by-path"
+        for port in site.ports
+        if _UNSTABLE_NAME.fullmatch(port.open)
+    ]
+    if site.outputs:
+        from edge.cli.outputs_check import notes  # brings in drivers that a site without outputs need not wait for
+
+        warnings += notes(site)
+    return warnings
+
+
+def _own_zero(spec: Spec | None) -> bool:
+    return spec is not None and spec.of is Of.TOTAL and spec.start is None
+
+
+def _ids_not_in(site: Site, known: set[str]) -> list[str]:
+    return [point.id for point in site.points if point.id not in known]
+
+
+def too_much(site: Site) -> list[str]:
+    """What is wrong with the priors, and a sheet that no link can carry."""
+    return _priors_warnings(site) + _sheet_warnings(site)
+
+
+def _priors_warnings(site: Site) -> list[str]:
+    if site.gateway.priors is None:
+        return []
+    from edge.priors import read_priors  # brings in the wire, which a site without priors need not wait for
+
+    return read_priors(site.gateway.priors, {point.id for point in site.points})[1]
+
+
+def _sheet_warnings(site: Site) -> list[str]:
+    if len(site.points) + len(site.limits) < MANY:
+        return []
+    from edge.links import closed_links
+    from edge.site_sheet import carries_bytes, too_large  # brings in the wire, which a small site need not wait for
+
+    large = too_large(site, [room for link in closed_links(site) for room in carries_bytes(link.state())])
+    return [large] if large else []
