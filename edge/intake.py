@@ -37,6 +37,7 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0  # a device that was repaired is heard again within a minute
 PORT_LONGEST_PAUSE_S = 5.0  # trying to open a port that is gone costs nearly nothing
 CLOCK_JUMP_MS = 2000  # woken this far from the instant waited for: the clock was set, or the machine stood still
+SET_BACK_MS = 6000  # a learnt time that was better than the last one: both are right within 5 s (clock.py)
 TIME_SHARE = 40  # pause at least this many times what the failed attempt took on the wire
 
 
@@ -64,6 +65,7 @@ class _Group:
     places: dict[str, int]
     devices: frozenset[str]
     at_ms: int | None = None
+    kept_ms: int | None = None  # of the round kept last
     clock: ClockQuality = ClockQuality.UNKNOWN
     waiting: set[str] = field(default_factory=set)
     values: list[int | None] = field(default_factory=list)
@@ -347,7 +349,11 @@ class Intake:
         qualities = bytes(group.qualities)
         if not any(qualities):
             qualities = b""
-        self._keep(Round(group.index, group.at_ms, tuple(group.values), qualities, group.clock))
+        # Set back by what a time that is known may be off: these instants have their rounds. All is judged; after
+        # more than that the clock was wrong, and what it said then is no reason to keep nothing now.
+        if group.kept_ms is None or not 0 <= group.kept_ms - group.at_ms <= SET_BACK_MS:
+            self._keep(Round(group.index, group.at_ms, tuple(group.values), qualities, group.clock))
+            group.kept_ms = group.at_ms
         group.at_ms = None
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
+
+import pytest
 
 from edge.clock import BUILT_MS, Clock
 from edge.contract import ClockQuality, Doubt, Point, Quality, Reading, Round, Sensor
 from edge.errors import DeviceSilent, PortLost
-from edge.intake import Intake
+from edge.intake import CLOCK_JUMP_MS, Intake
 from sim.virtual import run
 
 START_MS = BUILT_MS + 86_400_000
@@ -212,6 +215,38 @@ def test_a_clock_that_is_set_back_a_little_gives_no_instant_twice() -> None:
         assert instants == sorted(set(instants)), (back_ms, instants)
         assert len(instants) >= 12 - 2, instants
         assert all(None not in r.values for r in site.rounds)
+
+
+@pytest.mark.parametrize("every_ms", [100, 1000, 2000, 5000])
+@pytest.mark.parametrize("back_ms", [2001, 3000, 4990, 5500])
+def test_a_learnt_time_that_sets_the_clock_back_gives_no_instant_twice_and_all_is_judged(
+    every_ms: int, back_ms: int
+) -> None:
+    """A satellite's word was good for 5 s, one over fibre is better."""
+    for at_s in (20.23, 20.99, 21.0):
+        site = Site(every_ms=every_ms, a=Polled(lambda _: 1, takes_s=0.001), b=Polled(lambda _: 2, takes_s=0.001))
+
+        def learn(site: Site, back_ms: int = back_ms) -> None:
+            assert site.clock.learn(site.clock.now().at_ms - back_ms, 5000, "the province") is None
+            assert site.clock.quality is ClockQuality.TRUSTED
+
+        site.play(40, meanwhile=learn, at_s=at_s)
+        instants = [r.at_ms - START_MS for r in site.rounds]
+        assert instants == sorted(set(instants)), (at_s, instants)
+        # On the grid, but for the one at which it found out; and no instant of it is missing.
+        assert {at_ms for at_ms in instants if at_ms % every_ms == 0} >= set(range(0, 40_000 - back_ms, every_ms))
+        judged_s = [now_s for point, _, _, now_s in site.judged if point == "a.1"]
+        assert max(b - a for a, b in pairwise(judged_s)) <= every_ms / 1000 + CLOCK_JUMP_MS / 1000 + 0.01
+
+
+def test_a_clock_that_was_an_hour_ahead_is_no_reason_to_keep_nothing_for_an_hour() -> None:
+    site = Site(every_ms=1000, a=Polled(lambda _: 1))
+
+    def set_back(site: Site) -> None:
+        site.wall_offset_ms -= 3_600_000
+
+    site.play(60, meanwhile=set_back, at_s=20.5)
+    assert len(site.rounds) >= 59
 
 
 def test_a_group_that_is_hurried_is_read_faster_at_once_and_as_before_afterwards() -> None:

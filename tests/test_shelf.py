@@ -281,7 +281,8 @@ def test_a_technician_puts_a_limit_aside_and_the_province_knows(tmp_path: Path) 
             (4, "changed"),
         ]
         until("the record", lambda: rig.one("SELECT COUNT(*) FROM statuses WHERE body LIKE '%shelved%'") == 2)
-        [[body]] = rig.province("SELECT body FROM statuses WHERE body LIKE '%shelved%'")
+        [[body], [end]] = rig.province("SELECT body FROM statuses WHERE body LIKE '%shelved%' ORDER BY seq")
+        assert json.loads(end) == {"unshelved": "high", **nobody("a worse alarm came")}
         assert json.loads(body) == {
             "shelved": "high",
             "level": "yellow",
