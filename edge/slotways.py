@@ -8,10 +8,7 @@ receipt is missed. What does not fit one packet goes in pieces (`edge.parcel`).
 The province answers this way once in a dozen packets, so patience here is RECEIPT_SLOTS slots; but a receipt names the
 packets that have not arrived, and those go again at once.
 
-What slots can carry is measured: bytes a reading on this way against bytes a second of its slots.
-    full       every round fits: all rounds, newest first
-    live       rounds fit as they come in, but not what has piled up: summaries of that by turns
-    summaries  not even these: "where we are now" each NOW_EVERY_S, else summaries; a wide link brings the full record
+What slots can carry is measured (edge/slotrate.py): all rounds, those that come in, or summaries.
 """
 
 from __future__ import annotations
@@ -27,6 +24,7 @@ from edge.packing import STALE_TRIES, Packed
 from edge.parcel import MOST_BACK, REORDER_S, Parcel
 from edge.plan import Send, SlotQueue, Wait, What, next_in_slot
 from edge.slotpack import MOST_ROWS, Rows, pack_rows
+from edge.slotrate import FULL, LIVE, SUMMARIES, SlotRate
 from edge.slotstate import SlotState, Told, closed, newest_of
 from edge.summaries import pack_summary
 from edge.transit import Flight
@@ -36,21 +34,13 @@ from edge.wire.packet import FRAGMENT_HEAD_BYTES, Receipt, cut
 
 RECEIPT_SLOTS = 30  # the province answers each dozen packets, and an answer may be lost: twice that, and some
 NOW_EVERY_S = 600.0
-DRAIN_MOST_S = 12 * 3600.0  # what has piled up goes as it is if that takes no longer
-USABLE_SHARE = 0.85  # of the slots' bytes: 5 % of messages are lost, some are alarms
-FIRST_BYTES_A_READING = 0.8
 DOUBT_TRIES, DOUBT_SLOTS = 3, 10
-SMOOTHING = 0.2
-FORGETTING = 0.02
 MOST_PROBES = 3  # one in 400 messages and answers is lost twice; then rounds go all the same
 MOST_AGAIN = 32  # rounds looked at to fill a packet with
 MOST_PIECES = 16  # of a parcel of rounds: it is complete at the province after so many slots, the newest with it
 MOST_PARCELS = 32  # begun, or waiting for their receipt: two lost receipts at one packet a parcel
 MOST_WINDOWS_TOLD = 20_000
-
-FIRST_BYTES_AN_ALARM = 20.0
 MARGIN_S = 3.0  # of a slot beyond its period: the driver's margin, and the time until the feedback
-FULL, LIVE, SUMMARIES = "full", "live", "summaries"
 
 
 class SlotWay(Way):
@@ -61,8 +51,7 @@ class SlotWay(Way):
     def __init__(self, name: str, link: Link, batch_s: float, shared: Shared) -> None:
         super().__init__(name, link, batch_s, shared)
         self.slot = SlotState()
-        self.bytes_a_reading = FIRST_BYTES_A_READING
-        self.bytes_an_alarm = FIRST_BYTES_AN_ALARM
+        self._rate = SlotRate()
         self._unanswered_s: float | None = None  # since when packets have left without an answer
         self._doubt = False  # whether it did, just before an alarm is packed
         self._doubted_s = -inf
@@ -94,16 +83,8 @@ class SlotWay(Way):
 
     @property
     def mode(self) -> str:
-        """full, live or summaries: see above."""
-        sheet = self.shared.sheet
-        if sheet is None:
-            return FULL
-        readings_a_second = sum(len(group.points) * 1000 / group.every_ms for group in sheet.groups)
-        room = USABLE_SHARE * max(1, self.room_bytes) / max(1.0, self.slot_s)
-        spare = room - readings_a_second * self.bytes_a_reading
-        if spare < 0:
-            return SUMMARIES
-        return FULL if self.shared.held_readings * self.bytes_a_reading <= spare * DRAIN_MOST_S else LIVE
+        """full, live or summaries: edge/slotrate.py."""
+        return self._rate.mode(self.shared.sheet, self.room_bytes, self.slot_s, self.shared.held_readings)
 
     def reset(self) -> None:
         super().reset()
@@ -231,8 +212,7 @@ class SlotWay(Way):
         elif packed.kind is Kind.SUMMARY:
             slot.told.update(packed.windows)
             slot.summary_turn = False
-            # Rounds are not measured meanwhile: what is believed of them fades, so that they are tried again.
-            self.bytes_a_reading += FORGETTING * (FIRST_BYTES_A_READING - self.bytes_a_reading)
+            self._rate.summary()
             if not packed.body:
                 return None
         if len(packed.body) > self.room_bytes:
@@ -244,7 +224,7 @@ class SlotWay(Way):
             flight = self._off(packed, counter, now_s)
             return Cargo(packed.sheet, packed.body, packed, flight)
         if packed.kind is Kind.ALARM:
-            self.bytes_an_alarm = len(packed.body) / sum(high - low + 1 for low, high in packed.ranges)
+            self._rate.alarms(len(packed.body), sum(high - low + 1 for low, high in packed.ranges))
         return super().take_off(packed, what, counter, now_s)
 
     def _note(self, packed: Packed, what: What, now_s: float) -> None:
@@ -256,8 +236,7 @@ class SlotWay(Way):
         if what is What.NEWEST:  # a single round: it says nothing of many
             slot.newest_s = now_s
             return
-        share = len(packed.body) / max(1, packed.readings)
-        self.bytes_a_reading += SMOOTHING * (share - self.bytes_a_reading)
+        self._rate.rounds(len(packed.body), packed.readings)
 
     def _off(self, packed: Packed, counter: int, now_s: float) -> Flight:
         transit = self.shared.transit
@@ -390,10 +369,8 @@ class SlotWay(Way):
         readings = 0 if self.wide else self.shared.held_readings
         pieces = sum(not piece.arrived for parcel in self.slot.parcels for piece in parcel.pieces)
         alarms = len(transit.alarms)
-        messages = math.ceil(alarms / max(1.0, room_bytes // self.bytes_an_alarm)) + pieces
         mode = "alarms only" if self.wide else self.mode
-        if mode == FULL:
-            messages += math.ceil(readings * self.bytes_a_reading / room_bytes)
+        messages = pieces + self._rate.messages(alarms, readings if mode == FULL else 0, room_bytes)
         ready_s = max(0.0, self.link.state().ready_s - now_s)
         wait_s = ready_s + (messages - 1) * (self.slot_s + MARGIN_S) if messages else 0.0
         minutes = math.ceil(wait_s / 60) if self.usable else None  # nobody knows how long it is down

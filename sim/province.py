@@ -35,17 +35,12 @@ from edge.wire.seal import (
     open_packet,
     seal,
 )
-from edge.wire.sheet import Sheet
 from sim.province_bodies import (
-    alarm_words,
     describe,
     entries_of,
     entry_epoch,
-    limit_name,
-    readings,
-    shown_alarm,
-    summary_rows,
 )
+from sim.province_keep import store_body
 from sim.province_keys import KeyFolder, KeyOf, named_in_clear
 from sim.province_site import (
     ASK_AGAIN_MS,
@@ -58,7 +53,7 @@ from sim.province_site import (
     Site,
     Took,
 )
-from sim.province_store import IN_STEPS, Store
+from sim.province_store import Store
 
 __all__ = ["ASK_AGAIN_MS", "KeyFolder", "Province", "Stored"]
 
@@ -347,7 +342,8 @@ class Province:
         new = sorted({seq for seq in seqs if seq not in received})
         repeated = len(seqs) - len(new)
         self._store.add_entries(gateway, epoch, new, kind, way.now_ms)
-        self._store_body((gateway, epoch), opened.sheet, body, set(new), way.now_ms)
+        sheet = opened.sheet or next((it for it in site.sheets if it.epoch == epoch), None)
+        self._lines += store_body(self._store, (gateway, epoch), sheet, body, set(new), way.now_ms)
         for seq in new:
             received.add(seq, seq)
         if isinstance(body, wire.SheetPacket) and body.sheet not in site.sheets:
@@ -358,37 +354,6 @@ class Province:
                 f"{gateway}: {describe(body)}, {size} B" + (f", {repeated} repeated" if repeated else "")
             )
         return Took(opened.epoch, opened.counter, epoch, tuple(seqs), kind, repeated=repeated)
-
-    def _store_body(
-        self, key: tuple[str, int], sheet: Sheet | None, body: wire.Body, new: set[int], now_ms: int
-    ) -> None:
-        if isinstance(body, wire.Rounds) and sheet is not None:
-            self._store.add_readings(readings(key, sheet, body, new, now_ms))
-        elif isinstance(body, wire.Summaries) and sheet is not None:
-            self._store.add_summaries(summary_rows(key[0], sheet, body, now_ms))
-        elif isinstance(body, wire.Alarms):
-            sheet = sheet or next((it for it in self._site(key[0]).sheets if it.epoch == key[1]), None)
-            for seq, alarm in dict(body.alarms).items():
-                if seq in new:
-                    shown = shown_alarm(alarm, sheet)
-                    words = alarm_words(alarm, shown, limit_name(alarm, sheet))
-                    self._store.add_alarm((*key, seq), alarm, shown, words, now_ms)
-                    self._lines.append(f"{key[0]}: ALARM {words}")
-        elif isinstance(body, wire.Status | wire.Account) and new:
-            table = "statuses" if isinstance(body, wire.Status) else "accounts"
-            self._store.add_map(table, (*key, body.seq), body.at_ms, body.clock, body.values, now_ms)
-        elif isinstance(body, wire.SheetPacket):
-            self._store.add_sheet(*key, body.sheet, now_ms)
-            self._explain_alarms(key, body.sheet)
-
-    def _explain_alarms(self, key: tuple[str, int], sheet: Sheet) -> None:
-        """Alarms that came before their sheet are told in their unit now."""
-        for seq, alarm in self._store.alarms_without_sheet(*key):
-            shown = shown_alarm(alarm, sheet)
-            if shown[2] != IN_STEPS:
-                words = alarm_words(alarm, shown, limit_name(alarm, sheet))
-                self._store.explain_alarm((*key, seq), shown, words)
-                self._lines.append(f"{key[0]}: ALARM {words}")
 
     def _noise(self, gateway: str, why: str, *, kind: str = "") -> None:
         self.counts["noise"] += 1
