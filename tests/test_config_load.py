@@ -328,6 +328,18 @@ def test_too_many_points_are_refused(tmp_path: Path) -> None:
         (b"a = " + b"[" * 100_000, r"nested too deep"),
         (b"#" * (MAX_FILE_BYTES + 1), r"larger than"),
         (b"a = 1\na = 2\n", r"not TOML: .*line 2.*: a = 2"),
+        (
+            b"[output]\n[[output]]\n",
+            r"^line 2: \[output\] has single .* line 1 .* with \[\[output\]\],",
+        ),
+        (
+            b"[[output]]\na = 1\n [ output ] # x\n",
+            r"^line 3: \[output\] has single brackets here .* in line 1:",
+        ),
+        (b"[[device]]\n[device.point]\n[[device.point]]\n", r"^line 3: \[device.point\] has single brackets in line 2"),
+        (b"[[device]]\n[[device.point]]\n[device.point]\n", r"^line 3: \[device.point\] has single brackets here"),
+        (b"[gateway]\n[gateway]\n", r"^line 2: \[gateway\] is there already, in line 1: .* one \[gateway\]$"),
+        (b"a = 1\n[a]\n", r"not TOML: .*line 2.*: \[a\]"),
         (b"", r"the key `gateway` is missing"),
     ],
 )

@@ -16,6 +16,7 @@ MAX_FILE_BYTES = 4_000_000  # 2000 points written out in full take about 0.5 MB
 FULL_WIDTH = "\uff1d\u201c\u201d\u2018\u2019\uff0c\u3002\uff0e\uff3b\uff3d\u3010\u3011\uff5b\uff5d\uff03\u3000"
 
 _TABLE = re.compile(r"\[\[\s*([\w-]+)\s*\]\]")
+_HEADER = re.compile(r"\s*(\[\[?)\s*([\w-]+(?:\s*\.\s*[\w-]+)*)\s*\]")
 _INNER_TABLE = re.compile(r"\s*\[\[?\s*([\w-]+)\s*\.\s*([\w-]+)\s*\]")
 
 
@@ -56,9 +57,13 @@ def _syntax(text: str, error: ValueError) -> str:
         return sentence
     lines = text.splitlines()
     line = lines[int(number) - 1].strip() if int(number) <= len(lines) else ""
-    early = _too_early(lines[: int(number) - 1], line)
+    before = lines[: int(number) - 1]
+    early = _too_early(before, line)
     if early:
         return f"{sentence}: {early}"
+    again = _again(before, line)
+    if again:
+        return f"line {number}: {again}"
     wide = sorted({character for character in line if character in FULL_WIDTH})
     hint = f"; full-width {' '.join(wide)} found: type them in half-width (ASCII)" if wide else ""
     return f"{sentence}: {line[:80]}{hint}"
@@ -69,3 +74,21 @@ def _too_early(before: Sequence[str], line: str) -> str:
     table = _TABLE.match(line)
     inner = [found for text in before if (found := _INNER_TABLE.match(text)) and table and found[1] == table[1]]
     return misplaced(inner[0][1], inner[0][2]) if inner else ""
+
+
+def _again(before: Sequence[str], line: str) -> str:
+    """The sentence for a table that is there already, with single brackets here or there; "" if this is none."""
+    header = _HEADER.match(line)
+    if header is None:
+        return ""
+    brackets, name = header[1], re.sub(r"\s", "", header[2])
+    found = [(number, it) for number, text in enumerate(before, 1) if (it := _HEADER.match(text))]
+    known = [(number, it[1]) for number, it in found if re.sub(r"\s", "", it[2]) == name]
+    if not known:
+        return ""
+    number, others = known[-1]
+    rule = f"of several each begins with [[{name}]], of a single one all keys stand under one [{name}]"
+    if others == brackets == "[":
+        return f"[{name}] is there already, in line {number}: {rule}"
+    single, double = ("here", f"in line {number}") if brackets == "[" else (f"in line {number}", "here")
+    return f"[{name}] has single brackets {single} and double ones {double}: {rule}"
