@@ -76,8 +76,7 @@ class Daemon:
         self.journal = Journal(clock)
         self.say = self.journal.say
         self.relay: Relay | None = None
-        self._links = links
-        self._run_blocking = run_blocking
+        self._links, self._run_blocking = links, run_blocking
         self._device = ""  # the store's disk, when it has been looked at
         self.wear = Wear(self.say, lambda: read_counters(self._device))
         self.power = PowerFail(site.store.power_fail, self._commit_last, self._tell, self.say)
@@ -315,10 +314,11 @@ class Daemon:
             await self._commit_raised()
 
     async def _commit_raised(self) -> None:
-        raised, self._raised = self._raised, []
-        standings = [Standing(a.limit, a.level, a.value, a.at_ms) for a, _ in raised if not a.drill]
-        self.keeper.past.add([told for _, told in raised])  # with this commit, as no other can come between
-        await self.keeper.take_now([alarm_entry(alarm) for alarm, _ in raised], standings)
+        raised, told = [alarm for alarm, _ in self._raised], [body for _, body in self._raised]
+        self._raised = []
+        standings = [Standing(a.limit, a.level, a.value, a.at_ms) for a in raised if not a.drill]
+        self.keeper.past.add(told)  # with this commit, as no other can come between
+        await self.keeper.take_now([alarm_entry(alarm) for alarm in raised], standings)
 
     async def _commit_last(self) -> None:
         """At the end, or when the supply fails: the store first, then what the limits know."""
