@@ -2,7 +2,8 @@
 
 Frames, CRC and the time on the wire are `sim.modbus_slave.Line`'s; here is what the registers hold when they are asked
 for, what a reply carries, and whether it comes whole and in time. A late reply keeps clear of its device's time limit,
-so that there is no doubt whether it was in time. Pure: no clock, no I/O; chance from one seeded generator.
+so that there is no doubt whether it was in time. Relays answer as they are asked, with their own timer and a record of
+when they were really on. Pure: no clock, no I/O; chance from one seeded generator.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 
 from edge.config.units import duration_ms
-from edge.contract import DeviceSpec, PortSettings
+from edge.contract import DeviceSpec, OutputSpec, PortSettings
 from sim.instrument import Damage, Faults, Said, dropped, flipped
 from sim.modbus_slave import SILENT_CHARACTERS, Line, Slave
 from sim.model_gauge import GaugeRegister
@@ -104,6 +105,20 @@ class Device(Slave):
         return False
 
 
+def _relays(outputs: Sequence[OutputSpec]) -> dict[int, Slave]:
+    """Unit -> the module whose coils these are. Those that are registers have no model."""
+    found: dict[int, Slave] = {}
+    for output in outputs:
+        settings = output.settings
+        if settings.table == "coil":
+            module = found.setdefault(settings.unit, Slave(settings.unit))
+            module.coil[settings.register] = 0
+            if settings.timer == "watchdog":
+                module.watchdog = settings.timer_register
+                module.holding[settings.timer_register] = 0
+    return found
+
+
 def _claim(registers: Iterable[Register]) -> None:
     """Of points that share bits the first writes them."""
     taken: dict[tuple[str, int], int] = {}
@@ -118,16 +133,25 @@ class ModbusModel(Line):
     """`sim.instrument.Model` of the devices on one port."""
 
     def __init__(
-        self, port: PortSettings, specs: Sequence[DeviceSpec], registers: Mapping[str, Sequence[Register]], seed: str
+        self,
+        port: PortSettings,
+        specs: Sequence[DeviceSpec],
+        registers: Mapping[str, Sequence[Register]],
+        seed: str,
+        outputs: Sequence[OutputSpec] = (),
     ) -> None:
+        """`outputs`: relays, each on a unit that is no device's."""
         is_tcp = port.open.startswith("tcp:")
-        is_rtu = (specs[0].settings.mode or ("tcp" if is_tcp else "rtu")) == "rtu"
+        mode = specs[0].settings.mode if specs else outputs[0].settings.mode
+        is_rtu = (mode or ("tcp" if is_tcp else "rtu")) == "rtu"
         devices = [
             Device(spec.id, spec.settings.unit, duration_ms(spec.settings.timeout) / 1000, registers[spec.id])
             for spec in specs
         ]
         bits = 1 + port.data_bits + (port.parity != "N") + port.stop_bits
-        super().__init__(devices, is_rtu=is_rtu, baud=port.baud, bits=bits)
+        self._relays = _relays(outputs)
+        self._coils = {output.id: (output.settings.unit, output.settings.register) for output in outputs}
+        super().__init__([*devices, *self._relays.values()], is_rtu=is_rtu, baud=port.baud, bits=bits)
         self.devices = tuple(device.id for device in devices)
         self.by_id = {device.id: device for device in devices}
         self.character_s = self._character_s
@@ -138,6 +162,16 @@ class ModbusModel(Line):
     def writes(self) -> int:
         """Write requests that were carried out."""
         return sum(device.writes for device in self.by_id.values())
+
+    def switched(self, output: str, now_s: float) -> list[tuple[float, bool]]:
+        """When a relay really changed, and to what; its own timer is let run until now. Raises KeyError."""
+        unit, coil = self._coils[output]
+        self._relays[unit].refresh(now_s)
+        return [(at_s, bool(value)) for at_s, which, value in self._relays[unit].log if which == coil]
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return tuple(self._coils)
 
     def hear(self, data: bytes, now_s: float) -> list[Said]:
         self.feed(data, now_s)
@@ -164,7 +198,11 @@ class ModbusModel(Line):
         self.by_id[device].faults_now.set(faults)
 
     def _answer(self, slave: Slave, head: bytes, pdu: bytes, now_s: float, sent_s: float) -> list[tuple[float, bytes]]:
-        assert isinstance(slave, Device)
+        if not isinstance(slave, Device):
+            frame = self._frame(head, slave.unit, slave.reply(pdu))
+            after_s = sent_s + (SILENT_CHARACTERS + len(frame)) * self.character_s + NETWORK_S
+            self._said.append(Said(after_s, frame, "", (), ()))
+            return []
         asked = slave.asked(pdu)
         values, failed, refuses = slave.measure(asked, now_s)
         struck = slave.faults_now.strike(self._random)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edge.config.site import Site, Wire
-from edge.contract import DeviceSpec, Point
+from edge.config.site import Port, Site, Wire
+from edge.contract import DeviceSpec, OutputSpec, Point
 from sim.instrument import Model, SourceOf
 from sim.model_gauge import GaugeRegister
 from sim.model_lines import LineModel
@@ -27,7 +27,19 @@ def models_of(site: Site, source_of: SourceOf, seed: int = 1) -> dict[str, Model
             found[wire.port.id] = _modbus(wire, points, source_of, f"{seed}/{wire.port.id}")
         elif wire.driver.name == "serial_line":
             found[wire.port.id] = _lines(wire, points, source_of, f"{seed}/{wire.port.id}")
+    for port in site.ports:  # relays that share no wire with instruments
+        outputs = [it.spec for it in site.outputs if it.port == port.id and _has_model(it.spec)]
+        if outputs and port.id not in found:
+            found[port.id] = _siren(port, outputs, f"{seed}/{port.id}")
     return found
+
+
+def _has_model(spec: OutputSpec) -> bool:
+    return getattr(spec.settings, "table", "") == "coil" and spec.settings.feedback is None
+
+
+def _siren(port: Port, outputs: list[OutputSpec], seed: str) -> Model:
+    return ModbusModel(port, (), {}, seed, outputs)
 
 
 def _modbus(wire: Wire, points: Mapping[str, Point], source_of: SourceOf, seed: str) -> Model:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from tests.world_changes import Mutant, both, edit
 from tests.world_mutants_doubt import DOUBT
 from tests.world_mutants_more import MORE
+from tests.world_mutants_rules import RULES
 
 LIMITS = "edge.limits:Limits."
 LATCH = "edge.limit_nouns:Latch."
@@ -318,4 +319,5 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *MORE,
     *DOUBT,
+    *RULES,
 )

@@ -151,6 +151,78 @@ def story(name: str, lasts: str, text: str, site_text: str, seed: int = 1) -> St
     return Story(name, site_text, seed, seconds(lasts), tuple(troubles))
 
 
+RULES = """
+[[port]]
+id = "siren"
+open = "serial:/dev/siren"
+baud = 9600
+
+[[device]]
+id = "gauge"
+driver = "modbus"
+port = "plc"
+unit = 2
+timeout = "300ms"
+[[device.point]]
+id = "gauge.rain"
+name = "rain count"
+unit = "mm"
+step = 0.2
+range = [0, 10000]
+every = "5s"
+register = 0
+scale = 0.2
+
+[[limit]]
+id = "rain-sum"
+point = "gauge.rain"
+of = "sum"
+counter = true
+above = { yellow = { 15min = 20 }, red = { 5min = 10 } }
+hysteresis = 1
+hold = "20s"
+clear_hold = "30s"
+
+[[limit]]
+id = "pore-fast"
+point = "dam.pore"
+of = "rate"
+window = "5min"
+per = "1h"
+above = { yellow = 300 }
+hysteresis = 20
+
+[[limit]]
+id = "apart"
+point = "pond.level"
+of = "difference"
+minus = "pond.beach"
+above = { yellow = 400 }
+hysteresis = 1
+
+[[limit]]
+id = "whole"
+rollup = { yellow = "2 blue", red = "2 orange" }
+among = ["level-high", "pore-high", "rain-sum"]
+
+[[output]]
+id = "siren"
+driver = "modbus"
+port = "siren"
+register = 0
+timer = "pulse"
+timer_register = 512
+timer_unit = "100ms"
+hold = "10s"
+
+[[action]]
+id = "evacuate"
+on = ["gas-high", "rain-sum"]
+level = "red"
+output = "siren"
+max_on = "8min"
+"""
+
 CALM = """
     1s 2h point.is pond.level 418
     1s 2h point.is dam.pore 100
@@ -160,6 +232,30 @@ CALM = """
 STORIES = {
     it.name: it
     for it in (
+        story(
+            "rules",
+            "34min",
+            """
+            1s 2h point.is pond.level 418
+            1s 900s point.is pond.beach 100
+            905s 300s point.is pond.beach 10
+            1205s 1h point.is pond.beach 100
+            1s 1299s point.is dam.pore 100
+            1300s 200s point.is dam.pore 250
+            1500s 1h point.is dam.pore 100
+            1s 959s point.is fan.gas 0.5
+            960s 600s point.is fan.gas 2.5
+            1560s 1h point.is fan.gas 0.5
+            240s 240s point.pour gauge.rain 400
+            490s 1s point.reset gauge.rain
+            510s 40s power.kill
+            1100s 5s power.kill
+            1200s 3s power.stop
+            1316s 4s power.kill
+            1680s 40s point.wild gauge.rain
+            """,
+            site() + RULES,
+        ),
         story(
             "roads",
             "29min",

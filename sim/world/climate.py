@@ -84,7 +84,7 @@ class Climate:
         self._storms: list[tuple[float, float, float]] = []  # from and to (minutes), mm/h
         self._fan_stops: list[tuple[float, float]] = []
         self._outages: list[tuple[float, float]] = []
-        self.series: dict[str, array[float]] = {name: array("d") for name in (*CHANNELS, "rain_total")}
+        self.series: dict[str, array[float]] = {name: array("d") for name in CHANNELS}
         self._plan_once()
 
     def reach(self, minute: int) -> None:
@@ -222,6 +222,7 @@ CHANNELS: Mapping[str, Channel] = {
     "rain_10min": Channel("mm", 0.0, 6.0),
     "rain_1h": Channel("mm", 0.0, 25.0),
     "rain_24h": Channel("mm", 0.0, 90.0),
+    "rain_total": Channel("mm", 0.0, 500.0),
     "level": Channel("m", 0.0, 1.5),
     "pore": Channel("kPa", 0.5, 7.0),
     "displacement": Channel("mm", 0.0, 5.0),

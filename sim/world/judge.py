@@ -6,6 +6,8 @@ tables. One file for each family of promises:
     judge_values    4 once, 5 honest values, 6 honest time      each row, when it has come in
     judge_kept      1 kept, 2 custody                           what had time to arrive; the accounts
     judge_alarms    3 alarms                                    an oracle without a state of its own
+    judge_rules, judge_numbers                                  ... of sums, rates, differences, limits about limits
+    judge_outputs                                               ... of what is switched on the spot
     judge_roads     10 links, and when an alarm is due
     judge_running   7 starts, 8 bounded, 9 commands
     judge_truth     what really happened, and every excuse there is...
@@ -27,6 +29,7 @@ from sim.world.expects import arrivals, verdicts
 from sim.world.judge_alarms import Alarms
 from sim.world.judge_books import Books, Readings, joined
 from sim.world.judge_kept import Kept
+from sim.world.judge_outputs import Outputs
 from sim.world.judge_roads import Roads
 from sim.world.judge_running import Running
 from sim.world.judge_truth import Truth
@@ -50,6 +53,7 @@ class Watch:
         self._kept = Kept(self._truth)
         self._roads = Roads(self._truth)
         self._alarms = Alarms(self._truth, self._roads)
+        self._outputs = Outputs(self._truth, self._roads, self._alarms.rows)
         self._running = Running(self._truth)
         self._windows_s = 0.0
         self._packets = 0
@@ -72,6 +76,7 @@ class Watch:
             "rounds": self._kept.rounds,
             "judged": self._kept.judged,
             "alarms": self._alarms.count,
+            "sirens": self._outputs.count,
             "packets": self._packets,
         }
 
@@ -94,6 +99,7 @@ class Watch:
             yield from self._values.check(rows)
         yield from self._alarms.take(news.alarms)
         yield from self._alarms.check()
+        yield from self._outputs.check(ended=ended)
         yield from self._roads.check()
         yield from self._running.check()
         if ended or now_s >= self._windows_s + WINDOWS_EVERY_S:

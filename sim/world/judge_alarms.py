@@ -18,6 +18,7 @@ from edge.config.site import Limit
 from edge.contract import ClockQuality, Level, Rule
 from sim.world.judge_books import AlarmRow
 from sim.world.judge_roads import Roads
+from sim.world.judge_rules import Rules, is_combined, is_measured, levels_of
 from sim.world.judge_spans import Bools, Floats, held, holds, merged
 from sim.world.judge_truth import DISK_TROUBLES, HANG_S, UNREST_BEFORE_S, Seen, Truth
 from sim.world.nouns import Broken
@@ -52,12 +53,11 @@ class Alarms:
     def __init__(self, truth: Truth, roads: Roads) -> None:
         self._truth = truth
         self._roads = roads
-        self._limits = {
-            limit.id: _Limit(limit, truth.points[limit.point])
-            for limit in truth.site.limits
-            if limit.plain
-            if limit.point in truth.points
-        }
+        here = {it.id: it for it in truth.site.limits if it.point in truth.points}
+        known = {id_: it for id_, it in here.items() if it.plain or is_measured(it)}
+        known |= {id_: it for id_, it in here.items() if is_combined(it, known)}
+        self._limits = {id_: _Limit(it, truth.points[it.point]) for id_, it in known.items()}
+        self._rules = Rules(truth, self._calm, _held_for)
         self._waiting: list[AlarmRow] = []
         self._ids = {limit.id for limit in truth.site.limits}
         self.count = 0
@@ -113,14 +113,27 @@ class Alarms:
         if row.at_s > row.received_s + 1.0 + more_s or not holds(lives, row.at_s):
             yield Broken("6 honest time", row.received_s, f"{_words(row)}: nobody could have raised it then")
             return
-        thresholds = dict(kept.limit.thresholds)
         level = Level(row.level)
-        if level is not Level.NONE and level not in thresholds:
+        if level is not Level.NONE and level not in levels_of(kept.limit):
             yield Broken("3 alarms", row.received_s, f"{_words(row)}: the limit has no such level")
         elif (level is Level.NONE) != (row.change == "cleared"):
             yield Broken("3 alarms", row.received_s, f"{_words(row)}: its level and its change do not fit")
-        elif not (self._stale_fits(kept, row) if kept.limit.rule is Rule.STALE else self._fits(kept, row, level)):
+        elif not self._any_fits(kept, row, level):
             yield Broken("3 alarms", row.received_s, f"{_words(row)}: nothing that was shown explains it")
+
+    def _any_fits(self, kept: _Limit, row: AlarmRow, level: Level) -> bool:
+        if kept.limit.rule is Rule.STALE:
+            return self._stale_fits(kept, row)
+        if kept.limit.rule is Rule.COMBINED:
+            return self._rules.combined_fits(kept.limit, row, self.rows(), self._slack_s(row.at_s))
+        if kept.limit.plain:
+            return self._fits(kept, row, level)
+        step = 1.0 if row.unit == IN_STEPS else float(kept.limit.scale.step)
+        return self._rules.fits(kept.limit, row, step, self._slack_s(row.at_s))
+
+    def rows(self) -> dict[str, list[AlarmRow]]:
+        """Limit -> its alarms, in order."""
+        return {id_: kept.rows for id_, kept in self._limits.items()}
 
     def _fits(self, kept: _Limit, row: AlarmRow, level: Level) -> bool:
         """Whether what was shown allows the limit to go to this level now: up to it, or down to it."""
@@ -177,12 +190,20 @@ class Alarms:
         return calm
 
     def _ran_for(self, at_s: float, hold_s: float) -> bool:
-        """A hold is counted within one life."""
+        """A hold time goes on over restarts; before the first start there was none."""
         slack_s = self._slack_s(at_s)
-        return any(
-            low <= at_s - hold_s + HOLD_S + slack_s and at_s <= high + 1.0 + slack_s - STAMP_S
-            for low, high, _ in self._truth.lives
-        )
+        lives = self._truth.lives
+        runs = any(low - slack_s <= at_s <= high + 1.0 + slack_s - STAMP_S for low, high, _ in lives)
+        return runs and lives[0][0] <= at_s - hold_s + HOLD_S + slack_s
+
+    def _heard_since(self, at_s: float, span_s: float) -> float | None:
+        """From when on the gateway has run for so long until an instant; None: it has not run so long."""
+        for low, high, _ in reversed(self._truth.lives):
+            part_s = min(high, at_s) - low
+            if part_s >= span_s:
+                return min(high, at_s) - span_s
+            span_s -= max(0.0, part_s)
+        return None
 
     def _stale_fits(self, kept: _Limit, row: AlarmRow) -> bool:
         seen, slack_s = kept.seen, self._slack_s(row.at_s)
@@ -190,9 +211,10 @@ class Alarms:
             low, high = np.searchsorted(seen.at.all, (row.at_s - slack_s, row.at_s + slack_s))
             return bool(high > low)
         silence_s = dict(kept.limit.thresholds)[Level(row.level)]
-        if abs(row.threshold - silence_s) > 0.5 or not self._ran_for(row.at_s, silence_s - slack_s):
+        since_s = self._heard_since(row.at_s, silence_s - slack_s)
+        if abs(row.threshold - silence_s) > 0.5 or since_s is None:
             return False
-        low, high = np.searchsorted(seen.at.all, (row.at_s - silence_s + slack_s, row.at_s - slack_s))
+        low, high = np.searchsorted(seen.at.all, (since_s, row.at_s - slack_s))
         return not bool(np.any(self._calm(seen, int(low), int(high))))
 
     # -- in time, and before the rest ----------------------------------------------------------------------------------
@@ -250,7 +272,13 @@ class Alarms:
         first, last = np.searchsorted(seen.at.all, (after_s - reach_s, until_s))
         first = max(0, first - 1)  # also what was shown last before a long silence
         judge = self._stale_musts if limit.rule is Rule.STALE else self._value_musts
-        for level, at, stands in judge(kept, int(first), int(last), after_s, until_s):
+        if limit.rule is Rule.COMBINED:
+            musts = self._rules.combined_musts(limit, self.rows(), after_s, until_s)
+        elif not limit.plain:
+            musts = self._rules.measured_musts(limit, after_s, until_s)
+        else:
+            musts = judge(kept, int(first), int(last), after_s, until_s)
+        for level, at, stands in musts:
             at = at[(at > after_s) & (at <= until_s) & self._judgeable(at)]
             right = _stood(times, levels, at, level, stands, self._truth.times().more(at) + STAMP_S + TICK_S)
             for place in np.flatnonzero(~right)[:1].tolist():
@@ -273,7 +301,8 @@ class Alarms:
         if not len(at):
             return
         calm, clean = self._calm(seen, first, last), seen.clean.all[first:last] == 1.0
-        lives = np.searchsorted(np.array([low for low, _, _ in self._truth.lives]), at, "right")
+        calm &= ~held(self._truth.uncommitted(), at)
+        lives = self._truth.memories(at)
         for level, threshold in limit.thresholds:
             beyond = sign * (values - threshold)
             for stands, side, hold_s in (
@@ -306,7 +335,7 @@ class Alarms:
 def _held_for(
     at: Floats, run_ok: Bools, counts: Bools, lives: np.ndarray[tuple[int], np.dtype[np.int64]], hold_s: float
 ) -> Floats:
-    """Instants of values that surely counted, at which all has been on this side for the hold, in one life."""
+    """Instants of values that surely counted, at which all has been on this side for the hold, in one memory."""
     if not len(at):
         return at
     breaks = ~run_ok

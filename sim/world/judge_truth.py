@@ -41,6 +41,7 @@ SKY_BACK_S = 300.0  # a terminal is found at its rate, its card read, what the l
 FOUND_OUT_S = 120.0  # a dead road is known to be dead by then: unacknowledged for 25 s, keep-alive, a packet's 30 s
 FAR_DELAY_S = 1.0  # one way: twice a satellite's; a session alone then takes longer than an alarm may
 COMMIT_SLACK_S = 1.0  # of a commit itself
+WINDOW_SLACK_S = 60.0  # beyond a window: what it lets go a piece later
 HEARD_AGAIN_S = 6.5  # a lost port is tried every 5 s; of a line within a second of that, nobody knows where it began
 
 DISK_TROUBLES = ("disk.full", "disk.error", "disk.read_only", "disk.hang", "disk.slow")
@@ -212,6 +213,30 @@ class Truth:
             drained = max([0.0, *(end for end in self.drained_by() if end <= damage.at_s)])
             found.append((drained, damage.at_s + self.uncommitted_s()))
         return merged(found)
+
+    def windows_lost(self, window_s: float) -> Stretches:
+        """Where what was in a window before may be gone, or be in it for too long (LIMITS.md, "Over restarts"): after a
+        death with the disk in trouble, and after a start that did not know how long it had been away."""
+        return self.known(("windows", window_s), lambda: self._windows_lost(window_s))
+
+    def _windows_lost(self, window_s: float) -> Stretches:
+        more_s = window_s + WINDOW_SLACK_S
+        doubt, disk = self.clock_doubt(), self.disk_trouble(HANG_S)
+        found = [(low, high + more_s) for low, high in self.may_be_lost()]
+        found += [(low, high + more_s) for low, high in doubt]
+        for start, _, _ in self.lives:  # a file that is read late is as if it had been there at the start, then
+            found += [(start, high + DISK_START_S) for low, high in disk if low <= start <= high]
+        return merged(found)
+
+    def memories(self, at: Floats) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """Which memory instants are of: one goes on over a restart, unless what it held may be lost."""
+        starts = np.array([low for low, _, _ in self.lives])
+        return np.searchsorted(starts[held(self.windows_lost(0.0), starts)], at, "right")
+
+    def uncommitted(self) -> Stretches:
+        """What was heard just before a death, and may not be on the disk."""
+        most_s = self.uncommitted_s()
+        return self.known("uncommitted", lambda: merged((end - most_s, end) for _, end, why in self.lives if why))
 
     def uncommitted_s(self) -> float:
         """How long a round may be uncommitted: one being filled (two periods), `commit_every`, the commit itself."""

@@ -32,6 +32,7 @@ EXCEPTION_CODES = (1, 2, 3, 4, 6, 11)  # MODBUS Application Protocol V1.1b3, cha
 TERMINAL_DRIVER = "beidou"
 ROAD_DRIVER = "mqtt"
 REGISTER_DRIVER = "modbus"
+COUNTED = ("point.reset", "point.pour", "point.wild")  # of points that count up
 
 # Of these, what is wrong with one thing is one of them at a time.
 FAMILIES = (("road.cut", "road.refused", "road.silent"), ("power.cut", "power.kill", "power.stop"))
@@ -114,6 +115,8 @@ class _Fate:
             return self._things["sky"]
         if kind in ("device.exception", "device.twice", "device.late"):
             return self._things["registers"]  # of a dialogue: who only speaks is not late and refuses nothing
+        if kind in COUNTED:
+            return self._things["counters"]
         return self._things[KINDS[kind][0]]
 
     def _pairs(self, cuts: Sequence[Trouble], chance: random.Random) -> list[Trouble]:
@@ -203,6 +206,9 @@ def _ills(part: Callable[[random.Random, str, float], float]) -> dict[str, Ill]:
         "clock.unsynced": Ill(1.5, (300, 43_200)),
         "province.away": Ill(1, (5, 28_800)),
         "province.forgets": Ill(0.15, MOMENT_S),
+        "point.reset": Ill(3, MOMENT_S),
+        "point.pour": Ill(3, (300, 5_400), lambda chance, _: _scaled(chance, (10, 200))),
+        "point.wild": Ill(4, (5, 60)),
     }
 
 
@@ -216,6 +222,7 @@ def _things(site: Site) -> dict[str, tuple[str, ...]]:
         "registers": tuple(device.id for device in site.devices if device.driver == REGISTER_DRIVER),
         "port": tuple(dict.fromkeys(device.port for device in site.devices)),
         "point": tuple(point.id for device in site.devices for point in device.points),
+        "counters": tuple(dict.fromkeys(it.point for it in site.limits if it.judged.spec and it.judged.spec.counter)),
     }
 
 

@@ -83,6 +83,10 @@ KINDS: Mapping[str, tuple[str, str]] = {
     # the province
     "province.away": ("", ""),
     "province.forgets": ("", ""),  # an empty database
+    # a point that counts up
+    "point.reset": ("point", ""),  # it begins at zero again, and stays with it
+    "point.pour": ("point", "so much more an hour, in the point's unit"),  # and keeps what came together
+    "point.wild": ("point", ""),  # all its register can hold: 65535
 }
 
 
@@ -148,6 +152,7 @@ class Record:
     troubles: list[tuple[float, Trouble]] = field(default_factory=list)  # as they began
     sizes: list[tuple[float, int]] = field(default_factory=list)  # of the store's files, bytes
     overrate: int = 0  # Beidou requests that came before the card's period was over
+    switched: dict[str, list[tuple[float, bool]]] = field(default_factory=dict)  # output -> when it really changed
     writes: list[str] = field(default_factory=list)  # that reached an instrument: nobody ordered any
     faults: list[Broken] = field(default_factory=list)  # what raised: a part of the daemon, or of the simulator
     lines: list[str] = field(default_factory=list)  # the trace; only kept when asked for

@@ -23,6 +23,7 @@ from sim.world.nouns import Trouble
 # The first row of which a unit and a word (of id or name) fit; "" fits all. Units as people write them, lower case.
 WORDS: Sequence[tuple[str, tuple[str, ...], tuple[str, ...]]] = (
     ("rain_24h", ("mm",), ("24h", "24小时", "日雨量")),
+    ("rain_total", ("mm",), ("count", "累计")),
     ("rain_10min", ("mm",), ("10min", "10分钟")),
     ("rain_1h", ("mm",), ("rain", "雨", "precip")),
     ("rain", ("mm/h",), ("",)),
@@ -43,6 +44,8 @@ WORDS: Sequence[tuple[str, tuple[str, ...], tuple[str, ...]]] = (
     ("fan", ("",), ("fan", "风机")),
     ("mains", ("",), ("mains", "市电", "power", "供电")),
 )
+COUNTED = "rain_total"
+COUNT_STEPS = 200  # a counter has counted before
 CROSSED_AT = 0.6  # of the way from usual to extreme the first threshold is reached
 TOP_AT = 1.0  # and the last
 CALM_SHARE = 0.4  # of the way from the first threshold to the far end of the range a usual value lies
@@ -109,6 +112,8 @@ class Weather:
         else:
             walk = _Walk(f"{self._seed}/walk/{point.id}")
             series, usual, extreme, reach = walk.series, 0.0, 1.0, walk.reach
+        if channel == COUNTED:
+            return _counter(point, series, reach, own.uniform(*GAINS))
         gain, offset = own.uniform(*GAINS) / (extreme - usual), own.uniform(*OFFSETS)
         limits = self._limits.get(point.id, [])
         if _is_switch(point):
@@ -118,6 +123,21 @@ class Weather:
         else:
             lay = _lay(point, limits)
         return _course(point, series, reach, (usual, gain, offset), lay, own.getrandbits(32))
+
+
+def _counter(point: Point, series: array[float], reach: Callable[[int], None], gain: float) -> Source:
+    """Tips of a bucket: it only rises, a step at a time."""
+    step = float(point.step)
+
+    def at(at_s: float) -> float:
+        minute = at_s / 60
+        place = int(minute)
+        if place + 1 >= len(series):
+            reach(place + 1)
+        total = series[place] + (series[place + 1] - series[place]) * (minute - place)
+        return int(total * gain / step + COUNT_STEPS) * step
+
+    return at
 
 
 def _is_switch(point: Point) -> bool:

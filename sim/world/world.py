@@ -137,7 +137,17 @@ class World:
             used = self.record.used.setdefault(self.sky_link, [])
             used += [request.at_s for request in asked[len(used) :]]
             self.record.overrate = self.terminal.over_rate
+        for model in self.models.values():
+            for output in getattr(model, "outputs", ()):
+                self._switched(output, model.switched(output, self.loop.time()))  # type: ignore[attr-defined]
         self.record.writes = [port for port, model in self.models.items() if getattr(model, "writes", 0)]
+
+    def _switched(self, output: str, changes: list[tuple[float, bool]]) -> None:
+        known = self.record.switched.setdefault(output, [])
+        news = [it for it in changes if not known or it[0] > known[-1][0]]
+        known += news
+        for at_s, on in news:
+            self.record.note(self.loop.time(), f"{output} was {'on' if on else 'off'} from {at_s:.3f} s")
 
     async def close(self) -> None:
         """Ends everything; nothing of it is judged."""
