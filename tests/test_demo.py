@@ -203,7 +203,7 @@ def test_an_alarm_came_by_the_link_whose_packet_was_first() -> None:
         for kind, link, size, at_ms, entries, repeated in packets:
             row = ("g", 1, 0, int(kind), size, link, at_ms, entries, repeated)
             db.execute(f"INSERT INTO packets ({PACKET_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-        alarm = ("g", 1, 7, 1500, "high", "p", 4, "raised", "above", 1.0, 1.0, "m", 0, 2000, "")
+        alarm = ("g", 1, 7, 1500, "high", "p", 4, "raised", "above", 1.0, 1.0, "m", 0, 2000, "", 0)
         db.execute(f"INSERT INTO alarms VALUES ({', '.join('?' * len(alarm))})", alarm)
         found = db.execute(ARRIVALS, (Kind.ALARM, Kind.FRAGMENT)).fetchall()
     assert found == [("high", 4, "raised", 1500, 2000, BEIDOU, 22)]

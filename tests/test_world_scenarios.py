@@ -131,8 +131,8 @@ def test_arrivals_name_the_link_that_was_first(tmp_path: Path) -> None:
     for number, epoch, counter, link, received_ms, entries, repeated in packets:
         row = (number, "g", epoch, counter, 1, 30, link, received_ms, entries, repeated)
         db.execute("INSERT INTO packets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-    alarm = ("g", 1, 7, at_ms - 3000, "high", "p", 4, "raised", "above", 3.0, 2.0, "m", 0, at_ms, "RED raised")
-    db.execute(f"INSERT INTO alarms VALUES ({', '.join('?' * 15)})", alarm)
+    alarm = ("g", 1, 7, at_ms - 3000, "high", "p", 4, "raised", "above", 3.0, 2.0, "m", 0, at_ms, "RED raised", 0)
+    db.execute(f"INSERT INTO alarms VALUES ({', '.join('?' * len(alarm))})", alarm)
     db.commit()
     db.close()
     assert arrivals([book]) == [Arrival("high", "red", 5.5, "beidou")]
