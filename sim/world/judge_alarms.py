@@ -29,6 +29,7 @@ HOLD_S = 1.0  # a hold ends with the first value after it; values come a little 
 COMMIT_S = 2.0  # an alarm is on the disk: what dies before that is raised again by the next life
 LOOK_BACK_S = 900.0  # beyond the longest hold: where the run of a value began
 IN_STEPS = "steps"  # the unit of an alarm whose point the province does not know yet
+DEAD_PERIODS = 3.0  # without a reading an instrument is silent
 ORDER_S = 3.0  # an alarm this much older than what came in...
 OVERTAKES_S = 10.0  # ...is there at most so long after it
 
@@ -143,7 +144,7 @@ class Alarms:
         if level is not Level.NONE and abs(row.threshold / step - thresholds[level]) > 0.5:
             return False
         value = None if row.value is None else round(row.value / step)
-        if value is None or not self._was_shown(kept.seen, value, row.at_s):
+        if value is None or not (self._was_shown(kept.seen, value, row.at_s) or self._last_word(kept, value, row)):
             return False
         if row.change != "cleared" and sign * (value - thresholds[level]) >= 0 and not self._falls(kept, row):
             beyond = sign * (self._sure(kept.seen, row.at_s, kept.limit.hold_s) - thresholds[level]) >= 0
@@ -168,6 +169,15 @@ class Alarms:
         if seen.bare and bool(np.any(seen.clean.all[low:high] == 0.0)):
             return True
         return bool(np.any(np.abs(seen.steps.all[low:high] - value) <= 0.5 + 1e-6))
+
+    def _last_word(self, kept: _Limit, value: int, row: AlarmRow) -> bool:
+        """An instrument that fell silent while a hold time ran: its last value stands (LIMITS.md, "Silence")."""
+        seen, slack_s = kept.seen, self._slack_s(row.at_s)
+        quiet_s = self._truth.silent_s(seen, row.at_s - slack_s)
+        if not kept.limit.hold_s or quiet_s + slack_s < DEAD_PERIODS * seen.every_s:
+            return False
+        first, last = np.searchsorted(seen.at.all, (row.at_s - kept.limit.hold_s - quiet_s, row.at_s))
+        return bool(np.any(np.abs(seen.steps.all[first:last] - value) <= 0.5 + 1e-6))
 
     def _sure(self, seen: Seen, at_s: float, hold_s: float) -> Floats:
         """Values in whole steps that were surely judged in the hold before an instant."""

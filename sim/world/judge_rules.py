@@ -91,7 +91,9 @@ class Rules:
             return False
         value, threshold = round(row.value / step), row.threshold / step
         seen = self._truth.points[limit.point]
-        first, last = np.searchsorted(seen.at.all, (row.at_s - slack_s, row.at_s + slack_s))
+        quiet_s = self._truth.silent_s(seen, row.at_s - slack_s)  # while a hold time runs the last number stands
+        early_s = quiet_s + slack_s if limit.hold_s and quiet_s > 2 * seen.every_s else 0.0
+        first, last = np.searchsorted(seen.at.all, (row.at_s - slack_s - early_s, row.at_s + slack_s))
         when = np.append(seen.at.all[first:last], row.at_s)
         when.sort()
         for part in limit.judged.parts:

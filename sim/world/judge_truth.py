@@ -173,6 +173,12 @@ class Truth:
             found &= np.searchsorted(times, at + after_s, "right") > low
         return found
 
+    def silent_s(self, seen: Seen, at_s: float) -> float:
+        """How long before an instant nothing clean was shown."""
+        at = seen.at.all[: int(np.searchsorted(seen.at.all, at_s))]
+        clean = at[seen.clean.all[: len(at)] == 1.0]
+        return at_s - float(clean[-1]) if len(clean) else at_s
+
     def unheard(self, seen: Seen, at: Floats) -> Bools:
         """What an instrument that speaks by itself may have said to nobody: its port is gone, or was just now."""
         if not seen.listened:
