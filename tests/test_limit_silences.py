@@ -15,7 +15,7 @@ from edge.contract import Doubt, Level, Point, Quality
 from edge.limit_state import load, save
 from edge.limits import Limits
 from sim.virtual import run
-from tests.test_limit_restarts import NONE, QUIET, RATE, RED, STORM, TOTAL, Box
+from tests.test_limit_restarts import MORE, NONE, QUIET, RATE, RED, STORM, TOTAL, Box
 
 # -- silence -----------------------------------------------------------------------------------------------------------
 
