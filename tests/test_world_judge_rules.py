@@ -58,8 +58,8 @@ def test_a_sum_lies_within_its_bounds(seed: int, chance: float) -> None:
 @pytest.mark.parametrize("slope", [0.0, 0.02, -0.05])
 def test_a_rate_lies_within_its_bounds(slope: float) -> None:
     draw = random.Random(str(slope))
-    at = np.arange(TICKS) * EVERY_S
-    steps = np.rint(slope * at + np.array([draw.uniform(-2, 2) for _ in at]))
+    at = np.array([tick * EVERY_S for tick in range(TICKS)])
+    steps = np.array([float(round(slope * at_s + draw.uniform(-2, 2))) for at_s in at.tolist()])
     sure = np.array([draw.random() < 0.9 for _ in at])
     measure = make(RATE)
     when, numbers = [], []
