@@ -10,6 +10,8 @@ from edge.contract import ClockQuality, Kind, Level
 from edge.ranges import Range
 
 PAST_KEPT = 100  # last alarms: a bad night of them, and some 50 kB of the store
+TAIL_ROWS = 5000  # what limits were told since they were saved (edge/limit_tail.py): an hour of commits each second
+TAIL_BYTES = 1_000_000  # played at a start in seconds
 
 
 class NewEntry(NamedTuple):

@@ -10,6 +10,7 @@ from edge.contract import Level
 from edge.limit_nouns import Latch, Limit
 from edge.measure_nouns import Measure, Spec
 
+ZERO_LOST_S = 86_400.0  # so long whatever hangs on a total waits that may have stood before its zero was lost
 DEAD_PERIODS = 3.0  # without a reading: the instrument is gone, and what had stood is the last word
 
 
@@ -17,8 +18,8 @@ DEAD_PERIODS = 3.0  # without a reading: the instrument is gone, and what had st
 class JudgedPart:
     """A part of a limit as it stands. Between `low` and `high` a number changes nothing. `doubted`: while the standing
     is unknown, the latches that may have been set. `at_s`: the instant of the last number since the start, `before_s`:
-    before it. `since_s`: of the first number of what the measure remembers, over restarts; `memory_s`: how long it
-    would remember."""
+    before it; `doubted_s`: of the last reading that was not believed. `since_s`: of the first number of what the
+    measure remembers, over restarts; `memory_s`: how long it would remember."""
 
     whole: Judged
     spec: Spec | None
@@ -32,6 +33,7 @@ class JudgedPart:
     before_s: float | None = None
     since_s: float | None = None
     memory_s: float = 0.0
+    doubted_s: float = -inf
 
     def time(self, latch: Latch, number: int, now_s: float) -> None:
         """Lets a number work on one of the latches. A level that stands since before a restart is not ended by a window
@@ -45,17 +47,22 @@ class JudgedPart:
 
     def last_word_s(self, latch: Latch, start_s: float = -inf) -> float:
         """From when on a level is raised though nothing more is heard: its hold time is over, it had run over more than
-        one reading, and the instrument is silent. `start_s`: since when there is somebody to hear."""
+        one reading, and the instrument is silent: one whose readings are not believed is not dead. `start_s`: since
+        when there is somebody to hear."""
         limit, last_s = self.whole.limit, self.before_s if self.at_s is None else self.at_s
         if latch.set or latch.since_s is None or last_s is None or latch.since_s >= last_s or not limit.every_s:
             return inf
-        return max(max(last_s, start_s) + DEAD_PERIODS * limit.every_s, latch.since_s + limit.hold_s)
+        return max(max(last_s, start_s, self.doubted_s) + DEAD_PERIODS * limit.every_s, latch.since_s + limit.hold_s)
 
     def believe(self) -> None:
         """How it stood is known. What was judged again from the store is nothing that was heard since the start."""
         self.doubted = []
         if self.at_s is not None:
             self.before_s, self.at_s = self.at_s, None
+
+    def zero_is_lost(self, now_s: float) -> bool:
+        """Nobody can ever know whether a level of it stood, and it has been looked at for long enough."""
+        return self.memory_s == inf and self.since_s is not None and now_s - self.since_s >= ZERO_LOST_S
 
     def keeps(self) -> bool:
         """Whether a level that stood before may be about what is not remembered. A zero is known or lost for ever."""

@@ -2,33 +2,37 @@
 
 The file holds everything (edge/limit_state.py), written each SAVE_EVERY_S, at the start, at a clean end and when the
 supply fails. What limits were told since lies in the store, committed with the readings (edge/limit_tail.py), and is
-judged once more at the start: a power cut costs what had not been committed, as it does of the readings. Levels are in
-the store too, and have the last word. Sites of limits on values alone write while a hold time, a silence or a value
-that stands still grows, and once when it has ended. A disk that hangs holds nothing up (link_memory.py).
+judged once more at the start (edge/limit_past.py): a power cut costs what had not been committed, as it does of the
+readings. Levels are in the store too, and have the last word. Sites of limits on values alone write while a hold time,
+a silence or a value that stands still grows, and once when it has ended. A disk that hangs holds nothing up
+(link_memory.py).
 
 A file that has not been read yet is not one that is not there. Who waits longer than START_PATIENCE_S for it begins to
 judge without; what is heard meanwhile is remembered, and when the file has been read it is as if it had been read at
 the start (`_take_late`): what then stands elsewhere than was told is told. Nothing is written before that. The same is
-done when the time that passed in the dark is learnt after the start.
+done when the time that passed in the dark is learnt after the start. What can not be read at all within READ_TRIES, or
+comes after more than HEARD_MOST readings, is done without, in words.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cbor2
 
 from edge.belief import Beliefs
 from edge.clock import Clock
 from edge.contract import Alarm, ClockQuality, Level, Quality, Rule
-from edge.entries import Standing
-from edge.limit_state import MOST_BYTES, UNREADABLE, load, parsed, save
-from edge.limit_tail import Tail, play, read
+from edge.entries import TAIL_ROWS, Standing
+from edge.limit_past import Instant, Kept, before, hear, limits_of, passed_s, unpacked
+from edge.limit_state import UNREADABLE, load, save
+from edge.limit_tail import Tail, Told, read
 from edge.limits import Limits
 from edge.link_memory import FileMemory, RunBlocking
 
@@ -39,32 +43,15 @@ SAVE_SOON_S = 60.0
 LOOK_S = 10.0
 TAIL_BYTES = 100_000  # of the store's room; then it is written sooner
 FILE_BYTES = 20_000_000
-BACK_MS = 60_000  # a clock that was set back by less since: no time has passed
 GROWN = 10  # a silence is written each tenth of the time that it may last
 HEARD_MOST = 20_000  # readings remembered while something of before is awaited: some 4 MB
+READ_TRIES = 6  # a minute of errors of the disk: a name that can not be read by then is moved aside
 UNKNOWN_ROWS = 1_000_000_000  # rows are numbered from here where nobody knows yet up to which number the file has them
 
 
-class _Instant(NamedTuple):
-    """When something was saved, by every clock there is."""
-
-    boot: int
-    monotonic_s: float
-    at_ms: int
-    quality: int
-
-
-class _Kept(NamedTuple):
-    """What the file holds: `state` of `life` at its loop's time `loop_s`, with all rows up to `number`, whose places
-    count in `points`; `same`: what stood still."""
-
-    instant: _Instant
-    state: bytes
-    number: int
-    life: list[Any]
-    loop_s: float
-    points: list[str]
-    same: dict[str, Any]
+ANEW = "sums and rates begin anew; a level that stands ends when its whole window has been seen again"
+SPOILT = "{} of {} rows of what limits were told before the start are damaged: sums, rates and hold times lack them"
+UNWRITTEN = "{} can not be written: what limits know lies in the store alone, the last hour of it at most"
 
 
 class LimitMemory:
@@ -95,6 +82,8 @@ class LimitMemory:
         self._saved_s = 0.0
         self.tail = Tail(limits, lambda: [*self._instant(), asyncio.get_running_loop().time()])
         states = limits.judged.values()
+        self._plan = [state.limit for state in states]
+        self._judged = frozenset(limits.points())
         self._measures = any(part.measure is not None for state in states for part in state.parts)
         self._stale = [state for state in states if state.limit.rule is Rule.STALE]
         self._needed = bool(self.tail.points or self._stale or self._beliefs.same(0.0))
@@ -103,9 +92,10 @@ class LimitMemory:
         self._reading: asyncio.Future[bytes | None] | None = None  # the file, while it is awaited
         self._disk_there = True  # when that began
         self._said = ""
-        self._past: _Kept | None = None  # of a time in the dark that nobody knows yet
-        self._rows: list[tuple[Any, Any]] = []
-        self._begun: tuple[_Instant, float] = (_Instant(0, 0.0, 0, ClockQuality.UNKNOWN), 0.0)
+        self._past: Kept | None = None  # of a time in the dark that nobody knows yet
+        self._rows: list[Told] = []
+        self._errors = 0  # of the disk, while reading
+        self._begun: tuple[Instant, float] = (Instant(0, 0.0, 0, ClockQuality.UNKNOWN), 0.0)
         self._heard: deque[tuple[str, int | None, Quality, float]] | None = None
         self._standings = standings
         self._changed = changed
@@ -115,11 +105,9 @@ class LimitMemory:
     async def load(self, told: Iterable[tuple[Any, Any]] = ()) -> int:
         """How many parts of limits go on from before. `told`: the rows of the store. To be followed by
         `Limits.restore`."""
-        self._rows = list(told)
         self._begun = self._instant(), asyncio.get_running_loop().time()
         self._limits.begin(self._begun[1])
-        numbers = [number for number, _ in self._rows if isinstance(number, int)]
-        self.tail.last = max(numbers, default=0)
+        self._read_rows(list(told))
         if not self._needed:
             return 0
         self._read()
@@ -132,19 +120,39 @@ class LimitMemory:
             return 0
         return self._take(kept) if kept is not None else 0
 
+    def _read_rows(self, told: Sequence[tuple[Any, Any]]) -> None:
+        self._rows, spoilt = read(told[-TAIL_ROWS:])
+        if spoilt:
+            self._say("limits", SPOILT.format(spoilt, len(told)))
+        self.tail.last = max([self.tail.last, *(row.number for row in self._rows)])
+        self.tail.held(sum(len(body) for _, body in told if isinstance(body, bytes)), len(told))
+
     def came(self, told: Iterable[tuple[Any, Any]]) -> None:
         """The store was opened after all: its rows, and the file beside it is worth a look."""
         if self._reading is not None:
-            self._rows = list(told)
+            self._read_rows(list(told))
             self._look()
 
     def note(self, point: str, value: int | None, quality: Quality, now_s: float) -> None:
         """A reading, just judged."""
         self.tail.note(point, value, quality, now_s)
-        if self._heard is not None:
+        if self._heard is None or point not in self._judged:
+            return
+        if len(self._heard) == HEARD_MOST:
+            self._forgo()
+        else:
             self._heard.append((point, value, quality, now_s))
 
-    def _arrived(self) -> _Kept | None:
+    def _forgo(self) -> None:
+        """More was heard than can be judged once more: what is awaited is of no use any more."""
+        if self._reading is not None:
+            self._reading.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+            self._say("limits", f"{self._path} was awaited for too long: {ANEW}")
+        else:
+            self._say("limits", "the time is still not known: for how long the gateway was off is left out of sums")
+        self._reading = self._heard = self._past = None
+
+    def _arrived(self) -> Kept | None:
         """What was read; None while it is awaited, and where there is nothing. A file that is not there is awaited for
         as long as its disk may not be there either."""
         reading = self._reading
@@ -155,6 +163,7 @@ class LimitMemory:
         try:
             packed = reading.result()
         except OSError as error:
+            self._errors += self._disk_there
             self._say_once(f"{self._path} can not be read: {error.strerror or error}. It is tried again")
             return None
         if packed is None and not self._disk_there:
@@ -163,79 +172,75 @@ class LimitMemory:
         if packed is None:
             return self._nothing()
         try:
-            return _unpacked(packed)
+            kept = unpacked(packed)
         except UNREADABLE as error:
-            what = "sums and rates begin anew; a level that stands ends when its whole window has been seen again"
-            self._say("limits", f"{self._path} is damaged or of another version ({error}): {what}")
+            self._say("limits", f"{self._path} is damaged or of another version ({error}): {ANEW}")
             return self._nothing()
+        if self._heard is not None:
+            self._say("limits", f"{self._path} has been read: limits go on from what they knew")
+        return kept
 
     def _read(self) -> None:
         self._disk_there = getattr(self._store(), "durable", True)
-        self._reading = asyncio.ensure_future(self._file.look())
+        self._reading = asyncio.ensure_future(self._file.look() if self._errors < READ_TRIES else self._set_aside())
+
+    async def _set_aside(self) -> None:
+        """The name is wanted for a new file: as if there were none."""
+        aside = self._path.with_name(FILE + ".bad")
+        with contextlib.suppress(OSError):
+            await self._run_blocking(lambda: self._path.replace(aside))
+        self._say("limits", f"{self._path} can still not be read and is called {aside.name} now: {ANEW}")
 
     def _say_once(self, text: str) -> None:
         if text != self._said:
             self._say("limits", text)
         self._said = text
 
-    def _nothing(self) -> _Kept | None:
+    def _nothing(self) -> Kept | None:
         """As if the file were empty: what was told since is all there is."""
         if not self._rows:
             return None
-        return _Kept(self._begun[0], b"", 0, [], 0.0, self.tail.points, {})
+        return Kept(self._begun[0], b"", 0, [], 0.0, self.tail.points, {})
 
-    def _take(self, kept: _Kept) -> int:
+    def _take(self, kept: Kept) -> int:
         """At the start."""
-        before, then, then_s = self._before(kept)
         instant, now_s = self._begun
-        gap_s = self._gap_s(then, instant)
+        try:
+            past, then, then_s = self._before(kept)
+            gap_s = passed_s(then, instant, self._battery_boot)
+            restored = load(self._limits, save(past, then_s), asyncio.get_running_loop().time(), gap_s)
+            self._beliefs.go_on(kept.same, now_s)
+        except UNREADABLE as error:
+            self._say("limits", f"what limits knew can not be judged again ({error!r}), a fault of ours: {ANEW}")
+            return 0
         if gap_s is None and then.quality == ClockQuality.TRUSTED:
-            self._past, self._heard = kept, deque(maxlen=HEARD_MOST)  # the time may be learnt yet
-        restored = load(self._limits, save(before, then_s), asyncio.get_running_loop().time(), gap_s)
-        self._beliefs.go_on(kept.same, now_s)
-        self._ages = {key: age for key, age, _ in self._silences(asyncio.get_running_loop().time())}
+            self._past, self._heard = kept, deque()  # the time may be learnt yet
+        now_s = asyncio.get_running_loop().time()
+        self._ages = {key: age for key, age, _ in self._silences(now_s)}
+        self.tail.told_silences(now_s)
         return restored
 
-    def _take_late(self, kept: _Kept, began: _Instant) -> None:
-        """As if it had been read at the start, which was at `began`: what was heard since is judged once more."""
-        before, then, then_s = self._before(kept)
-        _, begun_s = self._begun
-        anew = self._limits_of(save(before, then_s), begun_s, self._gap_s(then, began))
-        anew.restore(stood(anew, self._standings()))
-        for reading in self._heard or ():
-            anew.judge(*reading)
+    def _take_late(self, kept: Kept, began: Instant) -> None:
+        """As if it had been read at the start, which was at `began`: what was heard since is judged once more, and time
+        passes meanwhile, so that what silence has raised stands."""
+        heard, _, begun_s = self._heard or (), *self._begun
         self._heard = self._past = None
-        told = self._limits.levels()
-        load(self._limits, save(anew, asyncio.get_running_loop().time()), asyncio.get_running_loop().time(), 0.0)
-        self._beliefs.go_on(kept.same, begun_s)
+        now_s, told = asyncio.get_running_loop().time(), self._limits.levels()
+        try:
+            past, then, then_s = self._before(kept)
+            gap_s = passed_s(then, began, self._battery_boot)
+            anew = limits_of(self._plan, save(past, then_s), begun_s, gap_s)
+            anew.restore(stood(anew, self._standings()))
+            hear(anew, heard, now_s)
+            load(self._limits, save(anew, now_s), now_s, 0.0)
+            self._beliefs.go_on(kept.same, begun_s)
+        except UNREADABLE as error:
+            self._say("limits", f"what limits knew can not be judged again ({error!r}), a fault of ours: {ANEW}")
         self._changed(self._limits.moved(told))
 
-    def _before(self, kept: _Kept) -> tuple[Limits, _Instant, float]:
-        """Limits as they were at the end of the last life, and when that was. From what was saved over what was told
-        since, maybe in several lives; of each life the loop's own time is used, as it was."""
+    def _before(self, kept: Kept) -> tuple[Limits, Instant, float]:
         self.tail.saved, self.tail.last = max(kept.number, self.tail.saved), max(kept.number, self.tail.last)
-        then, then_s, life = kept.instant, kept.loop_s, kept.life
-        limits = self._limits_of(kept.state, then_s, 0.0)
-        for row in read(self._rows, kept.number, zlib.crc32(repr(kept.points).encode())):
-            instant = _Instant(*row.instant)
-            first_s = min((at_s for at_s, _ in row.groups), default=row.loop_s)
-            if row.life != life:
-                gap_s = self._gap_s(then, instant)
-                gap_s = None if gap_s is None else max(0.0, gap_s - (row.loop_s - first_s))
-                limits = self._limits_of(save(limits, then_s), first_s, gap_s)
-                life, then_s = row.life, first_s
-            silent = {id_: then_s - state.last_evidence_s for id_, state in limits.judged.items()}
-            play(limits, row, kept.points)
-            then, then_s = instant, row.loop_s
-            for id_, age_s in silent.items():  # rows do not tell of every point: of none that it was silent
-                state = limits.judged[id_]
-                state.last_evidence_s = max(state.last_evidence_s, then_s - age_s)
-        return limits, then, then_s
-
-    def _limits_of(self, state: bytes, now_s: float, gap_s: float | None) -> Limits:
-        limits = Limits([judged.limit for judged in self._limits.judged.values()], now_s)
-        load(limits, state, now_s, gap_s)
-        return limits
+        return before(self._plan, kept, self._rows, self._battery_boot)
 
     def _look(self) -> None:
         """For what is awaited: the file, or the time."""
@@ -244,7 +249,6 @@ class LimitMemory:
             if self._reading is not None:
                 self._read()
             elif kept is not None:
-                self._say("limits", f"{self._path} has been read: limits go on from what they knew")
                 self._take_late(kept, self._begun[0])
             else:
                 self._heard = None
@@ -253,13 +257,13 @@ class LimitMemory:
             if now.quality == ClockQuality.TRUSTED:
                 at_ms = now.at_ms - round((now.monotonic_s - began.monotonic_s) * 1000)
                 self._take_late(self._past, began._replace(at_ms=at_ms, quality=now.quality))
-            elif len(self._heard) == HEARD_MOST:
-                self._heard = self._past = None
 
     # -- writing -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Saves now and then, until cancelled."""
+        if self._rows:
+            await self.save()  # or each start that ends early would have more of them to judge
         while True:
             await asyncio.sleep(LOOK_S)
             self._look()
@@ -280,16 +284,19 @@ class LimitMemory:
             for part in state.parts
             for latch in part.latches
         )
-        aged = self._have_aged(now_s) or (last and bool(self._ages))
+        aged = self._have_aged(now_s) or (last and any(age > 0 for _, age, _ in self._silences(now_s)))
         if not (self._measures or timing or self._timed or self.tail.size_bytes or aged):
             return
         self._timed = timing  # once more when the last hold time has ended, so that it does not go on after a restart
-        number, size_bytes = self.tail.close(), self.tail.size_bytes
+        held = self.tail.close(), self.tail.size_bytes, self.tail.count
         ages = {key: age for key, age, _ in self._silences(now_s)}
         state, same = save(self._limits, now_s), self._beliefs.same(now_s)
-        plain = cbor2.dumps([list(self._instant()), state, number, self.tail.life, now_s, self.tail.points, same])
+        plain = cbor2.dumps([list(self._instant()), state, held[0], self.tail.life, now_s, self.tail.points, same])
         if await self._file.save(await self._run_blocking(lambda: zlib.compress(plain, 1))):
-            self.tail.saved, self.tail.size_bytes, self._ages = number, self.tail.size_bytes - size_bytes, ages
+            self._ages = ages
+            self.tail.in_file(*held, now_s)
+        else:
+            self._say_once(UNWRITTEN.format(self._path))
 
     def _silences(self, now_s: float) -> Iterable[tuple[tuple[str, str], float, float]]:
         """What grows while nothing comes: name, age, and how old it may become."""
@@ -306,36 +313,16 @@ class LimitMemory:
                 return True
         return False
 
-    def _instant(self) -> _Instant:
+    def _instant(self) -> Instant:
         now = self._clock.now()
-        return _Instant(self._clock.boot, self._clock.monotonic_s(), now.at_ms, int(now.quality))
+        return Instant(self._clock.boot, self._clock.monotonic_s(), now.at_ms, int(now.quality))
 
-    def _gap_s(self, saved: _Instant, now: _Instant) -> float | None:
-        """The time between: by the monotonic clock within one boot, else by UTC where both times were trusted and do
-        not contradict each other; None: nobody knows. A wall clock that nobody has confirmed may stand where it was
-        when the power went, or months off. One that was right then and has run on a battery is as good."""
-        if saved.boot and saved.boot == now.boot and now.monotonic_s >= saved.monotonic_s:
-            return now.monotonic_s - float(saved.monotonic_s)
-        right_now = now.quality == ClockQuality.TRUSTED or (
-            now.quality == ClockQuality.FREE and now.boot == self._clock.boot and self._clock.on_battery
-        )
-        if saved.quality != ClockQuality.TRUSTED or not right_now:
-            return None
-        passed_ms = now.at_ms - int(saved.at_ms)
-        return max(0, passed_ms) / 1000 if passed_ms >= -BACK_MS else None
+    @property
+    def _battery_boot(self) -> int | None:
+        return self._clock.boot if self._clock.on_battery else None
 
 
 def stood(limits: Limits, standings: Iterable[Standing]) -> dict[str, tuple[Level, int | None]]:
     """For `Limits.restore`: where limits stood in the store; none where it knows of no alarm."""
     known = {standing.id: (standing.level, standing.value) for standing in standings}
     return dict.fromkeys(limits.judged, (Level.NONE, None)) | known
-
-
-def _unpacked(packed: bytes) -> _Kept:
-    """Raises one of UNREADABLE."""
-    inflater = zlib.decompressobj()
-    plain = inflater.decompress(packed, MOST_BYTES)
-    instant, state, number, life, loop_s, points, same = cbor2.loads(plain if inflater.eof else b"")
-    parsed(state)
-    names = [str(point) for point in points]
-    return _Kept(_Instant(*instant), bytes(state), int(number), list(life), float(loop_s), names, dict(same))

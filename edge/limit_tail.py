@@ -3,29 +3,34 @@
 edge/limit_memory.py saves all that limits know now and then; after a power cut these rows are played on top of it, so
 that nothing is missing that was committed. A row holds the evidence of one commit, exactly as it was judged:
 
-    CBOR [VERSION, life, mark, instant, [[instant of judging in s, [place, value, place, value ...]], ...]]
+    CRC-32 of the rest, CBOR [VERSION, number, life, mark, instant, [[instant of judging in s, [place, value, place,
+    value ...]], ...], [[limit, age in s], ...]]
 
 `life`: which run of the gateway; `mark`: the list of points that `place` counts in; `instant`: when the row was made,
 by every clock, the loop's the last. A value None is a doubtful reading; a place of -1 - place one beyond the range. Of
-points that only limits with hold times look at, what changes nothing is left out. No I/O: edge/keeper.py takes rows
-along with each commit.
+points that only limits with hold times look at, what changes nothing is left out. At the end the silences that have
+grown by a step, or ended, since they were told last: a box that is killed every few minutes still finds what is dead.
+No I/O: edge/keeper.py takes rows along with each commit.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from math import inf, isfinite
 from typing import Any, NamedTuple
 
 import cbor2
 
-from edge.contract import Quality, Rule
-from edge.entries import Rows
-from edge.limits import EVIDENCE, Limits
+from edge.contract import MAX_STEPS, Quality, Rule
+from edge.entries import TAIL_BYTES, TAIL_ROWS, Rows
+from edge.limits import EVIDENCE, Judged, Limits
 from edge.measure_nouns import DAMAGED
 
-VERSION = 1
-MOST_BYTES = 1_000_000  # where the file can not be written: then what it lacks is let go, not the room for readings
+VERSION = 2
+SILENT_STEP_S = 60.0  # a silence is told each minute,
+SILENT_STEPS = 10  # or each tenth of the time that it may last,
+SILENT_PERIODS = 1.5  # but not while the instrument is only between two readings
 UNREADABLE = (*DAMAGED, cbor2.CBORError, RecursionError, MemoryError)
 
 
@@ -44,7 +49,9 @@ class Tail:
         self._closed: list[tuple[int, bytes]] = []
         self.last = 0  # the number given last
         self.saved = 0  # up to which number the file holds it
-        self.size_bytes = 0  # of what came since
+        self.size_bytes = self.count = 0  # of the rows since
+        self._stale = [state for state in limits.judged.values() if state.limit.rule is Rule.STALE]
+        self._ages: dict[str, float] = {}  # of silences, as they were told last
         self.waits: Callable[[], bool] = lambda: False
 
     def note(self, point: str, value: int | None, quality: Quality, now_s: float) -> None:
@@ -67,15 +74,46 @@ class Tail:
 
     def close(self) -> int:
         """What comes from now on is another row's; the number of the last one."""
-        if self._open:
+        if not self._open and not self._stale:
+            return self.last
+        stamp = list(self._stamp())
+        silent = self._silent(float(stamp[-1]))
+        if self._open or silent:
             self.last += 1
-            row = cbor2.dumps([VERSION, self.life, self.mark, list(self._stamp()), self._open])
-            self._closed.append((self.last, row))
+            plain = cbor2.dumps([VERSION, self.last, self.life, self.mark, stamp, self._open, silent])
+            self._closed.append((self.last, zlib.crc32(plain).to_bytes(4, "big") + plain))
             self._open = []
-            self.size_bytes += len(row)
-            if self.size_bytes > MOST_BYTES:
-                self._closed, self.saved, self.size_bytes = [], self.last, 0
+            self.held(len(plain) + 4, 1)
         return self.last
+
+    def held(self, size_bytes: int, count: int) -> None:
+        """So much more lies in the store. Where the file can not be written, what it lacks is let go when it is too
+        much, not the room for readings."""
+        self.size_bytes += size_bytes
+        self.count += count
+        if self.size_bytes > TAIL_BYTES or self.count > TAIL_ROWS:
+            self._closed, self.saved, self.size_bytes, self.count = [], self.last, 0, 0
+
+    def in_file(self, number: int, size_bytes: int, count: int, now_s: float) -> None:
+        """The file holds all up to a row's number, which were so many, and how silences were at `now_s`."""
+        self.saved, self.size_bytes, self.count = number, self.size_bytes - size_bytes, self.count - count
+        self.told_silences(now_s)
+
+    def told_silences(self, now_s: float) -> None:
+        """They are known as they are."""
+        self._ages = {state.limit.id: max(0.0, now_s - state.last_evidence_s) for state in self._stale}
+
+    def _silent(self, now_s: float) -> list[list[Any]]:
+        """The silences that have grown by a step, or ended."""
+        found: list[list[Any]] = []
+        for state in self._stale:
+            most_s = _longest_s(state)
+            age_s, told_s = min(max(0.0, now_s - state.last_evidence_s), most_s), self._ages.get(state.limit.id, 0.0)
+            step_s = min(SILENT_STEP_S, max(most_s / SILENT_STEPS, SILENT_PERIODS * state.limit.every_s))
+            if age_s - told_s >= step_s or age_s < told_s >= step_s:
+                found.append([state.limit.id, age_s])
+                self._ages[state.limit.id] = age_s
+        return found
 
     def rows(self) -> Rows:
         """For the next commit. Until `written` they are given again."""
@@ -86,6 +124,10 @@ class Tail:
     def written(self, rows: Rows) -> None:
         done = {number for number, _ in rows.add}
         self._closed = [row for row in self._closed if row[0] not in done]
+
+
+def _longest_s(state: Judged) -> float:
+    return float(max(seconds for _, seconds in state.limit.thresholds))
 
 
 def _looked_at(limits: Limits) -> tuple[list[str], int]:
@@ -102,34 +144,58 @@ def _looked_at(limits: Limits) -> tuple[list[str], int]:
 
 
 class Told(NamedTuple):
-    """A row, read."""
+    """A row, read. `instant`: boot, monotonic s, UTC ms, its quality."""
 
     number: int
     life: list[Any]
-    instant: list[Any]
+    mark: int
+    instant: tuple[int, float, int, int]
     loop_s: float
     groups: list[tuple[float, list[tuple[int, int | None]]]]
+    silent: list[tuple[str, float]]
 
 
-def read(rows: Iterable[tuple[Any, Any]], after: int, mark: int) -> list[Told]:
-    """The rows after a number that count in the same points. What makes no sense is left out. Never raises."""
-    found = []
+def read(rows: Iterable[tuple[Any, Any]]) -> tuple[list[Told], int]:
+    """The rows, and how many were damaged or of another version. Never raises."""
+    found, spoilt = [], 0
     for number, body in rows:
         try:
-            if number <= after:
-                continue
-            version, life, its_mark, (*instant, loop_s), groups = cbor2.loads(body)
-            if version == VERSION and its_mark == mark:
-                judged = [_group(*group) for group in groups]
-                found.append(Told(int(number), list(life), instant, float(loop_s), judged))
+            found.append(_told(number, body))
         except UNREADABLE:
-            continue
-    return found
+            spoilt += 1
+    return found, spoilt
 
 
-def _group(at_s: Any, flat: Any) -> tuple[float, list[tuple[int, int | None]]]:
+def _told(number: Any, body: Any) -> Told:
+    """Raises one of UNREADABLE."""
+    plain = bytes(body[4:])
+    if zlib.crc32(plain).to_bytes(4, "big") != body[:4]:
+        raise ValueError("the check value is wrong")
+    version, its_number, life, mark, (boot, monotonic_s, at_ms, quality, loop_s), groups, silent = cbor2.loads(plain)
+    if version != VERSION or its_number != number:
+        raise ValueError("another version, or another row")
+    instant, end_s = (int(boot), _finite(monotonic_s), int(at_ms), int(quality)), _finite(loop_s)
+    judged, before_s = [], -inf
+    for at_s, flat in groups:
+        if not before_s <= _finite(at_s) <= end_s:
+            raise ValueError("instants that can not be")
+        before_s = float(at_s)
+        judged.append((before_s, _readings(flat)))
+    ages = [(str(limit), _finite(age_s)) for limit, age_s in silent]
+    return Told(int(number), list(life), int(mark), instant, end_s, judged, ages)
+
+
+def _finite(number: Any) -> float:
+    if not isfinite(number):
+        raise ValueError("no number")
+    return float(number)
+
+
+def _readings(flat: Any) -> list[tuple[int, int | None]]:
     values = [None if value is None else int(value) for value in flat[1::2]]
-    return float(at_s), list(zip([int(place) for place in flat[::2]], values, strict=True))
+    if any(value is not None and abs(value) > MAX_STEPS for value in values):
+        raise ValueError("a value that no point can have")
+    return list(zip([int(place) for place in flat[::2]], values, strict=True))
 
 
 def play(limits: Limits, told: Told, points: Sequence[str]) -> None:

@@ -146,13 +146,15 @@ class Limits:
         changed: list[Alarm] = []
         if value is None or quality not in EVIDENCE:
             if quality is Quality.SUSPECT:
+                for _, part in watched.feeds:
+                    part.doubted_s = now_s
                 self._doubt(watched.silent, now_s, changed)
         else:
             watched.last = value
             for state in watched.silent:
                 self.stirred = self.stirred or state.suspect_s is not None
                 state.last_evidence_s, state.suspect_s = now_s, None
-                state.parts[0].at_s = now_s
+                state.parts[0].at_s, state.parts[0].doubted = now_s, []
                 if state.level is not Level.NONE:
                     for latch in state.parts[0].latches:
                         latch.set = False
@@ -248,6 +250,7 @@ class Limits:
         state = part.whole
         part.low, part.high = 1.0, 0.0
         for latch in part.doubted:
+            latch.kept = latch.kept and not part.zero_is_lost(now_s)
             part.time(latch, number, now_s)
         part.doubted = [latch for latch in part.doubted if latch.set]
         if state.unknown and not any(other.doubted for other in state.parts):

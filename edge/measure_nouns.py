@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from edge.contract import MAX_STEPS, Of
 
+AHEAD_S = 1.0  # what rounding over restarts may add up to, and far more
 DAMAGED = (ValueError, TypeError, KeyError, IndexError, ArithmeticError, AttributeError, AssertionError)
 
 
@@ -51,6 +52,13 @@ class Measure(Protocol):
     def state(self, now_s: float) -> list[Any]: ...
 
     def restore(self, state: Sequence[Any], now_s: float, gap_s: float | None) -> None: ...
+
+
+def seen_until(now: float, age: float | None) -> None:
+    """Time does not run back in a window: one that has seen what is to come would see nothing until then. `now`: how
+    far it has seen, `age`: how long it has been there. Raises ValueError."""
+    if not 0.0 <= now <= (0.0 if age is None else age) + AHEAD_S < inf:
+        raise ValueError("a window has seen what is to come")
 
 
 def memory_s(spec: Spec | None) -> float:

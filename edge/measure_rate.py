@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from edge.measure_nouns import Spec, whole
+from edge.measure_nouns import Spec, seen_until, whole
 
 BUCKETS = 12  # 66 slopes: of a rate, more cost more and see hardly better
 HELD = 15  # readings of the running bucket; of more, every second, then every fourth ... is held
@@ -92,6 +92,7 @@ class Medians:
             return
         if not len(numbers) == len(closed) <= self._buckets or not len(times) == len(values) <= HELD or stride < 1:
             raise ValueError("the state of a rate does not fit together")
+        seen_until(float(now), age)
         dots = [(float(at), float(value)) for at, value in closed]
         held = [float(at) for at in times], [int(value) for value in values]
         self.now, self._origin = float(now), now_s - gap_s - float(age)

@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
-from edge.measure_nouns import Spec, whole
+from edge.measure_nouns import Spec, seen_until, whole
 
 PIECES = 720  # 24 h of a gauge read every two minutes is exact
 COMPACT = 64  # entries that have left the window and are still held
@@ -118,6 +118,7 @@ class _Window:
         kept = array("d", times), array("d", sums), array("l", counts)
         if not len(kept[0]) == len(kept[1]) == len(kept[2]) <= PIECES + 2:
             raise ValueError("a window's state does not fit together")
+        seen_until(float(now), age)
         self._clear()
         self._times, self._sums, self._counts = kept
         self._first, self.now = float(first), float(now)

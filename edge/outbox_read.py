@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from edge.contract import ClockQuality, Kind, Level
-from edge.entries import Account, Held
+from edge.entries import TAIL_BYTES, TAIL_ROWS, Account, Held
 from edge.errors import StoreBroken, Unpackable
 from edge.ledger import Key, Tally, Why, running_of, whole_ledger
 from edge.outbox_eras import Era, load, told_under
@@ -231,9 +231,16 @@ class OutboxReader:
         return {row[0]: (Level(row[1]), row[2], row[3]) for row in rows if row[1] in LEVELS}
 
     def tail(self) -> list[tuple[int, bytes]]:
-        """What limits were told since they were saved: edge/limit_tail.py."""
+        """What limits were told since they were saved: edge/limit_tail.py. Of more than there should be the newest."""
+        rows: list[tuple[int, bytes]] = []
+        size_bytes = 0
         with self._guard():
-            return self._db.execute("SELECT number, body FROM limit_tail ORDER BY number").fetchall()
+            for number, body in self._db.execute("SELECT * FROM limit_tail ORDER BY number DESC LIMIT ?", (TAIL_ROWS,)):
+                size_bytes += len(body) if isinstance(body, bytes) else 0
+                if size_bytes > TAIL_BYTES:
+                    break
+                rows.append((number, body))
+        return rows[::-1]
 
     def past(self) -> list[bytes]:
         """The last alarms, oldest first: edge/alarm_past.py."""

@@ -1,0 +1,124 @@
+"""How limits stood at the end of the last life: from what was saved, and the rows of the store over it. Pure.
+
+edge/limit_memory.py reads the two and says when; here they become limits again. All that comes from a disk is looked at
+before it is believed: what is damaged is an error of UNREADABLE, never another one, and never a number that blinds.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+from math import isfinite
+from typing import Any, NamedTuple
+
+import cbor2
+
+from edge.contract import ClockQuality, Quality, Rule
+from edge.limit_state import MOST_BYTES, load, parsed, save
+from edge.limit_tail import Told, play
+from edge.limits import Limit, Limits
+
+BACK_MS = 60_000  # a clock that was set back by less since: no time has passed
+TICK_S = 1.0  # the gateway lets time pass at least so often
+MOST_LIVES = 20  # of which rows are played, the last ones: each costs 80 ms with 500 rules of a day
+
+
+class Instant(NamedTuple):
+    """When something was saved, by every clock there is."""
+
+    boot: int
+    monotonic_s: float
+    at_ms: int
+    quality: int
+
+
+class Kept(NamedTuple):
+    """What the file holds: `state` of `life` at its loop's time `loop_s`, with all rows up to `number`, whose places
+    count in `points`; `same`: what stood still."""
+
+    instant: Instant
+    state: bytes
+    number: int
+    life: list[Any]
+    loop_s: float
+    points: list[str]
+    same: dict[str, Any]
+
+
+def unpacked(packed: bytes) -> Kept:
+    """The file. Raises one of UNREADABLE."""
+    inflater = zlib.decompressobj()
+    plain = inflater.decompress(packed, MOST_BYTES)
+    stamp, state, number, life, loop_s, points, same = cbor2.loads(plain if inflater.eof else b"")
+    parsed(state)
+    boot, monotonic_s, at_ms, quality = stamp
+    instant = Instant(int(boot), float(monotonic_s), int(at_ms), int(quality))
+    if not isfinite(instant.monotonic_s) or not isfinite(float(loop_s)):
+        raise ValueError("an instant is none")
+    names = [str(point) for point in points]
+    return Kept(instant, bytes(state), int(number), list(life), float(loop_s), names, dict(same))
+
+
+def passed_s(saved: Instant, now: Instant, battery_boot: int | None) -> float | None:
+    """The time between: by the monotonic clock within one boot, else by UTC where both times were trusted and do
+    not contradict each other; None: nobody knows. A wall clock that nobody has confirmed may stand where it was
+    when the power went, or months off. One that was right then and has run on a battery (in `battery_boot`) is as
+    good."""
+    if saved.boot and saved.boot == now.boot and now.monotonic_s >= saved.monotonic_s:
+        return now.monotonic_s - saved.monotonic_s
+    on_battery = now.quality == ClockQuality.FREE and now.boot == battery_boot
+    if saved.quality != ClockQuality.TRUSTED or not (now.quality == ClockQuality.TRUSTED or on_battery):
+        return None
+    passed_ms = now.at_ms - saved.at_ms
+    return max(0, passed_ms) / 1000 if passed_ms >= -BACK_MS else None
+
+
+def limits_of(limits: Sequence[Limit], state: bytes, now_s: float, gap_s: float | None) -> Limits:
+    """Limits that go on from a state."""
+    made = Limits(limits, now_s)
+    load(made, state, now_s, gap_s)
+    return made
+
+
+def before(
+    plan: Sequence[Limit], kept: Kept, rows: Iterable[Told], battery_boot: int | None
+) -> tuple[Limits, Instant, float]:
+    """Limits as they were at the end of the last life, and when that was. From what was saved over what was told
+    since, maybe in several lives; of each life the loop's own time is used, as it was."""
+    then, then_s, life = kept.instant, kept.loop_s, kept.life
+    limits = limits_of(plan, kept.state, then_s, 0.0)
+    mark = zlib.crc32(repr(kept.points).encode())
+    for row in _last_lives([row for row in rows if row.number > kept.number and row.mark == mark]):
+        instant = Instant(*row.instant)
+        first_s = min((at_s for at_s, _ in row.groups), default=row.loop_s)
+        if row.life != life:
+            gap_s = passed_s(then, instant, battery_boot)
+            gap_s = None if gap_s is None else max(0.0, gap_s - (row.loop_s - first_s))
+            limits = limits_of(plan, save(limits, then_s), first_s, gap_s)
+            life, then_s = row.life, first_s
+        silent = {id_: then_s - state.last_evidence_s for id_, state in limits.judged.items()}
+        play(limits, row, kept.points)
+        then, then_s = instant, row.loop_s
+        for id_, age_s in silent.items():  # rows do not tell of every point: of none that it was silent
+            state = limits.judged[id_]
+            state.last_evidence_s = max(state.last_evidence_s, then_s - age_s)
+        for id_, age_s in row.silent:
+            if id_ in limits.judged and limits.judged[id_].limit.rule is Rule.STALE:
+                limits.judged[id_].last_evidence_s = then_s - age_s
+    return limits, then, then_s
+
+
+def _last_lives(rows: Sequence[Told]) -> Sequence[Told]:
+    starts = [place for place, row in enumerate(rows) if not place or row.life != rows[place - 1].life]
+    return rows[starts[-MOST_LIVES] :] if len(starts) > MOST_LIVES else rows
+
+
+def hear(limits: Limits, heard: Iterable[tuple[str, int | None, Quality, float]], now_s: float) -> None:
+    """What was heard since the start, and the time that passed meanwhile: what silence raised stands again."""
+    ticked_s = 0.0
+    for point, value, quality, at_s in heard:
+        if at_s - TICK_S > ticked_s:
+            ticked_s = at_s - TICK_S
+            limits.tick(ticked_s)
+        limits.judge(point, value, quality, at_s)
+    limits.tick(now_s)
