@@ -18,8 +18,8 @@ RULES: tuple[Mutant, ...] = (
         "3 alarms",
         "rules",
         edit(
-            "edge.limit_memory:LimitMemory._gap_s",
-            ("return now.monotonic_s - float(saved.monotonic_s)", "return 0.0"),
+            "edge.limit_past:passed_s",
+            ("return now.monotonic_s - saved.monotonic_s", "return 0.0"),
         ),
     ),
     Mutant(
