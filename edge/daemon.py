@@ -178,7 +178,7 @@ class Daemon:
         self.clock.set_floor(self.keeper.newest_ms)
         self.limits.restore(stood(self.limits, standings))
         if self.keeper.was_broken:
-            self.limits.forget({standing.id for standing in standings})
+            self.memory.forget({standing.id for standing in standings})
         elif not self.keeper.outbox.durable:
             self.limits.doubt(self.limits.judged.keys() - {standing.id for standing in standings})
         self.answers.since_ms.update({standing.id: standing.at_ms for standing in standings})
@@ -199,8 +199,7 @@ class Daemon:
 
     def _resume(self, standings: Sequence[Standing]) -> None:
         """What outputs were on for goes on, for the rest of its time."""
-        now_ms = self.clock.now().at_ms
-        self.outputs.restore({it.id: (it.level, max(0, now_ms - it.at_ms) / 1000) for it in standings})
+        self.outputs.restore({it.id: (it.level, self.memory.ago_s(it)) for it in standings})
 
     def _restore_late(self) -> None:
         """The disk took its time: what no limit has said since holds, so that an alarm of before still has its end."""
@@ -210,7 +209,7 @@ class Daemon:
         self._resume(late)
         self.memory.came(self.keeper.told)
         if self.keeper.was_broken:
-            self.limits.forget(self.answers.since_ms.keys())
+            self.memory.forget(self.answers.since_ms.keys())
         else:
             self.limits.trust()
         self._look_back(late)
@@ -316,7 +315,8 @@ class Daemon:
     async def _commit_raised(self) -> None:
         raised, told = [alarm for alarm, _ in self._raised], [body for _, body in self._raised]
         self._raised = []
-        standings = [Standing(a.limit, a.level, a.value, a.at_ms) for a in raised if not a.drill]
+        here = self.clock.boot, self.clock.monotonic_s()
+        standings = [Standing(a.limit, a.level, a.value, a.at_ms, *here, a.clock) for a in raised if not a.drill]
         self.keeper.past.add(told)  # with this commit, as no other can come between
         await self.keeper.take_now([alarm_entry(alarm) for alarm in raised], standings)
 

@@ -115,12 +115,16 @@ class Commit:
 
 @dataclass(slots=True)
 class Standing:
-    """A limit's standing to be written with the alarm that changed it."""
+    """A limit's standing to be written with the alarm that changed it. `boot`, `monotonic_s`, `clock`: by which clocks
+    `at_ms` was taken; none is known where it comes from an older store."""
 
     id: str
     level: Level
     value: int | None
     at_ms: int
+    boot: int = 0
+    monotonic_s: float = 0.0
+    clock: int = ClockQuality.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class JudgedPart:
         if self.at_s is not None:
             self.before_s, self.at_s = self.at_s, None
 
-    def zero_is_lost(self, now_s: float) -> bool:
+    def waited_long(self, now_s: float) -> bool:
         """Nobody can ever know whether a level of it stood, and it has been looked at for long enough."""
         return self.memory_s == inf and self.since_s is not None and now_s - self.since_s >= ZERO_LOST_S
 
@@ -81,6 +81,10 @@ class Judged:
     last_evidence_s: float = 0.0
     suspect_s: float | None = None  # since when nothing but doubtful values come
     unknown: bool = False  # what the province was told last is forgotten
+
+    @property
+    def zero_is_lost(self) -> bool:
+        return any(part.memory_s == inf and part.since_s is None for part in self.parts)
 
 
 Feed = tuple[Callable[[int | None, float], int | None] | None, JudgedPart]

@@ -20,7 +20,7 @@ import asyncio
 import contextlib
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ TAIL_BYTES = 100_000  # of the store's room; then it is written sooner
 FILE_BYTES = 20_000_000
 GROWN = 10  # a silence is written each tenth of the time that it may last
 HEARD_MOST = 20_000  # readings remembered while something of before is awaited: some 4 MB
+LAST_ROW = 1 << 62  # a number beyond it is damage, and no row could follow
 READ_TRIES = 6  # a minute of errors of the disk: a name that can not be read by then is moved aside
 UNKNOWN_ROWS = 1_000_000_000  # rows are numbered from here where nobody knows yet up to which number the file has them
 
@@ -52,6 +53,12 @@ UNKNOWN_ROWS = 1_000_000_000  # rows are numbered from here where nobody knows y
 ANEW = "sums and rates begin anew; a level that stands ends when its whole window has been seen again"
 SPOILT = "{} of {} rows of what limits were told before the start are damaged: sums, rates and hold times lack them"
 UNWRITTEN = "{} can not be written: what limits know lies in the store alone, the last hour of it at most"
+
+
+ZERO_LOST = (
+    "the store was lost and with it the zero of {}: whether a level stood nobody knows. It counts from what is there"
+    " now, and is told in a day as it stands then, with what hangs on it; write its `start`"
+)
 
 
 class LimitMemory:
@@ -124,7 +131,8 @@ class LimitMemory:
         self._rows, spoilt = read(told[-TAIL_ROWS:])
         if spoilt:
             self._say("limits", SPOILT.format(spoilt, len(told)))
-        self.tail.last = max([self.tail.last, *(row.number for row in self._rows)])
+        numbers = [number for number, _ in told if isinstance(number, int) and number < LAST_ROW]
+        self.tail.last = max([self.tail.last, *numbers])
         self.tail.held(sum(len(body) for _, body in told if isinstance(body, bytes)), len(told))
 
     def came(self, told: Iterable[tuple[Any, Any]]) -> None:
@@ -257,6 +265,19 @@ class LimitMemory:
             if now.quality == ClockQuality.TRUSTED:
                 at_ms = now.at_ms - round((now.monotonic_s - began.monotonic_s) * 1000)
                 self._take_late(self._past, began._replace(at_ms=at_ms, quality=now.quality))
+
+    def ago_s(self, standing: Standing) -> float:
+        """For how long it has stood, at least: none where nobody knows. A siren may sound for too long, not be silent
+        because a clock was behind when it began."""
+        saved = Instant(standing.boot, standing.monotonic_s, standing.at_ms, standing.clock)
+        return passed_s(saved, self._instant(), self._battery_boot) or 0.0
+
+    def forget(self, known: Collection[str]) -> None:
+        """`Limits.forget`; and it is said of which limits nobody will ever know."""
+        self._limits.forget(known)
+        lost = [state.limit.id for state in self._limits.judged.values() if state.unknown and state.zero_is_lost]
+        if lost:
+            self._say("limits", ZERO_LOST.format(", ".join(lost)))
 
     # -- writing -------------------------------------------------------------------------------------------------
 

@@ -250,7 +250,7 @@ class Limits:
         state = part.whole
         part.low, part.high = 1.0, 0.0
         for latch in part.doubted:
-            latch.kept = latch.kept and not part.zero_is_lost(now_s)
+            latch.kept = latch.kept and not part.waited_long(now_s)
             part.time(latch, number, now_s)
         part.doubted = [latch for latch in part.doubted if latch.set]
         if state.unknown and not any(other.doubted for other in state.parts):

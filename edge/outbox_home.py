@@ -149,7 +149,10 @@ class OutboxHome(OutboxWriter):
     def stands(self) -> list[Standing]:
         """Where the limits stand."""
         levels = self.limit_levels().items()
-        return [Standing(limit, level, value, at_ms) for limit, (level, value, at_ms) in levels]
+        with self._guard():
+            since = self._db.execute("SELECT id, boot, monotonic_ms / 1000.0, clock FROM limit_since").fetchall()
+        clocks = {row[0]: row[1:] for row in since if all(isinstance(one, int | float) for one in row[1:])}
+        return [Standing(limit, *stands, *clocks.get(limit, ())) for limit, stands in levels]
 
     def give(self, saved: Iterable[Saved], stands: Iterable[Standing] = ()) -> None:
         """Lets go of entries that another store has taken: as if this one never had. And of where limits stood: the

@@ -74,6 +74,14 @@ CREATE TABLE IF NOT EXISTS limit_tail (
     body BLOB NOT NULL
 );
 
+-- By which clocks the time of a standing was taken: how long ago it was is not known by UTC alone.
+CREATE TABLE IF NOT EXISTS limit_since (
+    id TEXT PRIMARY KEY,
+    boot INTEGER NOT NULL,
+    monotonic_ms INTEGER NOT NULL,
+    clock INTEGER NOT NULL
+);
+
 -- The last alarms, as they were told on the spot: edge/alarm_past.py.
 CREATE TABLE IF NOT EXISTS alarm_past (
     number INTEGER PRIMARY KEY,

@@ -208,6 +208,11 @@ class OutboxWriter(OutboxReader):
         self._db.executemany("DELETE FROM entry WHERE seq = ?", [(seq,) for seq in seqs])
 
     def _stand(self, standings: Iterable[Standing]) -> None:
+        standings = list(standings)
+        self._db.executemany(
+            "INSERT OR REPLACE INTO limit_since VALUES (?, ?, ?, ?)",
+            [(one.id, one.boot, round(one.monotonic_s * 1000), int(one.clock)) for one in standings],
+        )
         self._db.executemany(
             "INSERT INTO limit_now (id, level, value, at_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
             " SET level = excluded.level, value = excluded.value, at_ms = excluded.at_ms",
