@@ -28,7 +28,7 @@ from tests.test_limit_restarts import NONE, RATE, RED, START_MS, STORM, TOTAL, B
 from tests.test_outbox import opened
 
 DEAD = Limit("dead", "gas", Rule.STALE, ((RED, 60),), every_s=10.0)
-HELD = Limit("held", "level", Rule.ABOVE, ((RED, 100),), hold_s=60.0, every_s=10.0)
+HELD = Limit("held", "level", Rule.ABOVE, ((RED, 100),), 50, hold_s=60.0, every_s=10.0)
 BOTH = Limit("both", "", Rule.COMBINED, (), members=("dead", "held"))
 RAIN = replace(STORM, spec=Spec(Of.SUM, 60.0, "mm", Decimal(1), 86_400))
 MEAN = Limit("mean", "p", Rule.ABOVE, ((RED, 50),), spec=Spec(Of.MEAN, 60.0, "mm", Decimal(1), 600))
@@ -41,8 +41,9 @@ def now() -> float:
 # -- a past that is learnt late ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("answers", [True, False])
 @pytest.mark.parametrize("what", ["the file", "the time"])
-def test_what_silence_has_raised_stands_when_the_past_is_learnt(what: str, tmp_path: Path) -> None:
+def test_what_silence_has_raised_stands_when_the_past_is_learnt(what: str, answers: bool, tmp_path: Path) -> None:
     async def story() -> None:
         box = Box(tmp_path, replace(STORM, point="rain"), DEAD, HELD, BOTH)
         await box.start()
@@ -61,6 +62,8 @@ def test_what_silence_has_raised_stands_when_the_past_is_learnt(what: str, tmp_p
             await asyncio.sleep(10)
             if turn < 3:
                 box.read("level", 120)
+            if answers and turn == 30:
+                box.read("level", 80)  # which ends nothing that stands
             if turn == 40:
                 box.trusted = True
                 box.clock.update()
@@ -224,12 +227,12 @@ def test_a_file_that_can_not_be_read_is_given_up_after_a_minute(tmp_path: Path) 
 
 def test_a_start_that_judged_rows_once_more_writes_them_away(tmp_path: Path) -> None:
     async def story() -> None:
-        box = Box(tmp_path, RAIN)
-        for _ in range(30):
+        box = Box(tmp_path, STORM)
+        for life in range(31):
             await box.start()
             running = asyncio.ensure_future(box.memory.run())
-            await asyncio.sleep(60)
-            box.read("p", 1)
+            await asyncio.sleep(5)
+            box.read("p", life)
             assert len(box.rows) == 1, "those of before are in the file"
             running.cancel()
         assert box.limits.judged["storm"].parts[0].value == 30
@@ -278,6 +281,7 @@ def test_rows_are_bounded_over_lives_and_in_the_store(tmp_path: Path) -> None:
         (3600, 82_800, 12 * 3600, True, 13),  # an hour a day
         (3600, 82_800, 12 * 3600, False, 14),
         (50, 1, 300, True, 7),
+        (20, 1, 300, True, 16),
         (50, 1, 300, False, 12),  # 30 s of each are told
     ],
 )

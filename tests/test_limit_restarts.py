@@ -59,9 +59,10 @@ class Box:
         self.limits = Limits(self.plan, loop.time())
         wall = lambda: self.wall_ms + stepped_ms + round(loop.time() * 1000)  # noqa: E731
         self.clock = Clock(wall, loop.time, lambda: self.trusted, self.boot)
+        opened = tuple(self.standings.values())
         self.memory = LimitMemory(
             *(self.limits, self.folder, self.clock, self._blocking, lambda: self),
-            *(lambda about, text: self.said.append(text), None, self.standings.values, self.raised),
+            *(lambda about, text: self.said.append(text), None, lambda: opened, self.raised),
         )
         restored = await self.memory.load(sorted(self.rows.items()))
         self.limits.restore(stood(self.limits, self.standings.values()))
