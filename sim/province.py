@@ -365,7 +365,7 @@ class Province:
         if isinstance(body, wire.Rounds) and sheet is not None:
             self._store.add_readings(readings(key, sheet, body, new, now_ms))
         elif isinstance(body, wire.Summaries) and sheet is not None:
-            self._store.add_summaries(summary_rows(key[0], sheet, body, now_ms))
+            self._store.add_summaries(summary_rows(key, sheet, body, now_ms))
         elif isinstance(body, wire.Alarms):
             sheet = sheet or next((it for it in self._site(key[0]).sheets if it.epoch == key[1]), None)
             for seq, alarm in dict(body.alarms).items():

@@ -220,7 +220,7 @@ class Play:
         for counter, kind, size, link, received_s in sorted(self.packets, key=lambda it: it[4]):
             store.add_packet((GATEWAY, EPOCH, counter), kind, size, link, true_ms(received_s), 1, 0)
         store.add_summaries(
-            (GATEWAY, point, window_s, true_ms(from_s), *rest, true_ms(self.lasts_s - 5))
+            (GATEWAY, point, window_s, true_ms(from_s), *rest, true_ms(self.lasts_s - 5), 0, 0)
             for point, window_s, from_s, *rest in self.windows
         )
         store.commit()

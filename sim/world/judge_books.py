@@ -51,7 +51,7 @@ TWICE = (
     "WHERE new.gateway = ? AND new.id > ? AND old.id < new.id AND (new.bytes <> old.bytes OR new.kind <> old.kind)"
 )
 SUMMARIES = (
-    "SELECT point, window_s, start_ms, minimum, mean, maximum, count, received_at_ms FROM summaries WHERE gateway = ?"
+    "SELECT point, window_s, start_ms, minimum, mean, maximum, count, received_at_ms FROM windows WHERE gateway = ?"
 )
 
 
