@@ -5,8 +5,8 @@ tables hold what the entries say. Times are UTC milliseconds. `received_at_ms` i
 `quality` is contract.Quality, `clock` contract.ClockQuality, `kind` contract.Kind, `level` contract.Level. A packet's
 `link` is the way it came ("mqtt", "beidou"), NULL where that was not told.
 
-`summaries` holds what entries tell (by epoch and seq: rounds that were folded, each in one entry only, so two parts of a
-window add up) and, under epoch 0 and seq 0, what was made of rounds that are told elsewhere (of a window told twice,
+`summaries` holds what entries tell (by epoch and seq: rounds that were folded, each in one entry only, so two parts of
+a window add up) and, under epoch 0 and seq 0, what was made of rounds that are told elsewhere (of a window told twice,
 what counts more good values). `windows` is one row for each window: the parts together, or what counts more.
 """
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 from edge.contract import Alarm, Change, ClockQuality, Level, Quality, Rule
-from sim.world.nouns import true_ms
+from sim.world.judge_truth import Truth
+from sim.world.nouns import Span, true_ms
 from tests.judged_cases import (
     ALARMS,
     CUSTODY,
@@ -24,7 +26,7 @@ from tests.judged_cases import (
     renumber,
     restarted,
 )
-from tests.judged_play import EPOCH, Play, Round, Told, in_steps, moved
+from tests.judged_play import EPOCH, Play, Round, Told, faultless, in_steps, moved
 
 CASES = Cases()
 breaks = CASES.breaks
@@ -305,3 +307,15 @@ def test_each_distortion_breaks_just_its_promise(distort: Distort, promises: set
 @CASES.each(SOME)
 def test_looking_now_and_then_says_the_same(distort: Distort, promises: set[str], tmp_path: Path) -> None:
     check_now_and_then(distort, promises, tmp_path)
+
+
+def test_a_cut_that_comes_when_the_box_runs_again_is_one_of_its_doubt(tmp_path: Path) -> None:
+    play = faultless(tmp_path)
+    play.trouble("clock.1970", 2100.0, 400.0)
+    play.trouble("power.cut", 2110.0, 60.0)
+    play.trouble("power.cut", 2130.0, 50.0)  # falls into the dark of the first
+    play.record.running[:] = [Span(0.0, 2110.5, "power.cut"), Span(2150.0, 2150.4, "power.cut"), Span(2230.0, inf)]
+    truth = Truth(play.record, play.site, play.story())
+    truth.look(3000.0)
+    short, last = truth.times().doubts
+    assert (short.laid, last.laid) == (True, False)
