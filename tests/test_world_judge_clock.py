@@ -43,6 +43,12 @@ def troubled(play: Play, kind: str = "clock.unsynced", value: float = 0.0) -> li
     return [one for one in play.rounds if WOKEN_S <= one.at_s < SET_S]
 
 
+def cut_again(play: Play) -> None:
+    """The life that did not know its time ends by a second cut, just before the clock is right."""
+    play.trouble("power.cut", SET_S - 5.0, 3.0)
+    play.record.running[-1:] = [Span(WOKEN_S, SET_S - 5.0, "power.cut"), Span(SET_S - 2.0, inf)]
+
+
 def an_hour_after(play: Play) -> list[Round]:
     return [one for one in play.rounds if 6000 <= one.at_s < 6900]
 
@@ -72,7 +78,7 @@ def dated_by_a_time_that_was_learnt(play: Play) -> None:
 def laid_before_all_others(play: Play) -> None:
     """A second cut: of what the life between them took nothing but the order is known."""
     rounds = troubled(play, "clock.1970")
-    play.trouble("power.cut", 2300.0, 30.0)
+    cut_again(play)
     for one in rounds:
         one.clock, one.at_s = ClockQuality.FREE, one.at_s - SET_S
 
@@ -239,7 +245,7 @@ def no_value_called_good_in_a_doubt(play: Play) -> None:
 @breaks(VALUES)
 def a_value_that_was_never_shown_of_what_is_laid(play: Play) -> None:
     rounds = troubled(play, "clock.1970")
-    play.trouble("power.cut", 2300.0, 30.0)
+    cut_again(play)
     for one in rounds:
         one.clock, one.at_s = ClockQuality.FREE, one.at_s - SET_S
     rounds[10].steps["calm"] = 9999
