@@ -129,6 +129,20 @@ def test_what_was_lost_on_the_air_follows_soon_when_the_fibre_is_back(tmp_path: 
     play(tmp_path, story, REAL, lost=0.05)
 
 
+def test_the_last_message_that_was_lost_is_not_waited_for_once_the_fibre_is_back(tmp_path: Path) -> None:
+    """Nothing follows by the card that could show the gap."""
+
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        await gateway.read_for(3 * 3600)
+        air.lost = 1.0
+        await gateway.read_for(SLOT_S + 5)
+        wide.working = True
+        await gateway.read_for(90)
+        assert rows_at(air) == gateway.taken
+
+    play(tmp_path, story, REAL)
+
+
 def summaries(air: Air) -> list[tuple[str, int, int, int, float, int, int]]:
     return air.province._store._db.execute(
         "SELECT point, window_s, start_ms, minimum, mean, maximum, count FROM summaries ORDER BY start_ms, point"
