@@ -16,7 +16,7 @@ from edge.keeper import Keeper
 from sim.model_modbus import ModbusModel
 from sim.world import scenario, world
 from sim.world.blame import SIMULATOR, STARTS
-from sim.world.box import Box
+from sim.world.box import BOUNDED, Box
 from sim.world.fates import Fates
 from sim.world.judge import Watch
 from sim.world.nouns import Broken, Story, Trouble
@@ -136,6 +136,25 @@ def test_a_simulator_that_turns_for_ever_is_no_fault_of_the_gateway(monkeypatch:
     assert broken.promise == SIMULATOR
     assert "the world turns and turns, and does nothing else:" in broken.what
     assert "for_nothing" in broken.what
+
+
+def test_tasks_that_do_not_end_are_told(monkeypatch: Patch) -> None:
+    tasks: list[asyncio.Task[None]] = []
+
+    def leaks(*_: object) -> None:
+        tasks.append(asyncio.get_running_loop().create_task(asyncio.sleep(1e6)))
+
+    monkeypatch.setattr("edge.limits.Limits.tick", leaky(leaks))
+    found = [it for it in play(lasts_s=400.0) if it.promise == BOUNDED]
+    assert "tasks that do not end" in found[0].what
+
+
+def leaky(leaks: Callable[[], None]) -> Callable[..., Any]:
+    def tick(*_: object) -> list[object]:
+        leaks()
+        return []
+
+    return tick
 
 
 def test_who_does_not_stop_when_told_to_is_found(monkeypatch: Patch) -> None:

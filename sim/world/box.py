@@ -26,6 +26,8 @@ from sim.world.nouns import Broken, Record, Span, true_ms
 
 DYING_TURNS = 200  # of the loop: a dead daemon's tasks are all gone long before
 STOP_PATIENCE_S = 90.0  # systemd's own
+MOST_TASKS = 250  # of one life: ten times what an honest one ever had (25, six seeds of 6 h)
+BOUNDED = "8 bounded"
 BOOT_S = 20.0  # of a Pi, from power to the daemon
 
 
@@ -96,7 +98,11 @@ class Box:
 
     def look(self) -> None:
         """Is there anything that could wake it by itself? A gateway has always a timer armed: who only waits for
-        others watches over nothing. Said once for each life. One that waits for a card that hangs is excused."""
+        others watches over nothing. Said once for each life. One that waits for a card that hangs is excused. And are
+        its tasks bounded?"""
+        tasks = len(self._loop.tasks_of(self._life))
+        if self._main is not None and tasks > MOST_TASKS:
+            self.failures.append(Broken(BOUNDED, self._loop.time(), f"it has {tasks} tasks that do not end"))
         if self._main is None or self._disk.hang or self._stuck == self._life or self._is_armed():
             return
         self._stuck = self._life
