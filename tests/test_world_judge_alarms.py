@@ -51,6 +51,17 @@ def an_alarm_that_is_late(play: Play) -> None:
 
 
 @breaks(ALARMS)
+def an_alarm_that_is_late_by_seconds(play: Play) -> None:
+    play.alarm("pond-high", Level.RED).received_s += 4.0
+
+
+@breaks(ALARMS)
+def an_alarm_that_one_of_the_open_roads_never_heard(play: Play) -> None:
+    """It is at the province; who brought it says another name than that of the road that was open."""
+    play.alarm("pond-high", Level.RED).links = ("usb",)
+
+
+@breaks(ALARMS)
 def an_alarm_that_is_lost(play: Play) -> None:
     play.alarms.remove(play.alarm("slope-fast", Level.RED))
     renumber(play)
