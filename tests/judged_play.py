@@ -226,13 +226,13 @@ class Play:
         for seq, at_s in self.statuses:
             store.add_entries(GATEWAY, EPOCH, [seq], Kind.STATUS, true_ms(at_s))
             store.add_map("statuses", (GATEWAY, EPOCH, seq), true_ms(at_s), 0, {"store": "ok"}, true_ms(at_s))
-        told = [
+        said = [
             (told.epoch, 70_000 + 10 * told.seq + place, int(Kind.ALARM), 40, link, told.received_s)
             for told in self.alarms
             for place, link in enumerate(told.links)
         ]
         for epoch, counter, kind, size, link, received_s in sorted(
-            [*told, *((EPOCH, *packet) for packet in self.packets)], key=lambda it: it[5]
+            [*said, *((EPOCH, *packet) for packet in self.packets)], key=lambda it: it[5]
         ):
             store.add_packet((GATEWAY, epoch, counter), kind, size, link, true_ms(received_s), 1, 0)
         store.add_summaries(
