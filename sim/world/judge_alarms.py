@@ -146,7 +146,8 @@ class Alarms:
 
     def _falls(self, kept: _Limit, row: AlarmRow) -> bool:
         """Whether it comes down from a higher level: that one must be left, which is more than this one to be met."""
-        place = kept.rows.index(row)
+        entry = row.epoch, row.seq  # its instant may be another one that it may mean
+        place = next(place for place, one in enumerate(kept.rows) if (one.epoch, one.seq) == entry)
         before = kept.rows[place - 1] if place else None
         return before is not None and before.level > row.level and not self._may_be_forgotten(before, row)
 
