@@ -331,6 +331,8 @@ class OutboxReader:
         except sqlite3.Error as error:
             damaged = isinstance(error, sqlite3.DatabaseError) and is_damage(error)
             raise StoreBroken(self.path, advice(error), damaged=damaged) from error
+        except UnicodeDecodeError as error:  # SQLite's own words about a schema that is damaged
+            raise StoreBroken(self.path, str(error), damaged=True) from error
 
 
 def held_of(row: Sequence[Any]) -> Held:

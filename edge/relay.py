@@ -38,6 +38,7 @@ SHEET_AGAIN_S = 5.0
 TEST_WAIT_S = 600.0  # a slot, a lost message, and the time of the province
 PROBE_AGAIN_S = 5.0  # the packet that asks, or its answer, may be lost with its link
 PROBE_S = 60.0  # how long the rounds of a run wait for its first receipt: a satellite's takes seconds, and it is lost
+SLOT_AGAIN_S = 30.0  # a short message takes seconds; what has no receipt then goes by the wide link that is back
 HEARD_AGAIN_S = 30.0  # a receipt after so long a silence: the province is back, or the way to it
 RENEW_AGAIN_S = 3600.0  # a store found to be an older copy twice within this time: something else is wrong, say so
 
@@ -340,6 +341,9 @@ class Relay:
         way.receipt_s = asyncio.get_running_loop().time()
         if not way.slots:
             self.transit.trip(way.trip_s)
+            for other in self.ways.values():
+                if other.slots:
+                    self.transit.sooner(other.id, way.receipt_s + SLOT_AGAIN_S)
         self._learnt(receipt.time_ms + trip_s * 500, trip_s * 500)
 
     def _need_sheet(self, short: int) -> None:

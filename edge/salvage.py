@@ -61,7 +61,7 @@ def forgiving() -> Iterator[None]:
     """What can not be read is passed over. Raises Locked where that is for now only."""
     try:
         yield
-    except OverflowError:
+    except (OverflowError, UnicodeDecodeError):  # of numbers, and of SQLite's own words about a damaged schema
         return
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
@@ -299,7 +299,7 @@ def peek(path: Path) -> tuple[list[Standing], int]:
             standings = _standings(db)
             newest = "SELECT at_ms FROM entry WHERE clock <> 2 ORDER BY seq DESC LIMIT 100"
             times_ms = [row[0] for row in _readable(db, newest) if isinstance(row[0], int)]
-        except (sqlite3.Error, Locked):
+        except (sqlite3.Error, UnicodeDecodeError, Locked):
             continue
         finally:
             db.close()

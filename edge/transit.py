@@ -223,6 +223,12 @@ class Transit:
         """A round trip to the province and back was measured."""
         self.resend_s = max(FIRST_RESEND_S, RESEND_TRIPS * trip_s)
 
+    def sooner(self, way: str, at_s: float) -> None:
+        """What one link has of rounds is overdue by then at the latest."""
+        for flight in self.flights:
+            if flight.rounds and flight.way == way:
+                flight.due_s = min(flight.due_s, at_s)
+
     def overdue(self, now_s: float, heard: bool) -> bool:
         """Takes back what is overdue; whether there was any. `heard`: some receipt has come since the last time."""
         late = [flight for flight in self.flights if flight.due_s <= now_s]

@@ -70,15 +70,19 @@ def readings(
             yield (*key, row.seq, row.at_ms, point.id, value, steps, quality, row.clock, now_ms)
 
 
-def summary_rows(gateway: str, sheet: Sheet, summaries: wire.Summaries, now_ms: int) -> Iterator[tuple[Any, ...]]:
-    """A row for each point of each window that had good values."""
+def summary_rows(
+    key: tuple[str, int], sheet: Sheet, summaries: wire.Summaries, now_ms: int
+) -> Iterator[tuple[Any, ...]]:
+    """A row for each point of each window that had good values. `key`: gateway and epoch."""
+    gateway, epoch = key
+    entry = (epoch, summaries.seq) if summaries.seq else (0, 0)
     points = sheet.groups[summaries.group].points
     for window in summaries.windows:
         three = zip(window.minimum, window.mean, window.maximum, strict=True)
         for point, values, count in zip(points, three, window.counts, strict=True):
             if count:
                 reals = (None if steps is None else as_real(steps * point.step) for steps in values)
-                yield (gateway, point.id, summaries.window_s, window.start_ms, *reals, count, now_ms)
+                yield (gateway, point.id, summaries.window_s, window.start_ms, *reals, count, now_ms, *entry)
 
 
 def _point(name: str, sheet: Sheet | None) -> SheetPoint | None:

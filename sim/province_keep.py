@@ -19,7 +19,7 @@ def store_body(
     if isinstance(body, wire.Rounds) and sheet is not None:
         store.add_readings(readings(key, sheet, body, new, now_ms))
     elif isinstance(body, wire.Summaries) and sheet is not None:
-        store.add_summaries(summary_rows(key[0], sheet, body, now_ms))
+        store.add_summaries(summary_rows(key, sheet, body, now_ms))
     elif isinstance(body, wire.Alarms):
         return _alarms(store, key, sheet, body, new, now_ms)
     elif isinstance(body, wire.Status | wire.Account) and new:

@@ -3,8 +3,11 @@
 `entries` is the one register of what has been received; an entry is stored once, whatever packets carried it. The other
 tables hold what the entries say. Times are UTC milliseconds. `received_at_ms` is when the first copy came in.
 `quality` is contract.Quality, `clock` contract.ClockQuality, `kind` contract.Kind, `level` contract.Level. A packet's
-`link` is the way it came ("mqtt", "beidou"), NULL where that was not told. Of a window told twice, `summaries` keeps
-what counts more good values.
+`link` is the way it came ("mqtt", "beidou"), NULL where that was not told.
+
+`summaries` holds what entries tell (by epoch and seq: rounds that were folded, each in one entry only, so two parts of
+a window add up) and, under epoch 0 and seq 0, what was made of rounds that are told elsewhere (of a window told twice,
+what counts more good values). `windows` is one row for each window: the parts together, or what counts more.
 """
 
 from __future__ import annotations
@@ -45,8 +48,14 @@ CREATE TABLE IF NOT EXISTS sheets (
     PRIMARY KEY (gateway, epoch, digest)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS summaries (
     gateway TEXT, point TEXT, window_s INTEGER, start_ms INTEGER, minimum REAL, mean REAL, maximum REAL,
-    count INTEGER NOT NULL, received_at_ms INTEGER NOT NULL,
-    PRIMARY KEY (gateway, point, window_s, start_ms)) WITHOUT ROWID;
+    count INTEGER NOT NULL, received_at_ms INTEGER NOT NULL, epoch INTEGER, seq INTEGER,
+    PRIMARY KEY (gateway, point, window_s, start_ms, epoch, seq)) WITHOUT ROWID;
+CREATE VIEW IF NOT EXISTS windows AS
+    SELECT gateway, point, window_s, start_ms, minimum, mean, maximum, max(count) AS count, received_at_ms FROM (
+        SELECT gateway, point, window_s, start_ms, min(minimum) AS minimum, sum(mean * count) / sum(count) AS mean,
+            max(maximum) AS maximum, sum(count) AS count, max(received_at_ms) AS received_at_ms
+        FROM summaries GROUP BY gateway, point, window_s, start_ms, seq > 0)
+    GROUP BY gateway, point, window_s, start_ms;
 CREATE TABLE IF NOT EXISTS packets (
     id INTEGER PRIMARY KEY, gateway TEXT NOT NULL, epoch INTEGER NOT NULL, counter INTEGER NOT NULL,
     kind INTEGER NOT NULL, bytes INTEGER NOT NULL, link TEXT, received_at_ms INTEGER NOT NULL,
@@ -54,6 +63,14 @@ CREATE TABLE IF NOT EXISTS packets (
 CREATE INDEX IF NOT EXISTS packets_seen ON packets (gateway, epoch, counter);
 CREATE TABLE IF NOT EXISTS counters (
     gateway TEXT, epoch INTEGER, next INTEGER NOT NULL, PRIMARY KEY (gateway, epoch)) WITHOUT ROWID;
+"""
+
+# A database of before summaries were kept by their entries: what it has stays, as told elsewhere.
+OLD_SUMMARIES = """
+ALTER TABLE summaries RENAME TO old_summaries;
+{schema}
+INSERT INTO summaries SELECT *, 0, 0 FROM old_summaries;
+DROP TABLE old_summaries;
 """
 
 # A database that was lost must not give downlink counters again: a new row starts at the milliseconds since this time,
@@ -71,7 +88,8 @@ class Store:
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
-        self._db.executescript(SCHEMA)
+        columns = {row[1] for row in self._db.execute("PRAGMA table_info(summaries)")}
+        self._db.executescript(OLD_SUMMARIES.format(schema=SCHEMA) if columns and "seq" not in columns else SCHEMA)
         if not any(column[1] == "drill" for column in self._db.execute("PRAGMA table_info(alarms)")):
             self._db.execute("ALTER TABLE alarms ADD COLUMN drill INTEGER NOT NULL DEFAULT 0")  # of an older province
 
@@ -158,7 +176,7 @@ class Store:
     def add_summaries(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Rows in the order of the table's columns."""
         self._db.executemany(
-            "INSERT INTO summaries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET minimum = "
+            "INSERT INTO summaries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET minimum = "
             "excluded.minimum, mean = excluded.mean, maximum = excluded.maximum, count = excluded.count, "
             "received_at_ms = excluded.received_at_ms WHERE excluded.count > count",
             rows,

@@ -166,6 +166,7 @@ class Told:
     received_s: float
     alarm: Alarm
     epoch: int = EPOCH
+    links: tuple[str, ...] = ("fibre",)  # over which it came
 
 
 @dataclass
@@ -177,6 +178,7 @@ class Play:
     rounds: list[Round]
     alarms: list[Told]
     accounts: list[tuple[int, float, dict[str, Any]]] = field(default_factory=list)
+    statuses: list[tuple[int, float]] = field(default_factory=list)  # seq, at_s
     packets: list[tuple[int, int, int, str, float]] = field(default_factory=list)  # counter, kind, bytes, link, when
     windows: list[tuple[Any, ...]] = field(default_factory=list)  # point, window_s, from_s, least, mean, most, count
     troubles: list[Trouble] = field(default_factory=list)
@@ -198,7 +200,11 @@ class Play:
         """One that can be distorted without harm to this; the record is shared."""
         rounds = [replace(one, steps=dict(one.steps)) for one in self.rounds]
         return replace(
-            self, rounds=rounds, alarms=[replace(told) for told in self.alarms], accounts=list(self.accounts)
+            self,
+            rounds=rounds,
+            alarms=[replace(told) for told in self.alarms],
+            accounts=list(self.accounts),
+            statuses=list(self.statuses),
         )
 
     def story(self) -> Story:
@@ -217,10 +223,20 @@ class Play:
             received_ms = true_ms(received_s)
             store.add_entries(GATEWAY, EPOCH, [seq], Kind.ACCOUNT, received_ms)
             store.add_map("accounts", (GATEWAY, EPOCH, seq), received_ms, 0, body, received_ms)
-        for counter, kind, size, link, received_s in sorted(self.packets, key=lambda it: it[4]):
-            store.add_packet((GATEWAY, EPOCH, counter), kind, size, link, true_ms(received_s), 1, 0)
+        for seq, at_s in self.statuses:
+            store.add_entries(GATEWAY, EPOCH, [seq], Kind.STATUS, true_ms(at_s))
+            store.add_map("statuses", (GATEWAY, EPOCH, seq), true_ms(at_s), 0, {"store": "ok"}, true_ms(at_s))
+        said = [
+            (told.epoch, 70_000 + 10 * told.seq + place, int(Kind.ALARM), 40, link, told.received_s)
+            for told in self.alarms
+            for place, link in enumerate(told.links)
+        ]
+        for epoch, counter, kind, size, link, received_s in sorted(
+            [*said, *((EPOCH, *packet) for packet in self.packets)], key=lambda it: it[5]
+        ):
+            store.add_packet((GATEWAY, epoch, counter), kind, size, link, true_ms(received_s), 1, 0)
         store.add_summaries(
-            (GATEWAY, point, window_s, true_ms(from_s), *rest, true_ms(self.lasts_s - 5))
+            (GATEWAY, point, window_s, true_ms(from_s), *rest, true_ms(self.lasts_s - 5), 0, 0)
             for point, window_s, from_s, *rest in self.windows
         )
         store.commit()
@@ -327,21 +343,40 @@ def _alarms() -> list[Told]:
 
 
 def number(play: Play) -> None:
-    """Seqs as the store gives them, an account each half hour."""
+    """Seqs as the store gives them, an account each half hour and after each start, a status each ten minutes."""
     taken: list[Any] = sorted([*play.rounds, *play.alarms], key=lambda it: it.received_s)
     points, seq, readings = len(SHOWS), 0, 0
-    next_s = 60.0
-    for it in taken:
-        if it.received_s > next_s:
+    due = _words(play)
+    play.statuses.clear()
+    for it in [*taken, None]:
+        received_s = play.lasts_s if it is None else it.received_s
+        while due and received_s > due[0][0]:
             seq += 1
-            sums = {"taken": readings, "settled": readings, "held": 0, "folded": 0, "evicted": 0}
-            entries = {"taken": seq - 1, "settled": seq - 1, "held": 0, "folded": 0, "evicted": 0, "adopted": 0}
-            body = {**sums, "evicted_by": {}, "entries": entries, "balanced": True}
-            play.accounts.append((seq, next_s, body))
-            next_s += 1800.0
-        seq += 1
-        it.seq = seq
-        readings += points if isinstance(it, Round) else 0
+            at_s, is_account = due.pop(0)
+            if is_account:
+                play.accounts.append((seq, at_s, _account(readings, seq - 1)))
+            else:
+                play.statuses.append((seq, at_s))
+        if it is not None:
+            seq += 1
+            it.seq = seq
+            readings += points if isinstance(it, Round) else 0
+
+
+def _words(play: Play) -> list[tuple[float, bool]]:
+    """When an account (True) or a status is due."""
+    accounts, statuses = {60.0 + 1800.0 * turn for turn in range(round(play.lasts_s / 1800.0) + 1)}, set()
+    for life in play.record.running:
+        lasts_s = min(life.to_s, play.lasts_s) - life.from_s
+        accounts |= {life.from_s + 60.0 + 3600.0 * turn for turn in range(round(lasts_s / 3600.0) + 1)}
+        statuses |= {life.from_s + 600.0 * turn for turn in range(int(lasts_s / 600.0) + 1)}
+    return sorted([*((at_s, True) for at_s in accounts), *((at_s, False) for at_s in statuses)])
+
+
+def _account(readings: int, entries: int) -> dict[str, Any]:
+    sums = {"taken": readings, "settled": readings, "held": 0, "folded": 0, "evicted": 0}
+    of_entries = {"taken": entries, "settled": entries, "held": 0, "folded": 0, "evicted": 0, "adopted": 0}
+    return {**sums, "evicted_by": {}, "entries": of_entries, "balanced": True}
 
 
 def moved(told: Told, **changes: Any) -> Told:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from edge.wire.seal import LONG_OVERHEAD_BYTES
 from edge.wire.sheet import Sheet
 from sim.province import Province, Stored
 from sim.province_site import ASK_NARROW_AGAIN_MS, MOST_PARCELS
+from sim.province_store import Store
 from tests.test_ground_province import (
     EPOCH,
     GATEWAY,
@@ -28,6 +31,7 @@ from tests.test_ground_province import (
 )
 
 ROOM = 77
+WINDOWS = "SELECT point, window_s, start_ms, minimum, mean, maximum, count FROM windows"
 CHUNK = ROOM - LONG_OVERHEAD_BYTES - wire.FRAGMENT_HEAD_BYTES
 
 
@@ -312,8 +316,38 @@ def test_summaries_are_kept_once_with_the_most_values(tmp_path: Path) -> None:
         body, taken = wire.pack_summaries(SHEET, 0, 600, [window], 60)
         assert taken == 1
         assert gateway.stores(gateway.pack(body, long=False)) is not None
-    rows = query(tmp_path / "p.db", "SELECT point, window_s, start_ms, minimum, mean, maximum, count FROM summaries")
+    rows = query(tmp_path / "p.db", WINDOWS)
     assert rows == [("level", 600, start_ms, 1.0, 1.05, 1.2, 10), ("rain", 600, start_ms, 0.3, 0.3, 0.3, 1)]
     body, _ = wire.pack_summaries(SHEET, 0, 600, [full], 60, seq=77)
     gateway.stores(gateway.pack(body))
     assert seqs(gateway.answered()) == {77}
+    assert query(tmp_path / "p.db", WINDOWS) == rows
+
+
+def test_parts_of_a_window_that_were_folded_apart_add_up(tmp_path: Path) -> None:
+    gateway = Narrow(make_province(tmp_path / "p.db"))
+    gateway.has_sheet()
+    start_ms = T0_MS // 600_000 * 600_000
+    first = wire.Window(start_ms, (100, None), (105, None), (120, None), (10, 0))
+    second = wire.Window(start_ms, (90, 3), (95, 3), (110, 3), (30, 1))
+    for seq, window in ((77, first), (78, second), (77, first), (0, first)):
+        body, _ = wire.pack_summaries(SHEET, 0, 600, [window], 60, seq=seq)
+        gateway.stores(gateway.pack(body))
+    level, rain = query(tmp_path / "p.db", WINDOWS)
+    assert level == ("level", 600, start_ms, 0.9, pytest.approx(0.975), 1.2, 40)
+    assert rain == ("rain", 600, start_ms, 0.3, 0.3, 0.3, 1)
+
+
+def test_a_database_of_before_keeps_its_summaries(tmp_path: Path) -> None:
+    path = tmp_path / "p.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(
+            "CREATE TABLE summaries (gateway TEXT, point TEXT, window_s INTEGER, start_ms INTEGER, minimum REAL, "
+            "mean REAL, maximum REAL, count INTEGER NOT NULL, received_at_ms INTEGER NOT NULL, "
+            "PRIMARY KEY (gateway, point, window_s, start_ms)) WITHOUT ROWID"
+        )
+        db.execute("INSERT INTO summaries VALUES ('g', 'level', 600, 0, 1.0, 2.0, 3.0, 10, 5)")
+        db.commit()
+    for _ in range(2):
+        Store(path).close()
+        assert query(path, WINDOWS) == [("level", 600, 0, 1.0, 2.0, 3.0, 10)]

@@ -115,6 +115,22 @@ def test_a_damaged_page_high_in_the_tree_is_leapt_over(tmp_path: Path, monkeypat
     assert left.balanced
 
 
+def test_a_schema_that_is_no_text_any_more_costs_the_file_and_nothing_else(tmp_path: Path) -> None:
+    """SQLite's own words about it then are no text either, and Python says so with another error."""
+    broken(tmp_path)
+    file = tmp_path / "outbox.db"
+    data = file.read_bytes()
+    for place in range(1, data.count(b"CREATE TABLE") + 1):
+        at = [n for n in range(len(data)) if data.startswith(b"CREATE TABLE", n)][place - 1]
+        file.write_bytes(data[: at + 3] + b"\xae" + data[at + 4 :])
+        assert peek(file) is not None
+        box, said = Outbox.open(tmp_path, QUOTA, f"{STAMP}-{place}")
+        assert said
+        saved_whole(box)
+        assert box.commit([]) is not None
+        box.close()
+
+
 def test_a_cut_between_steps_neither_loses_the_rest_nor_takes_settled_ones_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -129,6 +129,23 @@ def test_what_was_lost_on_the_air_follows_soon_when_the_fibre_is_back(tmp_path: 
     play(tmp_path, story, REAL, lost=0.05)
 
 
+def test_pieces_that_were_lost_are_not_waited_for_once_the_fibre_is_back(tmp_path: Path) -> None:
+    """Nothing follows by the card that could show the gap."""
+    rows = [sum(REAL[i : i + 6], ()) for i in range(len(REAL) - 6)]
+
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        await gateway.read_for(1800)
+        await asyncio.sleep(1200)
+        air.lost = 1.0
+        await gateway.read_for(60)
+        await asyncio.sleep(8 * SLOT_S)
+        wide.working = True
+        await gateway.read_for(150)
+        assert rows_at(air) == gateway.taken
+
+    play(tmp_path, story, rows)
+
+
 def summaries(air: Air) -> list[tuple[str, int, int, int, float, int, int]]:
     return air.province._store._db.execute(
         "SELECT point, window_s, start_ms, minimum, mean, maximum, count FROM summaries ORDER BY start_ms, point"

@@ -16,7 +16,7 @@ from edge.keeper import Keeper
 from sim.model_modbus import ModbusModel
 from sim.world import scenario, world
 from sim.world.blame import SIMULATOR, STARTS
-from sim.world.box import Box
+from sim.world.box import BOUNDED, Box
 from sim.world.fates import Fates
 from sim.world.judge import Watch
 from sim.world.nouns import Broken, Story, Trouble
@@ -109,6 +109,63 @@ def test_who_hangs_before_it_knows_of_sigterm_dies_of_it(
     ]
     assert SIMULATOR not in {it.promise for it in found}
     assert [round(at_s) for at_s in lives] == [0, 21, 41]
+
+
+def turns(pause_s: float) -> Callable[[object], Any]:
+    async def for_nothing(_self: object) -> None:
+        while True:  # noqa: ASYNC110 just what is to be found
+            await asyncio.sleep(pause_s)
+
+    return for_nothing
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.001])
+@pytest.mark.parametrize("at_s", [0.001, 100.0])
+def test_a_daemon_that_turns_for_ever_is_told(pause_s: float, at_s: float, monkeypatch: Patch) -> None:
+    """Also while it is being stopped; and the play gets on."""
+    monkeypatch.setattr(Daemon, "_tick", turns(pause_s))
+    found = [it for it in play(Trouble("power.stop", at_s, 1.0)) if it.promise == STARTS]
+    assert found[0].what.startswith("it turns and turns, and does nothing else: ")
+    assert "for_nothing" in found[0].what
+    assert found[0].at_s < 61.0
+
+
+def test_a_simulator_that_turns_for_ever_is_no_fault_of_the_gateway(monkeypatch: Patch) -> None:
+    monkeypatch.setattr("sim.world.host.Host.run", turns(0.0))
+    (broken,) = play()
+    assert broken.promise == SIMULATOR
+    assert "the world turns and turns, and does nothing else:" in broken.what
+    assert "for_nothing" in broken.what
+
+
+def test_tasks_that_do_not_end_are_told(monkeypatch: Patch) -> None:
+    tasks: list[asyncio.Task[None]] = []
+
+    def leaks(*_: object) -> None:
+        tasks.append(asyncio.get_running_loop().create_task(asyncio.sleep(1e6)))
+
+    monkeypatch.setattr("edge.limits.Limits.tick", leaky(leaks))
+    found = [it for it in play(lasts_s=400.0) if it.promise == BOUNDED]
+    assert "tasks that do not end" in found[0].what
+
+
+def leaky(leaks: Callable[[], None]) -> Callable[..., Any]:
+    def tick(*_: object) -> list[object]:
+        leaks()
+        return []
+
+    return tick
+
+
+def test_who_does_not_stop_when_told_to_is_found(monkeypatch: Patch) -> None:
+    monkeypatch.setattr("edge.daemon._cancel", lambda *_: None)
+
+    def told(*troubles: Trouble) -> list[tuple[str, int]]:
+        return [(it.promise, round(it.at_s)) for it in play(*troubles) if "SIGTERM" in it.what]
+
+    assert told(Trouble("power.stop", 20.0, 1.0)) == [(STARTS, 110)]
+    at_the_end = [(STARTS, 220)]
+    assert told(Trouble("power.stop", 20.0, 1.0), Trouble("disk.hang", 19.0, 100.0)) == at_the_end
 
 
 @pytest.mark.parametrize("kind", ["power.stop", "power.kill", "power.cut"])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Rule
-from sim.world.nouns import Expect, true_ms
+from sim.world.nouns import Expect, Span, true_ms
 from tests.judged_cases import (
     ALARMS,
     SOME,
@@ -48,6 +49,37 @@ def what_is_expected_is_seen(play: Play) -> None:
 @breaks(ALARMS)
 def an_alarm_that_is_late(play: Play) -> None:
     play.alarm("pond-high", Level.RED).received_s += 15.0
+
+
+@breaks(ALARMS)
+def an_alarm_that_is_late_by_seconds(play: Play) -> None:
+    play.alarm("pond-high", Level.RED).received_s += 4.0
+
+
+@breaks(ALARMS)
+def an_alarm_that_one_of_the_open_roads_never_heard(play: Play) -> None:
+    """It is at the province; who brought it says another name than that of the road that was open."""
+    play.alarm("pond-high", Level.RED).links = ("usb",)
+
+
+def told_by_the_card(play: Play, asked_s: float) -> None:
+    """The fibre is dead and not known to be; the card is free."""
+    cut_off(play, 1150.0, 1250.0)
+    play.record.usable["beidou"] = [Span(0.0, inf)]
+    play.record.used["beidou"] = [asked_s]
+    red = play.alarm("pond-high", Level.RED)
+    red.received_s, red.links = asked_s + 5.0, ("beidou",)
+    renumber(play)
+
+
+@breaks()
+def an_alarm_in_the_slot_that_is_free(play: Play) -> None:
+    told_by_the_card(play, 1200.5)
+
+
+@breaks(ALARMS)
+def an_alarm_for_which_a_free_card_is_not_asked(play: Play) -> None:
+    told_by_the_card(play, 1230.0)
 
 
 @breaks(ALARMS)

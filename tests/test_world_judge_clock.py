@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 from edge.contract import Alarm, Change, ClockQuality, Level, Quality, Rule
-from sim.world.nouns import true_ms
+from sim.world.judge_truth import Truth
+from sim.world.nouns import Span, true_ms
 from tests.judged_cases import (
     ALARMS,
     CUSTODY,
@@ -24,7 +26,7 @@ from tests.judged_cases import (
     renumber,
     restarted,
 )
-from tests.judged_play import EPOCH, Play, Round, Told, in_steps, moved
+from tests.judged_play import EPOCH, Play, Round, Told, faultless, in_steps, moved
 
 CASES = Cases()
 breaks = CASES.breaks
@@ -39,6 +41,12 @@ def troubled(play: Play, kind: str = "clock.unsynced", value: float = 0.0) -> li
     restarted(play, 2105.0, WOKEN_S, "power.cut")
     cut_off(play, 2105.0, 2450.0)
     return [one for one in play.rounds if WOKEN_S <= one.at_s < SET_S]
+
+
+def cut_again(play: Play) -> None:
+    """The life that did not know its time ends by a second cut, just before the clock is right."""
+    play.trouble("power.cut", SET_S - 5.0, 3.0)
+    play.record.running[-1:] = [Span(WOKEN_S, SET_S - 5.0, "power.cut"), Span(SET_S - 2.0, inf)]
 
 
 def an_hour_after(play: Play) -> list[Round]:
@@ -70,7 +78,7 @@ def dated_by_a_time_that_was_learnt(play: Play) -> None:
 def laid_before_all_others(play: Play) -> None:
     """A second cut: of what the life between them took nothing but the order is known."""
     rounds = troubled(play, "clock.1970")
-    play.trouble("power.cut", 2300.0, 30.0)
+    cut_again(play)
     for one in rounds:
         one.clock, one.at_s = ClockQuality.FREE, one.at_s - SET_S
 
@@ -237,7 +245,7 @@ def no_value_called_good_in_a_doubt(play: Play) -> None:
 @breaks(VALUES)
 def a_value_that_was_never_shown_of_what_is_laid(play: Play) -> None:
     rounds = troubled(play, "clock.1970")
-    play.trouble("power.cut", 2300.0, 30.0)
+    cut_again(play)
     for one in rounds:
         one.clock, one.at_s = ClockQuality.FREE, one.at_s - SET_S
     rounds[10].steps["calm"] = 9999
@@ -305,3 +313,15 @@ def test_each_distortion_breaks_just_its_promise(distort: Distort, promises: set
 @CASES.each(SOME)
 def test_looking_now_and_then_says_the_same(distort: Distort, promises: set[str], tmp_path: Path) -> None:
     check_now_and_then(distort, promises, tmp_path)
+
+
+def test_a_cut_that_comes_when_the_box_runs_again_is_one_of_its_doubt(tmp_path: Path) -> None:
+    play = faultless(tmp_path)
+    play.trouble("clock.1970", 2100.0, 400.0)
+    play.trouble("power.cut", 2110.0, 60.0)
+    play.trouble("power.cut", 2130.0, 50.0)  # falls into the dark of the first
+    play.record.running[:] = [Span(0.0, 2110.5, "power.cut"), Span(2150.0, 2150.4, "power.cut"), Span(2230.0, inf)]
+    truth = Truth(play.record, play.site, play.story())
+    truth.look(3000.0)
+    short, last = truth.times().doubts
+    assert (short.laid, last.laid) == (True, False)

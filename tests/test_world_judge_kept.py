@@ -133,6 +133,7 @@ def skip_numbers(play: Play, from_s: float) -> None:
     for told in play.alarms:
         told.seq += 7 if told.received_s >= from_s else 0
     play.accounts = [(seq + (7 if at_s >= from_s else 0), at_s, body) for seq, at_s, body in play.accounts]
+    play.statuses = [(seq + (7 if at_s >= from_s else 0), at_s) for seq, at_s in play.statuses]
 
 
 @breaks()
@@ -183,6 +184,47 @@ def a_device_that_is_left_alone_for_minutes(play: Play) -> None:
 def evicted_without_a_reason(play: Play) -> None:
     body = play.accounts[-1][2]
     body.update(evicted=6, settled=body["settled"] - 6)
+
+
+@breaks(CUSTODY)
+def an_account_that_never_comes(play: Play) -> None:
+    play.accounts = [it for it in play.accounts if it[1] != 3660.0]
+
+
+@breaks(CUSTODY)
+def a_status_that_never_comes(play: Play) -> None:
+    play.statuses = [it for it in play.statuses if it[1] != 1200.0]
+
+
+@breaks(CUSTODY)
+def no_status_at_a_start(play: Play) -> None:
+    restarted(play, 5002.0, 5100.0, "power.cut")
+    play.statuses = [it for it in play.statuses if it[1] != 5100.0]
+
+
+@breaks(CUSTODY)
+def no_account_after_a_start(play: Play) -> None:
+    restarted(play, 5002.0, 5100.0, "power.cut")
+    play.accounts = [it for it in play.accounts if it[1] != 5160.0]
+
+
+@breaks()
+def a_full_store_folds(play: Play) -> None:
+    fold(play, 3600.0, 600)
+    play.record.sizes = [(60.0 * turn, 14_000_000 if turn == 70 else 400_000) for turn in range(120)]
+
+
+@breaks(KEPT)
+def a_store_that_is_not_full_folds(play: Play) -> None:
+    fold(play, 3600.0, 600)
+    play.record.sizes = [(60.0 * turn, 14_000_000 if turn == 50 else 400_000) for turn in range(120)]
+
+
+@breaks()
+def what_memory_holds_is_folded(play: Play) -> None:
+    play.trouble("disk.full", 3500.0, 900.0)
+    fold(play, 3600.0, 600)
+    play.record.sizes = [(60.0 * turn, 400_000) for turn in range(120)]
 
 
 @CASES.each()

@@ -108,6 +108,18 @@ def beyond_its_range_called_good(play: Play) -> None:
 
 
 @breaks(VALUES)
+def a_clean_value_that_is_called_suspect(play: Play) -> None:
+    play.of(6000.0).quality["calm"] = Quality.SUSPECT
+
+
+@breaks(VALUES)
+def a_mean_that_is_the_least(play: Play) -> None:
+    fold(play, 5400.0, 600)
+    point, window_s, from_s, least, _, most, count = play.windows[0]
+    play.windows[0] = (point, window_s, from_s, least, least, most, count)
+
+
+@breaks(VALUES)
 def folding_loses_the_greatest(play: Play) -> None:
     fold(play, 5400.0, 600)
     point, window_s, from_s, least, mean, most, count = play.windows[0]

@@ -259,12 +259,12 @@ def _hunted(mutant: Mutant, tries: list[Try]) -> str:
     if not mutant.ground:
         return f"none: {mutant.why}"
     at = "" if mutant.ground == "standard" else f", `{mutant.ground}`"
-    seeds = sorted({it.seed for it in tries if (it.mutant, it.ground) == (mutant.name, mutant.ground)})
+    seeds = [it.seed for it in tries if (it.mutant, it.ground) == (mutant.name, mutant.ground)]
     found = best(mutant, tries)
     if found:
-        nth = _nth(sum(seed <= found.seed for seed in seeds))
+        nth = _nth(seeds.index(found.seed) + 1)
         told = f"hour {found.own_h}" if found.own_h else f"hour {found.first_h}, by {found.first}"
-        return f"seed {found.seed}{at}: {told}; {nth} of {len(SEEDS)}"
+        return f"seed {found.seed}{at}: {told}; {nth} tried"
     return f"not by {len(seeds)} of {len(SEEDS)} tried{at}" if seeds else f"not tried{at}"
 
 

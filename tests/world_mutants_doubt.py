@@ -6,7 +6,7 @@ honest daemon, and each of these faults lives in such an excuse if it is wider t
 
 from __future__ import annotations
 
-from tests.world_changes import Mutant, both, edit
+from tests.world_changes import Mutant, both, const, edit
 
 CLOCK = "edge.clock:Clock."
 NEVER_AGAIN = "self._quality if self._quality is ClockQuality.FREE else ClockQuality.TRUSTED"
@@ -105,5 +105,37 @@ DOUBT: tuple[Mutant, ...] = (
         "7 starts",
         "sky",
         edit("edge.daemon:Daemon._run", ("await self.keeper.start()", "await asyncio.Event().wait()")),
+    ),
+    Mutant(
+        "no account is ever sent",
+        "2 custody",
+        "alarms",
+        edit("edge.daemon:Daemon._report", ("self._tell(account, Kind.ACCOUNT)", "pass")),
+    ),
+    Mutant(
+        "no status is ever sent",
+        "2 custody",
+        "alarms",
+        edit("edge.daemon:Daemon._report", ("self._tell(self.answers.short_status())", "pass")),
+    ),
+    Mutant(
+        "rounds are folded long before the store is full",
+        "1 kept",
+        "roads",
+        both(const("edge.fold:FOLD_AT", 0.0001), const("edge.housing:FOLD_AT", 0.0001)),
+    ),
+    Mutant(
+        "it does not end when it is told to",
+        "7 starts",
+        "sky",
+        edit("edge.daemon:_cancel", ("task.cancel()", "pass")),
+    ),
+    Mutant(
+        "a part of it turns for ever",
+        "7 starts",
+        "sky",
+        edit(
+            "edge.daemon:Daemon._tick", ("while True:", "while True:\n        await asyncio.sleep(0)\n        continue")
+        ),
     ),
 )

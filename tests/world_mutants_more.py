@@ -122,4 +122,39 @@ MORE: tuple[Mutant, ...] = (
             edit("drivers.beidou.slots:SlotClock.unknown", ("max(self._burst_s, now_s + FEEDBACK_S)", "self._burst_s")),
         ),
     ),
+    # -- what is demanded of each alarm and value --------------------------------------------------------------------
+    Mutant(
+        "an alarm is committed eight seconds late",
+        "3 alarms",
+        "alarms",
+        edit(
+            "edge.daemon:Daemon._commit_alarms",
+            ("self._alarm_waits.clear()", "self._alarm_waits.clear(); await asyncio.sleep(8)"),
+        ),
+    ),
+    Mutant(
+        "a second link is not used while the first is up",
+        "3 alarms",
+        "alarms",
+        edit(
+            "edge.ways:Way.next",
+            (
+                "transit = self.shared.transit",
+                "transit = self.shared.transit\n    first = list(self.shared.ways.values())[0]\n"
+                "    if self is not first and first.usable: return Wait(now_s + 1)",
+            ),
+        ),
+    ),
+    Mutant(
+        "good values are called suspect",
+        "5 honest values",
+        "roads",
+        edit(
+            "edge.intake:Intake._fill",
+            (
+                "group.qualities[place] = quality",
+                "group.qualities[place] = Quality.SUSPECT if value is not None else quality",
+            ),
+        ),
+    ),
 )

@@ -26,6 +26,8 @@ from sim.world.nouns import Broken, Record, Span, true_ms
 
 DYING_TURNS = 200  # of the loop: a dead daemon's tasks are all gone long before
 STOP_PATIENCE_S = 90.0  # systemd's own
+MOST_TASKS = 250  # of one life: ten times what an honest one ever had (25, six seeds of 6 h)
+BOUNDED = "8 bounded"
 BOOT_S = 20.0  # of a Pi, from power to the daemon
 
 
@@ -55,7 +57,10 @@ class Box:
         self.wall_off_ms = 0
         self.synchronised = True
         self.forgets_time = False  # it wakes in 1970
-        self.failures: list[Broken] = []  # it ended by itself, it can not be ended, it waits for nothing
+        self.failures: list[Broken] = []  # it ended by itself, can not be ended, waits for nothing, turns for ever
+        self._given_up = asyncio.Event()
+        self._killing: asyncio.Task[None] | None = None
+        loop.spun = self._spun
 
     @property
     def is_running(self) -> bool:
@@ -66,6 +71,7 @@ class Box:
         self._life += 1
         self._loop.signals.clear()  # those were of the process before
         self._disk.revive()
+        self._given_up.clear()
         context = contextvars.copy_context()
         context.run(LIFE.set, self._life)
         self._record.running.append(Span(self._loop.time(), inf))
@@ -92,12 +98,22 @@ class Box:
 
     def look(self) -> None:
         """Is there anything that could wake it by itself? A gateway has always a timer armed: who only waits for
-        others watches over nothing. Said once for each life. One that waits for a card that hangs is excused."""
+        others watches over nothing. Said once for each life. One that waits for a card that hangs is excused. And are
+        its tasks bounded?"""
+        tasks = len(self._loop.tasks_of(self._life))
+        if self._main is not None and tasks > MOST_TASKS:
+            self.failures.append(Broken(BOUNDED, self._loop.time(), f"it has {tasks} tasks that do not end"))
         if self._main is None or self._disk.hang or self._stuck == self._life or self._is_armed():
             return
         self._stuck = self._life
         began_s = self._record.running[-1].from_s
         self._fails(f"what began at {began_s:.1f} s waits for nothing: no timer of its own is armed")
+
+    def _spun(self, who: str) -> None:
+        """It makes far more turns than a gateway ever needs: the world would never get on, so it is killed."""
+        self._fails(f"it turns and turns, and does nothing else: {who}")
+        self._given_up.set()
+        self._killing = self._loop.create_task(self.kill())
 
     def _is_armed(self) -> bool:
         """Whether this life has a timer, or something to do at this very instant. Timers of instruments and roads are
@@ -112,11 +128,20 @@ class Box:
         handler = self._loop.signals.get(signal.SIGTERM)
         if handler is not None:
             handler()
-            await asyncio.wait({main}, timeout=STOP_PATIENCE_S)
+            await self._stopped(main)
         self._ended("power.stop")
         self._disk.kill()
         self._unplug()
         await self._die()
+
+    async def _stopped(self, main: asyncio.Task[None]) -> None:
+        """Waits for it as long as systemd does. Who waits for a card that hangs is excused."""
+        hung = self._disk.hang
+        gives_up = self._loop.create_task(self._given_up.wait())
+        await asyncio.wait({main, gives_up}, timeout=STOP_PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
+        gives_up.cancel()
+        if not (main.done() or self._given_up.is_set() or hung or self._disk.hang):
+            self._fails(f"it was told to stop (SIGTERM) and still runs {STOP_PATIENCE_S:.0f} s later")
 
     async def kill(self) -> None:
         """kill -9."""

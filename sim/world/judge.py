@@ -5,6 +5,7 @@ tables. One file for each family of promises:
 
     judge_values    4 once, 5 honest values, 6 honest time      each row, when it has come in
     judge_kept      1 kept, 2 custody                           what had time to arrive; the accounts
+    judge_told      2 custody                                   the account and the status are told at all
     judge_alarms    3 alarms                                    an oracle without a state of its own
     judge_rules, judge_numbers                                  ... of sums, rates, differences, limits about limits
     judge_outputs                                               ... of what is switched on the spot
@@ -32,6 +33,7 @@ from sim.world.judge_kept import Kept
 from sim.world.judge_outputs import Outputs
 from sim.world.judge_roads import Roads
 from sim.world.judge_running import Running
+from sim.world.judge_told import Told
 from sim.world.judge_truth import Truth
 from sim.world.judge_values import Values
 from sim.world.nouns import Broken, Record, Story, true_ms
@@ -51,6 +53,7 @@ class Watch:
         self._books = Books(books, site.gateway.id, list(self._truth.points))
         self._values = Values(self._truth)
         self._kept = Kept(self._truth)
+        self._told = Told(self._truth)
         self._roads = Roads(self._truth)
         self._alarms = Alarms(self._truth, self._roads)
         self._outputs = Outputs(self._truth, self._roads, self._alarms.rows)
@@ -92,6 +95,7 @@ class Watch:
             what = f"packet counter {counter} of epoch {epoch:08x} was used for two different packets"
             yield Broken("4 once", at_s, what)
         yield from self._kept.take(news)
+        self._told.take(news)
         self._held += news.readings
         if self._held and (ended or sum(len(rows.seq) for rows in self._held) >= BATCH_READINGS):
             rows = joined(self._held)
@@ -108,6 +112,7 @@ class Watch:
                     yield from self._values.check_window(window)
             self._windows_s = now_s
         yield from self._kept.check(self._books.windows)
+        yield from self._told.check()
 
     def _expects(self, now_s: float) -> Iterator[Broken]:
         """What the story says must be seen, and was not, or must not be, and was."""

@@ -17,7 +17,7 @@ import numpy as np
 from edge.config.site import Limit
 from edge.contract import ClockQuality, Level, Rule
 from sim.world.judge_books import AlarmRow
-from sim.world.judge_roads import Roads
+from sim.world.judge_roads import EACH_S, Roads
 from sim.world.judge_rules import Rules, is_combined, is_measured, levels_of
 from sim.world.judge_spans import Bools, Floats, held, holds, merged
 from sim.world.judge_truth import DISK_TROUBLES, HANG_S, UNREST_BEFORE_S, Seen, Truth
@@ -60,6 +60,7 @@ class Alarms:
         self._limits = {id_: _Limit(it, truth.points[it.point]) for id_, it in known.items()}
         self._rules = Rules(truth, self._calm, _held_for)
         self._waiting: list[AlarmRow] = []
+        self._unsaid: list[AlarmRow] = []  # until each open road must have said them
         self._ids = {limit.id for limit in truth.site.limits}
         self.count = 0
 
@@ -80,6 +81,7 @@ class Alarms:
         for row in sorted(waiting, key=lambda it: (it.at_s, it.epoch, it.seq)):
             yield from self._explained(self._limits[row.limit], row)
             yield from self._in_time(row)
+        yield from self._everywhere(waiting)
         for name in self._limits:
             yield from self._repeated(self._limits[name], waiting)
             yield from self._musts(self._limits[name])
@@ -159,7 +161,8 @@ class Alarms:
 
     def _falls(self, kept: _Limit, row: AlarmRow) -> bool:
         """Whether it comes down from a higher level: that one must be left, which is more than this one to be met."""
-        place = kept.rows.index(row)
+        entry = row.epoch, row.seq  # its instant may be another one that it may mean
+        place = next(place for place, one in enumerate(kept.rows) if (one.epoch, one.seq) == entry)
         before = kept.rows[place - 1] if place else None
         return before is not None and before.level > row.level and not self._may_be_forgotten(before, row)
 
@@ -234,7 +237,7 @@ class Alarms:
         laid = self._truth.times().is_laid(np.array([row.at_s]), np.array([row.clock]))[0]
         at_s = max((it for it in meant if it <= row.received_s), default=row.at_s) if not laid else row.received_s
         near = sum(abs(other.at_s - at_s) < 120.0 for kept in self._limits.values() for other in kept.rows)
-        due_s = self._roads.due(at_s, near) + self._truth.disk_slow_s() * 4 + self._truth.times().more_s(at_s)
+        due_s = self._roads.due(at_s, near, self._truth.disk_slow_s() * 4) + self._truth.times().more_s(at_s)
         late_s = row.received_s - at_s
         if row.received_s > due_s:
             what = f"{_words(row)}: came in after {late_s:.1f} s; by the roads that were open, {due_s - at_s:.1f} s"
@@ -245,6 +248,16 @@ class Alarms:
             what = f"{_words(row)}: came in {row.received_s - bulk_s:.1f} s after rounds that were sent later"
             if not any(at_s <= end <= row.received_s for _, end, why in self._truth.lives if why):
                 yield Broken("3 alarms", row.received_s, what)
+
+    def _everywhere(self, new: list[AlarmRow]) -> Iterator[Broken]:
+        """Until its first receipt an alarm is said over each road that is open and free."""
+        times, now_s = self._truth.times(), self._truth.now_s
+        self._unsaid += [row for row in new if row.clock == ClockQuality.TRUSTED and not times.more_s(row.at_s)]
+        ripe = [row for row in self._unsaid if row.at_s + EACH_S <= now_s]
+        self._unsaid = [row for row in self._unsaid if row.at_s + EACH_S > now_s]
+        for row in ripe:
+            if link := self._roads.silent(row.at_s, row.received_s):
+                yield Broken("3 alarms", row.received_s, f"{_words(row)}: was not said over {link}")
 
     def _repeated(self, kept: _Limit, new: list[AlarmRow]) -> Iterator[Broken]:
         """No level is told twice in a row, unless the first telling may have died with the daemon."""

@@ -44,6 +44,10 @@ ACCOUNTS = (
     "JOIN accounts a USING (gateway, epoch, seq) "
     "WHERE e.gateway = ? AND e.received_at_ms >= ? AND e.received_at_ms < ? AND e.kind = 4"
 )
+STATUSES = (
+    "SELECT s.at_ms FROM entries e JOIN statuses s USING (gateway, epoch, seq) "
+    "WHERE e.gateway = ? AND e.received_at_ms >= ? AND e.received_at_ms < ? AND e.kind = 2"
+)
 PACKETS = "SELECT id, kind, link, received_at_ms FROM packets WHERE gateway = ? AND id > ? ORDER BY id"
 TWICE = (
     "SELECT new.epoch, new.counter, new.received_at_ms FROM packets new "
@@ -51,7 +55,7 @@ TWICE = (
     "WHERE new.gateway = ? AND new.id > ? AND old.id < new.id AND (new.bytes <> old.bytes OR new.kind <> old.kind)"
 )
 SUMMARIES = (
-    "SELECT point, window_s, start_ms, minimum, mean, maximum, count, received_at_ms FROM summaries WHERE gateway = ?"
+    "SELECT point, window_s, start_ms, minimum, mean, maximum, count, received_at_ms FROM windows WHERE gateway = ?"
 )
 
 
@@ -134,6 +138,7 @@ class News:
     entries: list[tuple[int, int, float]] = field(default_factory=list)  # epoch, seq, received_s
     alarms: list[AlarmRow] = field(default_factory=list)
     accounts: list[AccountRow] = field(default_factory=list)
+    statuses: list[float] = field(default_factory=list)  # at_s
     packets: list[Packet] = field(default_factory=list)
     reused: list[tuple[int, int, float]] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
@@ -191,6 +196,7 @@ class Books:
         for epoch, seq, at_ms, body, received_ms, clock in db.execute(ACCOUNTS, between):
             times = at_s_of(at_ms), at_s_of(received_ms)
             news.accounts.append(AccountRow(epoch, seq, times[0], json.loads(body), times[1], clock))
+        news.statuses += [at_s_of(at_ms) for (at_ms,) in db.execute(STATUSES, between)]
         since = (self._gateway, cursor.packet)
         news.reused += [(epoch, counter, at_s_of(ms)) for epoch, counter, ms in db.execute(TWICE, since)]
         for number, kind, link, received_ms in db.execute(PACKETS, since):

@@ -56,7 +56,8 @@ class Doubt(NamedTuple):
 def doubts_of(truth: Truth) -> list[Doubt]:
     """All there are by now, in order."""
     found = []
-    cuts = [it.at_s for it in truth.troubles("power.cut")]
+    # As it happened: a cut that falls into the dark comes when the box runs again.
+    cuts = [end_s for _, end_s, why in truth.lives if why == "power.cut"]
     for low_s, high_s in truth.during(*CLOCK_TROUBLES, after_s=CLOCK_SETTLE_S):
         for start_s, end_s in _lives(truth, low_s, high_s):
             from_s = start_s if start_s >= low_s else low_s + TRUST_LASTS_S

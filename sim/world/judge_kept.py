@@ -26,6 +26,10 @@ STOP_LOSES_S = 1.0  # of an ordered end: the round that is being filled, and two
 MISSED_BEFORE_S = 30.0  # a device whose answers stay away holds up its wire: an instant may pass meanwhile
 ACCOUNT_S = 1.0  # from its time until an account is drawn up
 ANSWERED_S = 25.0  # a receipt over an open road, and the commit that it waits for
+CROWDED = (
+    0.5  # of the quota, by the store's files: what is beyond 0.85 may be folded, and they are looked at each minute
+)
+SIZED_S = 60.0  # so often
 SET_S = 2.0  # a clock that is set: the round that is due then is one of that second
 
 
@@ -265,8 +269,22 @@ class Kept:
             mine = windows.get(point.id, [])
             # A round that is folded leaves no trace of what failed in it: then only what was surely given counts.
             need = missing[_was_shown(seen, missing)] if mine and seen is not None else missing
-            lost.append(_not_counted(need, mine))
+            may = self._may_be_folded(need)
+            lost.append(np.concatenate((need[~may], _not_counted(need[may], mine))))
         return np.unique(np.concatenate(lost)), sum(map(len, lost))
+
+    def _may_be_folded(self, at: Floats) -> Bools:
+        """Whether a summary may stand for a round: the store was near its quota since it was taken, or in memory, which
+        is smaller. At a site that has a card only, summaries are told in place of rounds."""
+        truth = self._truth
+        sizes, least = truth.record.sizes, CROWDED * truth.site.store.quota_bytes
+        if not sizes or not truth.wide:
+            return np.ones(len(at), bool)
+        last_s = next((at_s for at_s, size in reversed(sizes) if size >= least), -SIZED_S) + SIZED_S
+        back_s = truth.uncommitted_s()
+        ill = merged((low - back_s, high) for low, high in truth.disk_trouble(DISK_BACK_S))
+        found: Bools = (at <= last_s) | held(ill, at)
+        return found
 
     def _told(self, group: int, lost: Floats, readings: int, spare: int) -> Broken:
         what = (

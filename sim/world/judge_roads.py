@@ -6,13 +6,16 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from itertools import pairwise
 from math import inf
+from typing import NamedTuple
 
+from edge.contract import Kind
 from sim.world.judge_books import ROUNDS, Packet
 from sim.world.judge_spans import Stretches, merged, without
-from sim.world.judge_truth import DISK_TROUBLES, FOUND_OUT_S, HANG_S, Truth
+from sim.world.judge_truth import DISK_TROUBLES, FOUND_OUT_S, HANG_S, REPEATED_S, Truth
 from sim.world.nouns import Broken
 
-WIDE_S = 10.0  # of an alarm over a road that was open all the time: the promise
+WIDE_S = 10.0  # of an alarm that waited for its road: its place among all that waited with it
+PROMPT_S = 3.0  # of one raised while its road was in use: a commit, both ways of a road as far as a calm one may be
 BACK_S = 10.0  # a road that is back is used within: the promise
 ON_WAY_S = 8.0  # an attempt to connect that was begun in the dark is given up after 8 s; TCP may yet bring it through
 SILENT_S = 20.0  # an attempt that meets a silent broker waits so long for its CONNACK
@@ -23,10 +26,27 @@ FED_FREE = 10  # attempts that are no feeding: the ladder begins fast
 SKY_SLOT_S = 60.0  # period of a civil card
 SKY_SLOTS = 3  # the promise
 SKY_DELAY_S = 30.0  # on the way up and down, the terminal's feedback, the margin of each slot
+SKY_MARGIN_S = 2.0  # on top of the period: terminals' timers are so far off
+SKY_USE_S = 10.0  # a slot that is due is used within: the request's place is saved before, a terminal may be busy
+SKY_TRIP_S = 15.0  # from a slot to the province, used late, 8 s on the way. A message in 200 is held up: the next slot
+SAME_S = 1.0  # a request so soon after an alarm was raised may have been packed before it
+NAMELESS = "mqtt"  # a province at a real broker can not tell the roads; and is on a machine with other things to do
 SKY_START_S = (
     180.0  # a terminal is found at its rate, its card read, and what the last life may have radiated waited for
 )
+EACH_S = SKY_SLOT_S + SKY_MARGIN_S + SKY_USE_S + SAME_S  # by then an alarm has been said over each open road
 SLOT_ALARMS = 3  # that fit one message: where more come at once, the later ones need more slots
+
+
+class Way(NamedTuple):
+    """A stretch in which alarms must get through. `low_s`: when the road must be in use, BACK_S after it opened, or
+    after a start; `needs_s`: how long one may take that waited."""
+
+    low_s: float
+    high_s: float
+    needs_s: float
+    is_sky: bool
+    link: str
 
 
 class Roads:
@@ -36,55 +56,83 @@ class Roads:
         self._truth = truth
         self._packets: dict[str, list[float]] = {}
         self._bulk: list[float] = []  # rounds over a wide road
+        self._alarms: dict[str, list[float]] = {}  # packets of them
         self._judged: dict[str, float] = {}
         self._narrow = {"beidou", *truth.narrow}
 
     def take(self, packets: list[Packet]) -> None:
         for packet in packets:
             self._packets.setdefault(packet.link, []).append(packet.received_s)
+            if packet.kind in (Kind.ALARM, Kind.FRAGMENT):
+                self._alarms.setdefault(packet.link, []).append(packet.received_s)
             if packet.kind == ROUNDS and packet.link not in self._narrow:
                 self._bulk.append(packet.received_s)
 
     # -- an alarm's time -----------------------------------------------------------------------------------------------
 
-    def ways(self) -> list[tuple[float, float, float, bool]]:
+    def ways(self) -> list[Way]:
+        """All there are by now."""
         return self._truth.known("ways", self._ways)
 
-    def _ways(self) -> list[tuple[float, float, float, bool]]:
-        """(from, to, how long an alarm may take, whether it is the sky) of each stretch in which one must get through.
-
-        `from` is when the road must be in use: BACK_S after it opened, or after a start."""
+    def _ways(self) -> list[Way]:
         truth, found = self._truth, []
         for link in truth.wide:
             for low, high in self._calm(truth.open_roads(link)):
-                found.append((low + BACK_S + ON_WAY_S + SESSION_S, high, WIDE_S, False))
+                found.append(Way(low + BACK_S + ON_WAY_S + SESSION_S, high, WIDE_S, False, link))
         for link in truth.narrow:
             for low, high in self._calm(truth.open_roads(link)):
-                found.append((low + SKY_START_S, high, SKY_SLOTS * SKY_SLOT_S + SKY_DELAY_S, True))
+                found.append(Way(low + SKY_START_S, high, SKY_SLOTS * SKY_SLOT_S + SKY_DELAY_S, True, link))
         return found
 
     def _calm(self, roads: Stretches) -> Stretches:
         """An alarm is committed first: where the disk hangs, that may take until memory has its place."""
         return without(roads, self._truth.during(*DISK_TROUBLES, after_s=HANG_S))
 
-    def due(self, at_s: float, together: int) -> float:
-        """The instant by which an alarm of `at_s` must be there; `together` alarms came at about this time."""
+    def due(self, at_s: float, together: int, slow_s: float) -> float:
+        """The instant by which an alarm of `at_s` must be there; `together` alarms came at about this time. `slow_s`:
+        a disk that is slow makes one that waited so much later."""
         best = inf
-        for low, high, needs_s, is_sky in self.ways():
-            if is_sky:
-                needs_s += SKY_SLOT_S * ((together - 1) // SLOT_ALARMS)
-            due = max(at_s, low) + needs_s
-            if due < high:
-                best = min(best, due)
+        for way in self.ways():
+            due_s = max(at_s, way.low_s) + way.needs_s + slow_s
+            if way.is_sky and at_s >= way.low_s:
+                due_s = self._slot(way.link, at_s + SAME_S) + SKY_SLOT_S + SKY_MARGIN_S + SKY_TRIP_S
+            elif at_s >= way.low_s and NAMELESS not in self._packets:
+                due_s = at_s + PROMPT_S
+            if way.is_sky:
+                due_s += SKY_SLOT_S * ((together - 1) // SLOT_ALARMS)
+            if due_s < way.high_s:
+                best = min(best, due_s)
         return best
+
+    def _slot(self, link: str, at_s: float) -> float:
+        """When the card of a link is free for what was there at `at_s`: a period after it was asked last."""
+        used = self._truth.record.used.get(link, [])
+        place = bisect_right(used, at_s)
+        return max(at_s, used[place - 1] + SKY_SLOT_S + SKY_MARGIN_S if place else at_s)
+
+    def silent(self, at_s: float, received_s: float) -> str:
+        """The open road by which an alarm of `at_s` was not said though no receipt could have come yet: it first came
+        in at `received_s`; "" for none. Asked when EACH_S are over."""
+        for way in self.ways():
+            if not way.low_s <= at_s < way.high_s:
+                continue
+            if way.is_sky:
+                slot_s = self._slot(way.link, at_s - SAME_S)
+                slot_s, said = max(slot_s, at_s), self._truth.record.used.get(way.link, [])
+                by_s, is_due = slot_s + SKY_USE_S, received_s > slot_s + SKY_USE_S / 2
+            else:
+                said, by_s, is_due = self._alarms.get(way.link, []), at_s + PROMPT_S, NAMELESS not in self._packets
+            if is_due and by_s < way.high_s and bisect_right(said, by_s) == bisect_left(said, at_s - SAME_S):
+                return f"{way.link}, by {by_s:.1f} s"
+        return ""
 
     def settled_until(self, now_s: float) -> float:
         """Alarms up to this instant must all be there by now."""
         found = 0.0
-        for low, high, needs_s, is_sky in self.ways():
-            end = min(high, now_s)
-            needs_s += 4 * SKY_SLOT_S if is_sky else 0.0
-            if end - needs_s > low:
+        for way in self.ways():
+            end = min(way.high_s, now_s)
+            needs_s = way.needs_s + (4 * SKY_SLOT_S if way.is_sky else 0.0)
+            if end - needs_s > way.low_s:
                 found = max(found, end - needs_s)
         return found
 
@@ -101,6 +149,7 @@ class Roads:
             spoke = sorted([*self._truth.record.used.get(link, []), *self._packets.get(link, [])])
             yield from self._back(link, spoke)
             yield from self._fed(link, self._truth.record.used.get(link, []))
+            yield from self._only(link)
         for link in self._truth.narrow:
             yield from self._sky_back(link)
 
@@ -123,6 +172,31 @@ class Roads:
             if place == len(spoke) or spoke[place] > by_s + SESSION_S:
                 what = f"{link} is back since {span.from_s:.1f} s and not used within {BACK_S:.0f} s"
                 yield Broken("10 links", by_s, what)
+
+    def _only(self, link: str) -> Iterator[Broken]:
+        """Where it is the only wide road something waits for it each period: a packet gets through in each batch."""
+        truth, came = self._truth, self._packets.get(link, [])
+        if NAMELESS in self._packets:
+            return
+        others = merged(
+            (it.from_s, it.to_s + FOUND_OUT_S)
+            for other in truth.wide
+            if other != link
+            for it in truth.record.usable.get(other, [])
+        )
+        most_s = truth.live_s() + REPEATED_S
+        key = f"only {link}"
+        for low, high in without(self._calm(truth.open_roads(link)), others):
+            from_s = max(low + BACK_S + ON_WAY_S + SESSION_S, self._judged.get(key, 0.0))
+            to_s = min(high, truth.now_s)
+            if from_s >= to_s:
+                continue
+            marks = [from_s, *came[bisect_right(came, from_s) : bisect_left(came, to_s)], to_s]
+            dumb = next(((one, other) for one, other in pairwise(marks) if other - one > most_s), None)
+            self._judged[key] = to_s if dumb else marks[-2]
+            if dumb:
+                what = f"{link} is the only road, and carried nothing from {dumb[0]:.1f} s to {dumb[1]:.1f} s"
+                yield Broken("10 links", dumb[1], what)
 
     def _fed(self, link: str, used: list[float]) -> Iterator[Broken]:
         spans = self._truth.record.usable.get(link, [])

@@ -23,6 +23,7 @@ FUTURE_S = 1.0  # a reading after its own arrival; the clock is right within hal
 LIFE_S = 2.0  # before a start and after an end: a round is stamped with its grid, within a second or so of now
 BEFORE_ALL_S = -200 * 86_400.0  # the year the world begins in: who wakes in 1970 and believes it is a fool
 START_S = 10.0  # the first rounds of a life: instruments that speak have not spoken yet, ports are being opened
+MEAN_STEPS = 1.5 + 1e-6  # of minutes, of ten of them, of an hour: rounded to half a step each time
 WHOLE_ENTRY = 3  # so many values of one entry, and more than half of them: its time is wrong, not its values
 
 
@@ -123,6 +124,7 @@ class Values:
         for promise, bad, why in (
             ("5 honest values", missing & good, "has no value and is called good"),
             ("5 honest values", ~missing & good & beyond, "is beyond its range and is called good"),
+            ("5 honest values", ~missing & ~beyond & ~good, "is a value within its range and is not called good"),
             ("5 honest values", other, "is not its own number of steps"),
             ("1 kept", lost, "has no value, though its instrument gave a clean one"),
         ):
@@ -258,8 +260,13 @@ class Values:
             return
         low, high = np.searchsorted(seen.at.all, (window.from_s, end_s - seen.every_s / 2))
         core = np.rint(seen.steps.all[low:high][seen.clean.all[low:high] == 1.0])
-        if len(core) == window.good and (core.min() < least - 0.5 or core.max() > most + 0.5):
+        if len(core) != window.good:
+            return
+        if core.min() < least - 0.5 or core.max() > most + 0.5:
             what = f"{name} says {least:.0f} to {most:.0f}, shown were {core.min():.0f} to {core.max():.0f}"
+            yield Broken("5 honest values", window.received_s, what)
+        elif abs(core.mean() - mean) > MEAN_STEPS:
+            what = f"{name} says {mean:.1f} in the mean, shown were {core.mean():.1f}"
             yield Broken("5 honest values", window.received_s, what)
 
 

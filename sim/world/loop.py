@@ -18,9 +18,10 @@ import heapq
 import os
 import socket
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context, ContextVar
+from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
@@ -34,7 +35,16 @@ Connect = Callable[[tuple[str, int]], Coroutine[Any, Any, Callable[[socket.socke
 SWEPT_FROM = 100  # timers in the heap: it is swept when more than half of them are cancelled, as in asyncio
 LONGEST_S = 86_400.0  # that the clock jumps at once, as in asyncio
 RESOLUTION_S = 1e-9  # timers fire so much early, as in asyncio
+COUNT_S = 60.0  # turns and calls are counted over so long
+MOST_TURNS = 25_000  # in COUNT_S: ten times what an honest play ever made (32 points each second: 2 423)
+MOST_CALLS = 32_000  # of the gateway in COUNT_S: ten times what an honest one made (3 111)
+ASYNCIO = str(Path(asyncio.__file__).parent)
+SPIN_SEEN = 20  # turns of one that spins, in which those who turn are seen
 LIFE: ContextVar[int] = ContextVar("LIFE", default=0)  # which life of the box a task belongs to; 0: the world's own
+
+
+class Spins(Exception):
+    """Something of the world turns for ever, and time does not get on."""
 
 
 def _nothing() -> None:
@@ -76,6 +86,9 @@ class WorldLoop(VirtualLoop):
         self.dropped = 0  # timers that were cancelled in the heap since it was swept
         self.connect: Connect | None = None
         self.signals: dict[int, Callable[[], object]] = {}
+        self.spun: Callable[[str], object] | None = None  # who turns, of the gateway: told once for each spin
+        self._count_until_s, self._turns, self._calls = 0.0, 0, 0
+        self._spinning: Counter[tuple[str, int]] = Counter()  # who turns, its life -> in how many turns
         self._lives: dict[int, dict[asyncio.Task[Any], None]] = {}  # in order, as sets of tasks are not
         self.set_task_factory(self._make_task)  # type: ignore[arg-type]
 
@@ -123,10 +136,35 @@ class WorldLoop(VirtualLoop):
             call = heapq.heappop(timers)[1]
             call._scheduled = False
             ready.append(call)
+        self._turns += 1
+        if due_s >= self._count_until_s:
+            self._count_anew()
+        elif self._turns > MOST_TURNS or self._calls > MOST_CALLS:
+            self._look_who_spins()
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle._cancelled:
+                self._calls += LIFE in handle._context  # type: ignore[attr-defined]
                 handle._run()
+
+    def _count_anew(self) -> None:
+        self._count_until_s, self._turns, self._calls = self.time() + COUNT_S, 0, 0
+        self._spinning.clear()
+
+    def _look_who_spins(self) -> None:
+        """More turns or calls than any honest daemon makes: after some more turns it is told who made those."""
+        for handle in self._ready:
+            task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
+            if isinstance(task, asyncio.Task):
+                self._spinning[_place_of(task), handle._context.get(LIFE, 0)] += 1  # type: ignore[attr-defined]
+        if max(self._turns - MOST_TURNS, self._calls - MOST_CALLS) > SPIN_SEEN and self._ready:
+            often = {turner for turner, turns in self._spinning.items() if turns >= SPIN_SEEN // 4}  # others pass by
+            who = ", ".join(sorted({name for name, _ in often}))
+            is_gateways = any(life for _, life in often)
+            self._count_anew()
+            if not is_gateways or self.spun is None:
+                raise Spins(f"the world turns and turns, and does nothing else: {who}")
+            self.spun(who)
 
     def calls(self) -> Iterator[asyncio.Handle]:
         """All that is to be called, now or at its time, and what was cancelled of it."""
@@ -176,6 +214,15 @@ class WorldLoop(VirtualLoop):
         return self.signals.pop(sig, None) is not None
 
 
+def _place_of(task: asyncio.Task[Any]) -> str:
+    """The innermost function of a task that is not asyncio's."""
+    inner: Any = task.get_coro()
+    name = task.get_name()
+    while hasattr(inner, "cr_code") and not inner.cr_code.co_filename.startswith(ASYNCIO):
+        inner, name = inner.cr_await, inner.__qualname__
+    return str(name)
+
+
 @contextlib.contextmanager
 def machine_clocks(loop: WorldLoop) -> Iterator[None]:
     """All clocks of this process show the world's time while this lasts."""
@@ -197,7 +244,7 @@ def machine_clocks(loop: WorldLoop) -> Iterator[None]:
 
 
 def run(main: Callable[[WorldLoop], Coroutine[Any, Any, T]]) -> T:
-    """Runs `main(loop)` in a world of its own, from second 0 on. Raises sim.virtual.Deadlock."""
+    """Runs `main(loop)` in a world of its own, from second 0 on. Raises sim.virtual.Deadlock, Spins."""
     with asyncio.Runner(loop_factory=WorldLoop) as runner:
         loop = runner.get_loop()
         assert isinstance(loop, WorldLoop)

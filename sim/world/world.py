@@ -38,7 +38,7 @@ from sim.world.disk import Disk
 from sim.world.fates import Fates
 from sim.world.host import STATION_PORT, Host
 from sim.world.judge import Watch
-from sim.world.loop import WorldLoop, run
+from sim.world.loop import Spins, WorldLoop, run
 from sim.world.nouns import START_MS, Broken, Outcome, Record, Span, Story
 from sim.world.roads import Roads
 from sim.world.weather import Weather
@@ -185,7 +185,7 @@ def play(
     try:
         with _seams(story, record):
             broken, sums = run(all_of_it)
-    except SystemExit as error:  # it ends the loop itself
+    except (SystemExit, Spins) as error:  # it ends the loop itself
         broken, sums = [_told(record, error, record.last_s)], {}
     finally:
         if was_collecting:
