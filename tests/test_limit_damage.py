@@ -1,5 +1,5 @@
-"""What limits know over restarts that go wrong: damaged rows, a file that can not be read, lives of seconds, clocks
-that were behind, a past that is learnt late while an instrument is dead."""
+"""What limits know over restarts that go wrong: damaged rows, a file that can not be read, lives of seconds,
+a past that is learnt late while an instrument is dead."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import cbor2
 import pytest
 
 from edge import limit_memory, limit_past
-from edge.contract import ClockQuality, Level, Of, Quality, Rule
-from edge.entries import TAIL_ROWS, Rows, Standing
+from edge.contract import Of, Quality, Rule
+from edge.entries import TAIL_ROWS, Rows
 from edge.limit_memory import FILE
 from edge.limit_nouns import Limit
 from edge.limit_state import load, save
@@ -24,7 +24,7 @@ from edge.limit_tail import read
 from edge.limits import Limits
 from edge.measure_nouns import Spec
 from sim.virtual import run
-from tests.test_limit_restarts import NONE, RATE, RED, START_MS, STORM, TOTAL, Box
+from tests.test_limit_restarts import NONE, RATE, RED, STORM, Box
 from tests.test_outbox import opened
 
 DEAD = Limit("dead", "gas", Rule.STALE, ((RED, 60),), every_s=10.0)
@@ -360,54 +360,3 @@ def test_an_instrument_whose_readings_are_not_believed_is_not_dead() -> None:
         limits.judge("level", 180, Quality.SUSPECT if turn >= 2 else Quality.GOOD, 10.0 * turn)
     assert limits.tick(119.0) == []
     assert [alarm.level for alarm in limits.tick(121.0)] == [RED], "three periods after its last word of any kind"
-
-
-# -- totals ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_total_whose_zero_is_lost_with_the_store_is_told_after_a_day(tmp_path: Path) -> None:
-    async def story() -> None:
-        box = Box(tmp_path, TOTAL, Limit("any", "", Rule.COMBINED, (), members=("moved",)))
-        await box.start()
-        box.memory.forget(set())
-        assert "the zero of moved" in box.said[-1]
-        await box.climb(500, 60 * 24, 0)
-        assert box.told == []
-        assert not box.limits.sure("moved")
-        await box.climb(500, 2, 0)
-        box.raised(box.limits.tick(now()))
-        assert [(alarm.limit, alarm.level) for alarm in box.told] == [("moved", NONE), ("any", NONE)]
-        assert box.limits.sure("moved")
-
-    run(story())
-
-
-# -- for how long an alarm has stood -----------------------------------------------------------------------------------
-
-
-def test_for_how_long_it_has_stood_is_none_where_nobody_knows(tmp_path: Path) -> None:
-    trusted, free, unknown = ClockQuality.TRUSTED, ClockQuality.FREE, ClockQuality.UNKNOWN
-
-    async def story() -> None:
-        box = Box(tmp_path, RAIN)
-        await box.start()
-        await asyncio.sleep(1000)
-        at_ms = START_MS + round(now() * 1000)
-        for boot, monotonic_s, behind_ms, clock, ago_s in (
-            (box.boot, 400.0, 3 * 3_600_000, free, 600.0),  # the machine's own clock knows
-            (box.boot, 400.0, at_ms, unknown, 600.0),
-            (box.boot + 7, 400.0, 600_000, trusted, 600.0),
-            (box.boot + 7, 400.0, 3 * 3_600_000, free, 0.0),
-            (0, 0.0, 3 * 3_600_000, unknown, 0.0),
-        ):
-            standing = Standing("storm", Level.RED, 5, at_ms - behind_ms, boot, monotonic_s, clock)
-            assert round(box.memory.ago_s(standing)) == ago_s
-        box.trusted = False
-        await box.start()
-        assert box.memory.ago_s(Standing("storm", Level.RED, 5, at_ms - 600_000, box.boot + 7, 400.0, trusted)) == 0.0
-
-    run(story())
-    store, _ = opened(tmp_path)
-    stands = [Standing("storm", Level.RED, 5, 1234, 3, 400.5, trusted), Standing("old", Level.NONE, None, 1)]
-    store.commit([], limits=stands)
-    assert sorted(store.stands(), key=lambda one: one.at_ms)[::-1] == stands

@@ -1,0 +1,58 @@
+"""What was lost for ever: the zero of a total, and for how long an alarm has stood by a clock nobody trusted."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from edge.contract import ClockQuality, Level, Rule
+from edge.entries import Standing
+from edge.limit_nouns import Limit
+from sim.virtual import run
+from tests.test_limit_restarts import NONE, START_MS, TOTAL, Box
+from tests.test_outbox import opened
+
+
+def test_a_total_whose_zero_is_lost_with_the_store_is_told_after_a_day(tmp_path: Path) -> None:
+    async def story() -> None:
+        box = Box(tmp_path, TOTAL, Limit("any", "", Rule.COMBINED, (), members=("moved",)))
+        await box.start()
+        box.memory.forget(set())
+        assert "the zero of moved" in box.said[-1]
+        await box.climb(500, 60 * 24, 0)
+        assert box.told == []
+        assert not box.limits.sure("moved")
+        await box.climb(500, 2, 0)
+        box.raised(box.limits.tick(asyncio.get_running_loop().time()))
+        assert [(alarm.limit, alarm.level) for alarm in box.told] == [("moved", NONE), ("any", NONE)]
+        assert box.limits.sure("moved")
+
+    run(story())
+
+
+def test_for_how_long_it_has_stood_is_none_where_nobody_knows(tmp_path: Path) -> None:
+    trusted, free, unknown = ClockQuality.TRUSTED, ClockQuality.FREE, ClockQuality.UNKNOWN
+
+    async def story() -> None:
+        box = Box(tmp_path, TOTAL)
+        await box.start()
+        await asyncio.sleep(1000)
+        at_ms = START_MS + round(asyncio.get_running_loop().time() * 1000)
+        for boot, monotonic_s, behind_ms, clock, ago_s in (
+            (box.boot, 400.0, 3 * 3_600_000, free, 600.0),  # the machine's own clock knows
+            (box.boot, 400.0, at_ms, unknown, 600.0),
+            (box.boot + 7, 400.0, 600_000, trusted, 600.0),
+            (box.boot + 7, 400.0, 3 * 3_600_000, free, 0.0),
+            (0, 0.0, 3 * 3_600_000, unknown, 0.0),
+        ):
+            standing = Standing("storm", Level.RED, 5, at_ms - behind_ms, boot, monotonic_s, clock)
+            assert round(box.memory.ago_s(standing)) == ago_s
+        box.trusted = False
+        await box.start()
+        assert box.memory.ago_s(Standing("storm", Level.RED, 5, at_ms - 600_000, box.boot + 7, 400.0, trusted)) == 0.0
+
+    run(story())
+    store, _ = opened(tmp_path)
+    stands = [Standing("storm", Level.RED, 5, 1234, 3, 400.5, trusted), Standing("old", Level.NONE, None, 1)]
+    store.commit([], limits=stands)
+    assert sorted(store.stands(), key=lambda one: one.at_ms)[::-1] == stands
