@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from sim.rig import GATEWAY_SCRIPT, Rig, point_table, port_table, until
 
 HEAVY = ("numpy", "sqlite_utils", "rich", "textual", "hypothesis", "aiomqtt", "sim", "click")
 COMMAND_STARTS_S = 0.15
+BARE_S = 0.012  # of a Python that does nothing, on this kind of machine at rest
 TRIES = 5
 
 TELL_MODULES = """
@@ -29,18 +31,23 @@ def _children_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def _run_s(*what: str) -> float:
+    """CPU time of a Python that does this."""
+    began_s = _children_s()
+    done = subprocess.run([sys.executable, "-c", *what], capture_output=True, check=False)
+    assert done.returncode == 0
+    return _children_s() - began_s
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_command_starts_quickly(verb: str) -> None:
-    took_s = []
-    for _ in range(TRIES):
-        began_s = _children_s()
-        done = subprocess.run([sys.executable, "-c", GATEWAY_SCRIPT, verb, "--help"], capture_output=True, check=False)
-        took_s.append(_children_s() - began_s)
-        assert done.returncode == 0
-        if took_s[-1] < COMMAND_STARTS_S:
-            break
-    # The best of a few: the others measure what else this machine is doing.
-    assert min(took_s) < COMMAND_STARTS_S
+    took_s: list[float] = []
+    while len(took_s) < TRIES and min(took_s, default=inf) >= COMMAND_STARTS_S:
+        took_s.append(_run_s(GATEWAY_SCRIPT, verb, "--help"))
+    # The best of a few: the others measure what else this machine is doing. One that is busy all the time makes a bare
+    # Python slow too.
+    busy = max(1.0, min(_run_s("pass") for _ in range(TRIES)) / BARE_S) if min(took_s) >= COMMAND_STARTS_S else 1.0
+    assert min(took_s) < COMMAND_STARTS_S * busy
 
 
 @pytest.mark.skipif(mosquitto_path() is None, reason="NO MOSQUITTO: apt-get install mosquitto")

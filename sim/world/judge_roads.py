@@ -99,7 +99,7 @@ class Roads:
             elif at_s >= way.low_s and NAMELESS not in self._packets:
                 due_s = at_s + PROMPT_S
             if way.is_sky:
-                due_s += SKY_SLOT_S * ((together - 1) // SLOT_ALARMS)
+                due_s += (SKY_SLOT_S + SKY_MARGIN_S) * ((together - 1) // SLOT_ALARMS)
             if due_s < way.high_s:
                 best = min(best, due_s)
         return best
