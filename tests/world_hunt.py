@@ -36,7 +36,8 @@ from sim.world.scenario_site import with_key
 from sim.world.stage import play_in_memory, read, standard
 from tests.world_changes import Mutant
 from tests.world_mutants import MUTANTS
-from tests.world_stories import SMALL_QUOTA, site, small_store
+from tests.world_site import site
+from tests.world_stories import SMALL_QUOTA, small_store
 
 SEEDS = range(1, 21)
 FOUND = Path(__file__).with_name("world_mutants_seeds.csv")
