@@ -1,6 +1,6 @@
 """What a failing card must not do: lose an alarm, lose or repeat a reading at the province, stand in the way.
 
-In virtual time, with the real store, relay and province (see test_relay for the world these stories run in).
+In virtual time, with the real store, relay and province (see relay_world for the world these stories run in).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from edge.contract import Kind
 from edge.errors import StoreBroken
 from edge.keeper import PENDING_MOST
 from edge.outbox import Outbox
-from tests.test_relay import Gateway, Network, alarms, drained, rounds, values, world
+from tests.relay_world import Gateway, Network, alarms, drained, rounds, values, world
 
 
 class Card:

@@ -10,8 +10,8 @@ from typing import Any
 from edge.errors import StoreBroken
 from edge.keeper import Keeper
 from sim.virtual import run
+from tests.relay_world import make_sheet
 from tests.test_outbox import QUOTA, alarm
-from tests.test_relay import make_sheet
 
 
 def test_no_store_is_opened_while_the_last_one_is_being_closed(tmp_path: Path) -> None:

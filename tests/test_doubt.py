@@ -14,8 +14,8 @@ from edge.errors import StoreBroken
 from edge.homecoming import Ask, Opened, open_store, prepare
 from edge.outbox import Outbox
 from edge.outbox_home import Doubt
+from tests.relay_world import make_sheet
 from tests.test_outbox import QUOTA, alarm, round_, saved_whole, seqs
-from tests.test_relay import make_sheet
 
 DOUBT = Doubt(4_000_000_000, 1200, 1210)
 

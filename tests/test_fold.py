@@ -30,8 +30,8 @@ from edge.wire.sheet import Sheet, SheetGroup, SheetPoint
 from edge.wire.summary import unpack_summaries
 from sim.series import load
 from tests.bench.workload import REAL10, SERIES
+from tests.relay_world import Gateway, Network, alarms, drained, world
 from tests.test_outbox import saved_whole
-from tests.test_relay import Gateway, Network, alarms, drained, world
 
 T0_MS = 1_800_000_000_000 // 86_400_000 * 86_400_000
 HOUR_MS = 3_600_000

@@ -1,6 +1,6 @@
 """Out of memory and back to the disk, out of a deleted file into a new one: what it must not cost.
 
-In virtual time with the real store (see test_bad_disks and test_relay for the world), or with the keeper alone.
+In virtual time with the real store (see test_bad_disks and relay_world for the world), or with the keeper alone.
 """
 
 from __future__ import annotations
@@ -25,18 +25,8 @@ from edge.outbox import Outbox
 from edge.outbox_home import BATCH_ENTRIES, Doubt
 from edge.turns import Turns
 from sim.virtual import run
+from tests.relay_world import START_MS, Gateway, Network, alarms, drained, make_sheet, rounds, values, world
 from tests.test_bad_disks import Card, instants, slowly
-from tests.test_relay import (
-    START_MS,
-    Gateway,
-    Network,
-    alarms,
-    drained,
-    make_sheet,
-    rounds,
-    values,
-    world,
-)
 
 MANY = 4 * BATCH_ENTRIES
 

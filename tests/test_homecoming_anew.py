@@ -1,7 +1,7 @@
 """A store that turns out to be an older copy of itself, and begins a new epoch: also when that fails, when its disk
 breaks then, and when alarms wait meanwhile. What memory takes along when the disk fails: all alarms that wait.
 
-In virtual time with the real store (see test_relay for the world), or with the keeper alone.
+In virtual time with the real store (see relay_world for the world), or with the keeper alone.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from edge.keeper import Keeper
 from edge.outbox import Outbox
 from edge.outbox_home import BATCH_ENTRIES
 from sim.virtual import run
+from tests.relay_world import START_MS, Gateway, Network, alarms, drained, make_sheet, rounds, values, world
 from tests.test_bad_disks import Card, instants
-from tests.test_relay import START_MS, Gateway, Network, alarms, drained, make_sheet, rounds, values, world
 
 ROUND = NewEntry(Kind.ROUNDS, 0, START_MS, ClockQuality.TRUSTED, 1, b"body" * 20)
 ALARM = ROUND._replace(kind=Kind.ALARM, readings=0)

@@ -1,6 +1,6 @@
 """An older copy of the store (a restored or cloned card) that runs in the dark, and what may happen to it before the
 province can answer: another start, a disk that fails for a moment, a site file that changes. In virtual time, with the
-real store; see test_relay for the world.
+real store; see relay_world for the world.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from edge.entries import NewEntry
 from edge.outbox import Outbox
 from edge.outbox_eras import MARK
 from edge.wire.sheet import Sheet, SheetGroup, SheetPoint
+from tests.relay_world import Gateway, Network, alarms, drained, rounds, values, world
 from tests.test_bad_disks import Card
-from tests.test_relay import Gateway, Network, alarms, drained, rounds, values, world
 
 QUOTA_BYTES = 10**9
 SHEET = Sheet("g", 1, 1, 0, (SheetGroup(1000, (SheetPoint("level", "m", Decimal("0.01"), None, None),)),), ())

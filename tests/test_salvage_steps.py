@@ -22,9 +22,9 @@ from edge.outbox_home import Doubt
 from edge.ranges import RangeSet
 from edge.salvage import peek
 from edge.salvage_steps import Salvaged
+from tests.relay_world import Gateway, Network, alarms, drained, make_sheet, world
 from tests.test_fold import balanced
 from tests.test_outbox import EVERYTHING, QUOTA, alarm, dated, opened, ready, round_, saved_whole, seqs
-from tests.test_relay import Gateway, Network, alarms, drained, make_sheet, world
 
 STAMP = "20260101T000000Z"
 BIG = 4000  # rounds: several steps

@@ -14,8 +14,8 @@ from edge.homecoming import Leaving
 from edge.keeper import Keeper
 from edge.outbox import Outbox
 from sim.virtual import run
+from tests.relay_world import make_sheet
 from tests.test_outbox import QUOTA, alarm, ready, round_, seqs
-from tests.test_relay import make_sheet
 
 MOST = 10
 
