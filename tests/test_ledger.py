@@ -18,7 +18,7 @@ from edge.filling import Filling
 from edge.ledger import DAY_MS, EARLIER, UNDATED, Key, LastRunning, Running, Tally, day_of, failing
 from edge.outbox import Outbox
 from edge.packing import map_entry, round_entry
-from tests.test_fold import balanced, site_sheet
+from tests.fold_site import balanced, site_sheet
 from tests.test_outbox import dated
 
 DAY = 20_833

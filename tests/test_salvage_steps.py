@@ -22,8 +22,8 @@ from edge.outbox_home import Doubt
 from edge.ranges import RangeSet
 from edge.salvage import peek
 from edge.salvage_steps import Salvaged
+from tests.fold_site import balanced
 from tests.relay_world import Gateway, Network, alarms, drained, make_sheet, world
-from tests.test_fold import balanced
 from tests.test_outbox import EVERYTHING, QUOTA, alarm, dated, opened, ready, round_, saved_whole, seqs
 
 STAMP = "20260101T000000Z"
