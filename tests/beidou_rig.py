@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from drivers.beidou import DRIVER
 from drivers.beidou.link import MessagesOverBeidou
 from drivers.beidou.settings import BeidouLink, BeidouPoint
@@ -24,6 +26,8 @@ PROVINCE = 1_595_001
 CARD = 207_733  # 4.0 has 21 bits for it
 PACKET = bytes([0x41]) + bytes(range(30))
 UTC_MS_AT_0 = 1_767_225_600_000  # the simulated sky's
+DIALECTS = list(Dialect)
+each_dialect = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.value)
 
 
 class Memory:
