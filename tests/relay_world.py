@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.clock import BUILT_MS
-from edge.contract import Alarm, Change, ClockQuality, Level, LinkState, Round, Rule, Sent
+from edge.contract import Alarm, Change, ClockQuality, Kind, Level, LinkState, Round, Rule, Sent
 from edge.errors import LinkLost
 from edge.keeper import Keeper
 from edge.packing import alarm_entry, round_entry
@@ -203,3 +203,7 @@ async def drained(gateway: Gateway, within_s: float = 900.0) -> None:
 
 def values(network: Network) -> list[Any]:
     return sorted(value for _, value in stored(network))
+
+
+def held(gateway: Gateway, kind: Kind) -> int:
+    return sum(entry.kind is kind for entry in gateway.keeper.outbox.scan())
