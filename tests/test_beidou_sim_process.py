@@ -19,7 +19,7 @@ from edge.contract import Kind
 from sim.beidou.cli import Running, start
 from sim.beidou.tty import Tty
 from sim.cli import group
-from tests.test_ground_beidou import CARD, PROVINCE, Gateway
+from tests.ground_desk import CARD, PROVINCE, Gateway
 from tests.test_ground_province import ROOT
 
 ANSWER_S = 20.0  # some tenths of a second on an idle machine
