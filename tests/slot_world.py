@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import statistics
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from functools import partial
@@ -316,3 +317,12 @@ def rows_at(air: Air) -> dict[int, tuple[int | None, ...]]:
         assert place not in found.setdefault(at_ms, {})
         found[at_ms][place] = steps
     return {at_ms: tuple(values[place] for place in sorted(values)) for at_ms, values in found.items()}
+
+
+def alarm_ages_s(air: Air) -> list[float]:
+    query = "SELECT (received_at_ms - at_ms) / 1000.0 FROM alarms ORDER BY seq"
+    return [row[0] for row in air.province._store._db.execute(query)]
+
+
+def p95(numbers: list[float]) -> float:
+    return statistics.quantiles(numbers, n=20)[-1]

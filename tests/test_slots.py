@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import statistics
 from pathlib import Path
 
 import pytest
 
-from edge.contract import Kind, Sent
-from edge.errors import StoreBroken
+from edge.contract import Sent
 from sim.province import Province
 from tests.bench.coding import real10
-from tests.slot_world import ROOT, SLOT_S, START_MS, Air, Gateway, SlotLink, WideLink, ages_s, play, rows_at
+from tests.slot_world import ROOT, SLOT_S, Air, Gateway, SlotLink, WideLink, ages_s, alarm_ages_s, p95, play, rows_at
 
 REAL = [row.values for row in real10()]
-
-
-def alarm_ages_s(air: Air) -> list[float]:
-    query = "SELECT (received_at_ms - at_ms) / 1000.0 FROM alarms ORDER BY seq"
-    return [row[0] for row in air.province._store._db.execute(query)]
-
-
-def p95(numbers: list[float]) -> float:
-    return statistics.quantiles(numbers, n=20)[-1]
 
 
 def test_ten_points_a_minute_all_arrive_by_one_civil_card(tmp_path: Path) -> None:
@@ -50,49 +39,6 @@ def test_sixty_points_a_minute_go_in_pieces(tmp_path: Path) -> None:
         assert p95(sorted(ages_s(air).values())) <= 1800
 
     play(tmp_path, story, rows, lost=0.05)
-
-
-def test_a_red_alarm_takes_the_next_slot_past_any_backlog(tmp_path: Path) -> None:
-    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
-        gateway.pile_up(19_000)
-        await gateway.read_for(900)
-        for pause_s in range(20):
-            await gateway.read_for(130 + 7 * pause_s)
-            at_ms = await gateway.alarm()
-            await asyncio.sleep(SLOT_S + 1)
-            sent_s = [sent_s for sent_s, _ in slot.sent if sent_s * 1000 >= at_ms - START_MS]
-            assert sent_s[0] * 1000 - (at_ms - START_MS) <= SLOT_S * 1000
-        await gateway.read_for(120)
-        ages = alarm_ages_s(air)
-        assert len(ages) == 20
-        assert p95(ages) <= SLOT_S + 10
-
-    play(tmp_path, story, REAL)
-
-
-def test_a_red_alarm_gets_through_where_messages_are_lost(tmp_path: Path) -> None:
-    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
-        await gateway.read_for(900)
-        for pause_s in range(60):
-            await gateway.read_for(130 + 7 * pause_s % 61)
-            await gateway.alarm()
-        await gateway.read_for(600)
-        ages = alarm_ages_s(air)
-        assert len(ages) == 60
-        assert p95(ages) <= 3 * SLOT_S
-
-    play(tmp_path, story, REAL, lost=0.05)
-
-
-def test_before_the_province_knows_the_site_an_alarm_speaks_for_itself(tmp_path: Path) -> None:
-    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
-        await asyncio.sleep(1)
-        await gateway.alarm()
-        await asyncio.sleep(2 * SLOT_S)
-        assert len(alarm_ages_s(air)) == 1
-        assert not list(air.province._store.sheets())
-
-    play(tmp_path, story, REAL)
 
 
 def test_the_fibre_back_after_a_day_gets_the_rest_and_repeats_nothing(tmp_path: Path) -> None:
@@ -204,22 +150,6 @@ def test_a_card_that_refuses_costs_nothing_but_time(tmp_path: Path) -> None:
     play(tmp_path, story, REAL, lost=0.05)
 
 
-def test_without_any_receipt_nothing_leaves_the_store_and_alarms_do_not_take_all_slots(tmp_path: Path) -> None:
-    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
-        air.receipts_reach_us = False
-        await gateway.alarm()
-        await gateway.read_for(4 * 3600)
-        assert gateway.held() == 10 * len(gateway.taken)
-        assert rows_at(air).keys() >= set(list(gateway.taken)[:-5])
-        air.receipts_reach_us = True
-        await gateway.read_for(2 * 3600)
-        await asyncio.sleep(1800)
-        assert gateway.held() == 0
-        assert rows_at(air) == gateway.taken
-
-    play(tmp_path, story, REAL)
-
-
 def test_killed_again_and_again_nothing_committed_is_lost_and_no_slot_is_asked_for_twice(tmp_path: Path) -> None:
     async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
         lives = gateway
@@ -238,40 +168,6 @@ def test_killed_again_and_again_nothing_committed_is_lost_and_no_slot_is_asked_f
         await gateway.start()
 
     play(tmp_path, story, REAL, lost=0.05)
-
-
-def test_an_alarm_that_stands_when_the_province_loses_its_memory_is_there_soon(tmp_path: Path) -> None:
-    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
-        await gateway.read_for(3600)
-        air.forget(Province(tmp_path / "another.db", lambda _gateway: ROOT, durable=False))
-        await gateway.alarm()
-        await gateway.read_for(1800)
-        assert alarm_ages_s(air)[0] < 6 * SLOT_S
-        air.province.close()
-
-    play(tmp_path, story, REAL)
-
-
-@pytest.mark.parametrize("times", [1, 4])
-def test_an_alarm_raised_while_the_disk_fails_is_readable_at_the_next_slot(tmp_path: Path, times: int) -> None:
-    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
-        await gateway.read_for(3600)
-
-        def broken(*_: object, **__: object) -> None:
-            raise StoreBroken("card", "input/output error")
-
-        for _ in range(times):
-            gateway.keeper.outbox.commit = broken  # type: ignore[method-assign, assignment]
-            await gateway.alarm()
-            await gateway.read_for(200)
-        await gateway.read_for(1800)
-        ages = alarm_ages_s(air)
-        assert len(ages) == times
-        assert max(ages) <= 2 * SLOT_S + 10
-        await gateway.read_for(3600)
-        assert rows_at(air).keys() >= set(list(gateway.taken)[:-10])
-
-    play(tmp_path, story, REAL)
 
 
 def test_a_test_packet_brings_a_receipt_at_once(tmp_path: Path) -> None:
@@ -322,33 +218,6 @@ def test_a_card_exchanged_for_a_smaller_one_in_mid_parcel_goes_on(tmp_path: Path
     play(tmp_path, story, rows)
 
 
-def test_a_site_too_large_for_any_number_of_pieces_still_sends_its_alarms(tmp_path: Path) -> None:
-    rows = [tuple(range(k, k + 1500)) for k in range(50)]
-
-    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
-        slot.mtu_bytes = 40
-        await gateway.read_for(1800)
-        await gateway.alarm()
-        await gateway.read_for(600)
-        assert len(alarm_ages_s(air)) == 1
-        assert sum("does not fit" in text for text in gateway.said) <= 2
-
-    play(tmp_path, story, rows)
-
-
-def test_alarms_that_nobody_answers_leave_slots_to_readings(tmp_path: Path) -> None:
-    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
-        await gateway.read_for(1200)
-        air.receipts_reach_us = False
-        for _ in range(200):
-            await gateway.alarm()
-        await gateway.read_for(8 * 3600)
-        assert len(alarm_ages_s(air)) == 200
-        assert len(rows_at(air)) > 0.6 * len(gateway.taken)
-
-    play(tmp_path, story, REAL)
-
-
 @pytest.mark.parametrize("behind_s", [120, 240, 3600])
 def test_an_older_copy_of_the_store_is_noticed_before_its_rounds_are_taken_for_repeats(
     tmp_path: Path, behind_s: int
@@ -386,24 +255,6 @@ def test_a_card_too_small_for_any_piece_stops_no_other_link(tmp_path: Path) -> N
         assert len(alarm_ages_s(air)) == 1
         assert len(rows_at(air)) >= len(gateway.taken) - 1
         assert sum("does not fit" in text for text in gateway.said) <= 4, "each kind of thing is said once"
-
-    play(tmp_path, story, REAL)
-
-
-def test_an_alarm_in_pieces_that_nobody_answers_is_one_parcel_and_leaves_slots_to_readings(tmp_path: Path) -> None:
-    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
-        await gateway.read_for(1800)
-        air.receipts_reach_us = False
-        slot.mtu_bytes = 50
-        gateway.relay.transit.small[10**9] = Kind.SHEET  # as long as the sheet waits, an alarm must speak for itself
-        gateway.relay.ways["beidou"].unfit.add(10**9)
-        await gateway.alarm()
-        before = len(rows_at(air))
-        await gateway.read_for(5 * 3600)
-        parcels = gateway.relay.ways["beidou"].slot.parcels  # type: ignore[attr-defined]
-        assert sum(parcel.packed.kind is Kind.ALARM for parcel in parcels) <= 1
-        assert len(rows_at(air)) > before + 100
-        assert len(alarm_ages_s(air)) == 1
 
     play(tmp_path, story, REAL)
 
