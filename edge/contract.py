@@ -265,8 +265,9 @@ class Driver:
     `outputs(port, open_port, outputs, sensors)` makes the outputs on one wire (of a driver without `output_port`: all
     of them, `port` None), by id, opening nothing yet; `sensors`: those on the same wire, to share it with.
     `check_outputs(port, outputs)` is their `check`; `lacks(outputs)`: sentences about what they need and this machine
-    does not have (the gateway starts without). `check_text(text)`: what is wrong with a text that they are to speak, ""
-    if nothing; None: they do not speak.
+    does not have (the gateway starts without). `if_killed`: what becomes of those without `hold_s` when the gateway
+    dies while they are on, and what helps, "" if they simply stay on. `check_text(text)`: what is wrong with a text
+    that they are to speak, "" if nothing; None: they do not speak.
     `explain(text)`: what lines or hexadecimal frames of its wire mean, one map for each (`fengsui decode`): `valid`
     (bool), `what` (one sentence), `fields` (name -> value), JSON types only.
     """
@@ -293,3 +294,4 @@ class Driver:
     )
     lacks: Callable[[Sequence[OutputSpec]], Sequence[str]] = field(default=lambda _outputs: ())
     check_text: Callable[[str], str] | None = None
+    if_killed: str = ""

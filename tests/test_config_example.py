@@ -62,7 +62,7 @@ def test_every_key_of_the_gateways_own_tables_is_shown() -> None:
 
 def test_every_key_of_an_outputs_driver_is_shown() -> None:
     drivers: dict[str, Driver] = {output.driver.name: output.driver for output in load(EXAMPLE).outputs}
-    assert set(drivers) == {"modbus", "command", "syn6288"}
+    assert set(drivers) == {"modbus", "command", "syn6288", "gpio"}
     for name, driver in drivers.items():
         outputs = [output for output in tomllib.loads(all_keys_used())["output"] if output["driver"] == name]
         assert shown(outputs) | {"rest"} == keys_of(*tables.output_tables(driver), driver.output) | {"rest"}

@@ -33,7 +33,7 @@ Words = Annotated[tuple[str, ...], Meta(min_length=1, max_length=32)]
 class CommandOutput(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Keys of `[[output]]`."""
 
-    run_on: Annotated[Words, Meta(description='Absolute path and fixed arguments: ["/usr/bin/gpioset", "0", "17=1"]')]
+    run_on: Annotated[Words, Meta(description='Absolute path and fixed arguments: ["/usr/local/bin/horn", "on"]')]
     run_off: Annotated[Words, Meta(description="Likewise; also run at the start and at the end")]
     timeout: Annotated[str, Meta(description="Killed after so long")] = "2s"
 

@@ -15,6 +15,11 @@ from edge.errors import PortLost
 from edge.switching import open_outputs
 
 SHOWN = 6  # names in one note
+IF_KILLED = (
+    "its device has no timer that we know of: if the gateway dies while it is on, it stays on until the gateway runs "
+    "again (some 10 s), and for ever if it does not; take a device with a timer (`timer`), or a relay that falls "
+    "by itself"
+)
 
 
 def notes(site: Site) -> list[str]:
@@ -25,11 +30,7 @@ def notes(site: Site) -> list[str]:
         hold_s = made[output.id].hold_s if output.id in made else None
         who = f"output {output.id}"
         if hold_s is None and made[output.id].readable:
-            found.append(
-                f"{who}: its device has no timer that we know of: if the gateway dies while it is on, it stays on "
-                "until the gateway runs again (some 10 s), and for ever if it does not; take a device with a "
-                "timer (`timer`), or a relay that falls by itself"
-            )
+            found.append(f"{who}: {output.driver.if_killed or IF_KILLED}")
         elif hold_s is None:
             found.append(f"{who}: it can not be asked how it stands, and nothing ends it if the gateway dies meanwhile")
         beside = [device.id for device in site.devices if output.port is not None and device.port == output.port]

@@ -47,7 +47,8 @@ class Outputs:
     def _is_known(self, output: Output, rows: Rows) -> bool:
         actions = [it for it in self._truth.site.actions if it.output == output.id]
         plain = all(it.only_while_raised and not it.pattern_s and not it.only for it in actions)
-        return not output.rest_on and plain and all(limit in rows for it in actions for limit in it.limits)
+        played = output.id in self._truth.record.switched  # no command, no speech, no relay on an instruments' wire
+        return played and not output.rest_on and plain and all(limit in rows for it in actions for limit in it.limits)
 
     def check(self, *, ended: bool = False) -> Iterator[Broken]:
         until_s = self._roads.settled_until(self._truth.now_s) - SOON_S
@@ -114,7 +115,7 @@ class Outputs:
     def _may(self, output: Output, wanted: Stretches) -> Stretches:
         """Where it may be on."""
         truth = self._truth
-        hold_s = duration_ms(output.spec.settings.hold) / 1000
+        hold_s = duration_ms(getattr(output.spec.settings, "hold", "0s")) / 1000  # a pin of the world falls at once
         found: Stretches = []
         for low, high, why in truth.lives:
             after_s = ENDED_S if why == "power.stop" else hold_s + SEEN_S

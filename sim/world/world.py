@@ -40,6 +40,7 @@ from sim.world.host import STATION_PORT, Host
 from sim.world.judge import Watch
 from sim.world.loop import Spins, WorldLoop, run
 from sim.world.nouns import START_MS, Broken, Outcome, Record, Span, Story
+from sim.world.pins import Pins
 from sim.world.roads import Roads
 from sim.world.weather import Weather
 from sim.world.wire import Wires
@@ -76,6 +77,9 @@ class World:
         self.plugs = self._sky(seed)
         others = {} if self.plugs is None else {self.sky_port: self.plugs.open_port}
         self.models = models_of(self.site, self.weather.source_of, story.seed)
+        for model in self.models.values():
+            record.switched |= {output: [] for output in getattr(model, "outputs", ())}
+        self.pins = Pins(self.site, record)
         self.wires = Wires(self.models, random.Random(f"{seed}/wires"), record, others)
         self.box = Box(loop, self.site_file, self.disk, self.wires.open_port, self._unplug, record)
         self.fates = Fates(self)
@@ -104,6 +108,7 @@ class World:
         """The box is dead: what it held open is gone."""
         self.roads.power_off()
         self.wires.kill()
+        self.pins.fall()
         if self.plugs is not None:
             self.plugs.unplug(self.sky_port)
             if not self.fates.is_unplugged(self.sky_port):
@@ -143,7 +148,7 @@ class World:
         self.record.writes = [port for port, model in self.models.items() if getattr(model, "writes", 0)]
 
     def _switched(self, output: str, changes: list[tuple[float, bool]]) -> None:
-        known = self.record.switched.setdefault(output, [])
+        known = self.record.switched[output]
         news = [it for it in changes if not known or it[0] > known[-1][0]]
         known += news
         for at_s, on in news:
@@ -172,7 +177,7 @@ def play(
     async def all_of_it(loop: WorldLoop) -> tuple[list[Broken], Mapping[str, float]]:
         loop.set_exception_handler(functools.partial(quiet, record))
         world = World(loop, story, folder, record)
-        with world.disk:
+        with world.disk, world.pins:
             try:
                 return await _live(world, on_hour)
             except Exception as error:  # noqa: BLE001 the outermost: whatever a world dies of is told with its seed
