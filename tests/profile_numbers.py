@@ -86,9 +86,11 @@ NUMBERS: Mapping[str, Mapping[str, float]] = {
 }
 USUAL: Sequence[tuple[str, float | None]] = (
     (r"_register$", None),
-    (r"_scale$|_resolution$", 0.01),
+    (r"(?<!_full)_scale$|_resolution$", 0.01),
     (r"_(east|north|height)0$", 4_321.5),
     (r"_zero$", 12.5),
+    (r"_reach$|_rating$", 30),
+    (r"_full_scale$", 100),
 )
 
 

@@ -134,7 +134,7 @@ def test_the_readme_s_examples_are_right(tmp_path: Path) -> None:
     own_template(tmp_path, "ours", own)
     more = PORT + device + '[[device]]\nid = "log"\ndevice = "ours"\nport = "bus"\n'
     path = tmp_path / "site.toml"
-    path.write_text(GATEWAY + more + 'points = ["pressure-16"]\nk16 = 1e-4\nf0_16 = 2000\n', "utf-8")
+    path.write_text(GATEWAY + more + 'points = ["pressure-16"]\nk16 = 1e-4\nf0_16 = 2000\nfull_scale_16 = 350\n', "utf-8")
     assert [point.id for point in load(path).points] == [
         "pond.level",
         "pond.distance",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -35,6 +36,7 @@ id = "pond.level"
 name = "水位"
 unit = "m"
 step = 0.001
+range = [414.5, 424.5]
 every = "1min"
 register = 1
 scale = -0.001
@@ -115,11 +117,12 @@ def test_two_devices_of_one_template_are_two(tmp_path: Path) -> None:
 
 def test_channels_are_counted_from_one_and_want_their_own_constants(tmp_path: Path) -> None:
     logger = '[[device]]\nid = "vw"\ndevice = "hebei-wenkong-vtn416"\nport = "bus"\n'
-    found = site(tmp_path, logger + 'points = ["frequency-1", "pressure-16"]\nk16 = 0.0005\nf0_16 = 2876.3\n')
+    choice = 'points = ["frequency-1", "pressure-16"]\n'
+    found = site(tmp_path, logger + choice + "k16 = 0.0005\nf0_16 = 2876.3\nfull_scale_16 = 350\n")
     spec = found.devices[0].spec
     assert [settings.register for settings in spec.points.values()] == [100, 115]
     assert spec.points["vw.pressure-16"].vibrating_wire.f0 == 2876.3
-    (problem,) = problems(tmp_path, logger + 'points = ["pressure-3"]\nk3 = 0.0005\n')
+    (problem,) = problems(tmp_path, logger + 'points = ["pressure-3"]\nk3 = 0.0005\nfull_scale_3 = 350\n')
     assert "the key `f0_3` is missing: zero frequency f0 of the sensor on this channel" in problem
     (problem,) = problems(tmp_path, logger)
     assert "the key `points` is missing: a list of frequency-1, frequency-2" in problem
@@ -127,7 +130,7 @@ def test_channels_are_counted_from_one_and_want_their_own_constants(tmp_path: Pa
 
 def test_what_a_point_is_computed_from_comes_along(tmp_path: Path) -> None:
     wire = '[[device]]\nid = "pz"\ndevice = "changsha-kunpeng-wire"\nport = "bus"\npoints = ["pressure"]\n'
-    constants = "k = 0.0005\nf0 = 2876.3\nb = 0.04\nt0 = 18.2\n"
+    constants = "k = 0.0005\nf0 = 2876.3\nb = 0.04\nt0 = 18.2\nfull_scale = 350\n"
     rename = '[[device.point]]\npoint = "pressure"\nid = "p1"\n'
     found = site(tmp_path, wire + constants + rename)
     assert [point.id for point in found.points] == ["pz.temperature", "p1"]
@@ -141,8 +144,9 @@ def test_calibration_constants_are_asked_for_by_name_all_at_once(tmp_path: Path)
     assert any("the key `b` is missing" in problem for problem in found)
     assert any("the key `t0` is missing" in problem for problem in found)
     assert 'device[0] "pz" → f0: found “2876”; allowed: a number' in found
+    assert any("the key `full_scale` is missing" in problem for problem in found)
     assert any("unit: found 300" in problem and "(template changsha-kunpeng-wire)" in problem for problem in found)
-    assert len(found) == 5
+    assert len(found) == 6
 
 
 @pytest.mark.parametrize(
@@ -230,6 +234,55 @@ def test_a_spoilt_template_does_not_stop_the_gateway(tmp_path: Path, monkeypatch
     (tmp_path / "sensors" / "mine.toml").unlink()
     assert load_or_last_good(file)[0].points == good.points
     assert copy_path(file).with_name("site.toml.good.sensors").is_dir()
+
+
+FLOOD = '[[limit]]\nid = "flood"\npoint = "pond.level"\nabove = { red = 420 }\n'
+
+
+def ends(found: Site, id_: str) -> tuple[Decimal | None, Decimal | None]:
+    (point,) = [point for point in found.points if point.id == id_]
+    return point.minimum, point.maximum
+
+
+def test_a_range_is_made_of_what_the_site_knows(tmp_path: Path) -> None:
+    geolux = RADAR.replace("dfrobot-sen0676", "geolux-lx80")
+    assert ends(site(tmp_path, RADAR), "pond.level") == (Decimal("414.5"), Decimal("424.5"))
+    assert ends(site(tmp_path, geolux + "reach = 15\n"), "pond.level") == (Decimal("409.5"), Decimal("424.5"))
+    (problem,) = problems(tmp_path, geolux + FLOOD)  # and not that 420 can never be reached
+    assert "the key `reach` is missing: the farthest it measures, by its model: 8, 15 or 30 in m" in problem
+    probe = '[[device]]\nid = "p"\ndevice = "aquaread-leveline"\nport = "bus"\npoints = ["level", "pressure"]\n'
+    found = site(tmp_path, probe + "sensor_height = 88\ndepth_rating = 20\n")
+    assert ends(found, "p.level") == (Decimal(68), Decimal(108))
+    assert ends(found, "p.pressure") == (Decimal("-1961.33"), Decimal("3061.33"))
+
+
+def test_a_threshold_is_not_measured_against_a_range_that_design_does_not_know_yet(tmp_path: Path) -> None:
+    geolux = RADAR.replace("dfrobot-sen0676", "geolux-lx80") + 'reach = "$reach"\n' + FLOOD
+    (problem,) = problems(tmp_path, geolux + '[design]\nreach = "how far?"\n')
+    assert problem.startswith("design → reach: is asked for")
+    (problem,) = problems(tmp_path, geolux + "[design]\nreach = 4\n")
+    assert "is reached by every value: pond.level measures 420.5 to 424.5 m" in problem
+
+
+def test_a_point_with_another_scale_has_no_range_but_its_own(tmp_path: Path) -> None:
+    depth = '[[device.point]]\npoint = "level"\nscale = 0.001\noffset = -2\n'
+    assert ends(site(tmp_path, RADAR + depth), "pond.level") == (None, None)
+    assert ends(site(tmp_path, RADAR + depth + "range = [-2, 8]\n"), "pond.level") == (Decimal(-2), Decimal(8))
+    named = '[[device.point]]\npoint = "level"\nunit = "mSL"\n'
+    assert ends(site(tmp_path, RADAR + named), "pond.level") == (Decimal("414.5"), Decimal("424.5"))
+
+
+# What has no end but that of its register: counters, what a receiver says of itself, where the ground goes.
+ENDLESS = re.compile(r"rain.*|tips|energy.*|(north|up|fix|accuracy|satellites)")
+
+
+def test_every_point_has_a_range_or_says_why_not(tmp_path: Path) -> None:
+    for name in TEMPLATES:
+        text = (find(name, folders()) or tmp_path).read_text("utf-8")
+        for block in text.split("[[point]]\n")[1:]:
+            (short,) = re.findall(r'^id = "(.*)"$', block, re.MULTILINE)
+            said = re.search(r"^range = |^# .*[Rr]ange", block, re.MULTILINE)
+            assert said or ENDLESS.fullmatch(short), f"{name}: {short}"
 
 
 def test_templates_cost_a_start_less_than_10_ms(tmp_path: Path) -> None:

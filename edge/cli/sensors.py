@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ def _port_lines(template: Template) -> Iterator[str]:
 def _needed(template: Template, chosen: Sequence[str]) -> set[str]:
     """The numbers that the chosen points are made with."""
     text = str([point for point in offered(template) if point["id"] in chosen])
-    return {key for key in keys_of(template) if f"'${key}" in text}
+    return {key for key in keys_of(template) if re.search(rf"\${key}\b", text)}
 
 
 def _explained(name: str, path: Path, template: Template) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from edge.config.reader import Reader, Table, label
+from edge.config.reader import Reader, Table, Where, label
 from edge.config.words import did_you_mean, listing, show
 
 DESIGN_KEY = "design"
@@ -34,10 +34,11 @@ Number = int | float
 
 class Designed(NamedTuple):
     """`raw`: the site file without [design], numbers in their places. `waiting`: beginnings of problems that only
-    follow from a number that is asked for."""
+    follow from a number that is asked for. `asked`: (label of a device, key) where a number stands in for one."""
 
     raw: Table
     waiting: tuple[str, ...] = ()
+    asked: tuple[Where, ...] = ()
 
     def follows(self, problem: str) -> bool:
         """Whether a problem found later is one of those."""
@@ -63,7 +64,7 @@ def fill(reader: Reader, raw: Table) -> Designed:
             reader.problem(
                 (DESIGN_KEY, name), f"nothing in this file uses it; write “${name}” in a limit or take it out"
             )
-    return Designed(rest, tuple(filling.waiting))
+    return Designed(rest, tuple(filling.waiting), tuple(filling.asked))
 
 
 def _numbers(reader: Reader, given: Mapping[str, Any]) -> dict[str, Number]:
@@ -91,6 +92,7 @@ class _Filling:
         self._numbers = numbers
         self.used: set[str] = set()
         self.waiting: list[str] = []
+        self.asked: list[Where] = []
         self._missing = False
         self._is_device = False
 
@@ -102,7 +104,9 @@ class _Filling:
         for key, value in table.items():
             self._missing = False
             filled[key] = self._filled((place, key), value)
-            if self._missing and not self._is_device:
+            if self._missing and self._is_device:
+                self.asked.append((place, key))
+            elif self._missing:
                 self.waiting.append(f"{place} → {key}")
         return filled
 

@@ -5,16 +5,20 @@
     id = "pond"                         (`points = [...]` picks some; a [[device.point]] with `point = "level"`
     height = 12.5                       changes any key of one, one without is a point of its own)
 
-In a template `"$height"` stands for the number that the device gives (`"$north * -1000"` for a multiple of it), and
-`"@temperature"` for the id of another of its points, which then comes along. Runs before the walk, on plain tables:
-what it yields is judged there like everything else.
+In a template `"$height"` stands for the number that the device gives (`"$north * -1000"` for a multiple of it,
+`"$height - $reach"`, `"$height - 10"` for it less another), and `"@temperature"` for the id of another of its points,
+which then comes along. Runs before the walk, on plain tables: what it yields is judged there like everything else.
+
+A template's `range` is what the instrument shows by the template's own `scale` and `offset`: a [[device.point]] that
+changes one of these takes it off, and without a number that it is made of there is none, so that no threshold is said
+to lie beyond it.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,8 +29,14 @@ from edge.config.words import did_you_mean, listing, show
 from edge.errors import SiteFileError
 
 TEMPLATE_KEY, CHOICE_KEY, POINT_KEY = "device", "points", "point"
+RANGE_KEY = "range"
+SCALING_KEYS = ("scale", "offset", "vibrating_wire")  # what makes of a register the number that has the range
 
-_NUMBER = re.compile(r"\$([a-z][a-z0-9_]*)(?: \* (-?[0-9]+(?:\.[0-9]+)?))?")
+# "$name * -1000 + 5", "$name - $other": without the blanks a name
+_NUMBER = re.compile(
+    r"\$(?P<name>[a-z][a-z0-9_]*)(?: \* (?P<times>-?[0-9]+(?:\.[0-9]+)?))?"
+    r"(?: (?P<sign>[+-]) (?:\$(?P<other>[a-z][a-z0-9_]*)|(?P<more>[0-9]+(?:\.[0-9]+)?)))?"
+)
 _SIBLING = re.compile(r"@([a-z0-9_-]+)")
 
 
@@ -43,7 +53,7 @@ class Expanded(NamedTuple):
 
 
 class _Device(NamedTuple):
-    """One device on its way: what it asks for."""
+    """One device on its way: what it asks for. `asked`: keys whose number stands in for one that [design] lacks."""
 
     reader: Reader
     where: Where
@@ -51,10 +61,12 @@ class _Device(NamedTuple):
     name: str
     template: Template
     numbers: Mapping[str, float]
+    asked: Collection[str]
 
 
-def expand(reader: Reader, raw: Table, places: Sequence[Path]) -> Expanded:
-    """The site file with every device written out; problems go to `reader`."""
+def expand(reader: Reader, raw: Table, places: Sequence[Path], asked: Collection[Where] = ()) -> Expanded:
+    """The site file with every device written out; problems go to `reader`. `asked`: (label of a device, key) whose
+    number only stands in for one that is still asked for."""
     known: dict[str, Template] = {}
     files: dict[str, Path] = {}
     templates: dict[str, str] = {}
@@ -73,7 +85,8 @@ def expand(reader: Reader, raw: Table, places: Sequence[Path]) -> Expanded:
             devices.append({key: value for key, value in table.items() if key != TEMPLATE_KEY})
             continue
         templates[place], asks[place] = str(name), [TEMPLATE_KEY, CHOICE_KEY, *keys_of(template)]
-        devices.append(_written_out(reader, (place,), table, str(name), template))
+        missing_here = {where[1] for where in asked if where[0] == place}
+        devices.append(_written_out(reader, (place,), table, str(name), template, missing_here))
     return Expanded({**raw, "device": devices}, templates, asks, lost, tuple(files.values()))
 
 
@@ -118,10 +131,12 @@ def _template(
     return known[name]
 
 
-def _written_out(reader: Reader, where: Where, raw: Table, name: str, template: Template) -> Table:
+def _written_out(
+    reader: Reader, where: Where, raw: Table, name: str, template: Template, asked: Collection[str]
+) -> Table:
     keys = keys_of(template)
     numbers = {key: float(raw[key]) for key in keys if key in raw and _is_number(reader, (*where, key), raw[key])}
-    device = _Device(reader, where, raw, name, template, numbers)
+    device = _Device(reader, where, raw, name, template, numbers, asked)
     taken_off = {TEMPLATE_KEY, CHOICE_KEY, POINT_KEY, *keys}
     own = {key: value for key, value in raw.items() if key not in taken_off}
     if "driver" in own:
@@ -151,9 +166,11 @@ def _points(device: _Device) -> list[tuple[Table, bool]]:
     found: list[tuple[Table, bool]] = []
     for short, point in on_offer.items():
         if short in wanted:
-            plain = {key: value for key, value in point.items() if key not in OWN_POINT_KEYS}
+            change = changes.get(short, {})
+            left_out = {*OWN_POINT_KEYS, *((RANGE_KEY,) if any(key in change for key in SCALING_KEYS) else ())}
+            plain = {key: value for key, value in point.items() if key not in left_out}
             plain["id"] = f"{owner}.{short}"
-            found.append(({**plain, **changes.get(short, {})}, True))
+            found.append(({**plain, **change}, True))
     _name_siblings(found, {short: str(table["id"]) for short, (table, _) in zip(wanted, found, strict=True)})
     return found + [(table, False) for table in own]
 
@@ -246,10 +263,15 @@ def _name_siblings(points: Sequence[tuple[Table, bool]], ids: Mapping[str, str])
 
 def _changed(table: Table, change: Callable[[str], Any]) -> Table:
     """The table with every text in it changed."""
-    return {
-        key: _changed(value, change) if isinstance(value, dict) else change(value) if isinstance(value, str) else value
-        for key, value in table.items()
-    }
+
+    def anew(value: Any) -> Any:
+        if isinstance(value, dict):
+            return _changed(value, change)
+        if isinstance(value, list):
+            return [anew(item) for item in value]
+        return change(value) if isinstance(value, str) else value
+
+    return {key: anew(value) for key, value in table.items()}
 
 
 class _Values:
@@ -259,10 +281,15 @@ class _Values:
         self._device = device
         self._keys = keys
         self._missing: dict[str, None] = {}
+        self._sure = True
 
     def filled(self, table: Table) -> Table:
-        """The table with numbers for `$name`."""
-        return _changed(table, self._number)
+        """The table with numbers for `$name`; without its range where one of them is not known."""
+        self._sure = True
+        filled = _changed(table, self._number)
+        if not self._sure:
+            filled.pop(RANGE_KEY, None)
+        return filled
 
     def tell(self) -> None:
         """Complains of what was needed and not given."""
@@ -274,12 +301,18 @@ class _Values:
 
     def _number(self, text: str) -> float | str:
         match = _NUMBER.fullmatch(text)
-        if match is None or match[1] not in self._keys:
+        if match is None or match["name"] not in self._keys or (match["other"] or match["name"]) not in self._keys:
             return text
-        name = match[1]
+        number = self._given(match["name"]) * Decimal(match["times"] or 1)
+        if match["sign"]:
+            more = self._given(match["other"]) if match["other"] else Decimal(match["more"])
+            number += more if match["sign"] == "+" else -more
+        return float(number)
+
+    def _given(self, name: str) -> Decimal:
         number = self._device.numbers.get(name)
-        if number is None:
-            if name not in self._device.raw:  # else what is wrong with it has been said
-                self._missing[name] = None
-            number = self._keys[name].example  # so that nothing else is found wrong in its place
-        return float(Decimal(repr(number)) * Decimal(match[2])) if match[2] else number
+        if number is None and name not in self._device.raw:  # else what is wrong with it has been said
+            self._missing[name] = None
+        self._sure = self._sure and number is not None and name not in self._device.asked
+        # An example's number where there is none, so that nothing else is found wrong in its place.
+        return Decimal(repr(self._keys[name].example if number is None else number))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from edge.config.design import fill
+from edge.config.design import Designed, fill
 from edge.config.plugs import Drivers
 from edge.config.reader import Reader, Table
 from edge.config.site import Site
@@ -39,9 +39,9 @@ def load(
     """
     reader = Reader((folder or path.parent).absolute())
     designed = fill(reader, read_toml(path))
-    asked = len(reader.problems)
-    site = _site(path, designed.raw, reader, Drivers(drivers), templates)
-    reader.problems[asked:] = [problem for problem in reader.problems[asked:] if not designed.follows(problem)]
+    said = len(reader.problems)
+    site = _site(path, designed, reader, Drivers(drivers), templates)
+    reader.problems[said:] = [problem for problem in reader.problems[said:] if not designed.follows(problem)]
     if site is not None and check_files and not site.gateway.key.is_file():
         key = site.gateway.key
         reader.problem(("gateway", "key"), f"{key} does not exist; make it with: fengsui keygen {key}")
@@ -50,13 +50,13 @@ def load(
     return site
 
 
-def _site(path: Path, raw: Table, reader: Reader, drivers: Drivers, templates: Sequence[Path]) -> Site | None:
-    if not _names_templates(raw):
-        return Walk(reader, drivers).site(path.absolute(), raw)
+def _site(path: Path, designed: Designed, reader: Reader, drivers: Drivers, templates: Sequence[Path]) -> Site | None:
+    if not _names_templates(designed.raw):
+        return Walk(reader, drivers).site(path.absolute(), designed.raw)
     from edge.config.expand import expand, said  # which a site without templates need not wait for
     from edge.config.templates import folders
 
-    expanded = expand(reader, raw, (*templates, *folders(reader.folder)))
+    expanded = expand(reader, designed.raw, (*templates, *folders(reader.folder)), designed.asked)
     walked = Reader(reader.folder)
     site = Walk(walked, drivers).site(path.absolute(), expanded.raw)
     reader.problems += [text for problem in walked.problems if (text := said(problem, expanded))]
