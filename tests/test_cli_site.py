@@ -108,6 +108,33 @@ def test_check_names_totals_whose_zero_lies_on_this_disk_alone(site: Path) -> No
     assert [note.rpartition(": ")[2] for note in notes] == ["lost"]
 
 
+def test_check_names_points_whose_wild_numbers_would_be_judged(site: Path) -> None:
+    """One line for each point, in both languages; what is judged as it is read needs no range."""
+    limit = '[[limit]]\nid = "{0}"\npoint = "{1}"\nof = "{2}"\n{3}above = {{ red = 5 }}\n'
+    limits = "".join(
+        limit.format(*keys)
+        for keys in (
+            ("fast", "temp", "rate", 'window = "6h"\n'),
+            ("warm", "temp", "mean", 'window = "6h"\n'),
+            ("share", "temp", "ratio", "to = 4\n"),
+            ("apart", "near", "difference", 'minus = "temp"\n'),
+            ("deep", "depth", "rate", 'window = "6h"\n'),  # which has a range
+            ("since", "alone", "total", "start = 2\n"),
+        )
+    )
+    points = "".join(
+        f'[[device.point]]\nid = "{id_}"\nunit = "degC"\nstep = 0.1\nregister = {register}\n'
+        for register, id_ in ((20, "near"), (30, "alone"))
+    )
+    site.write_text(SITE.replace("[[limit]]", f"{points}[[limit]]").replace("[[link]]", f"{limits}[[link]]"))
+    notes = [line for line in run("check", site).stdout.splitlines() if "has no `range`" in line]
+    assert [[note.split(": ")[1], note.split(": ")[3].split(";")[0]] for note in notes] == [
+        ["point temp", "fast, warm, apart"],
+        ["point near", "apart"],
+    ]
+    assert all("测点" in note and "量程" in note for note in notes)
+
+
 def test_check_for_programs(site: Path) -> None:
     done = run("check", site, "--json")
     answer = json.loads(done.stdout)

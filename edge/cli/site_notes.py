@@ -44,6 +44,7 @@ def forgotten(site: Site) -> list[str]:
         )
         if ids
     ]
+    warnings += _without_range(site)
     warnings += [
         f"port {port.id}: {port.open.partition(':')[2]} may be another device after a restart; "
         "take its name from: ls -l /dev/serial/by-id /dev/serial/by-path"
@@ -55,6 +56,25 @@ def forgotten(site: Site) -> list[str]:
 
         warnings += notes(site)
     return warnings
+
+
+def _without_range(site: Site) -> list[str]:
+    """Points that are judged by numbers made of many readings, where one that no instrument shows does harm."""
+    open_ended: dict[str, list[str]] = {point.id: [] for point in site.points if point.minimum is None}
+    for limit in site.limits:
+        for spec in (part.spec for part in limit.judged.parts if part.spec):
+            if spec.of in (Of.VALUE, Of.RATIO) or spec.start is not None:
+                continue  # a value that is beyond the range is judged all the same
+            for name in filter(None, (limit.point, spec.other)):
+                if limit.id not in open_ended.get(name, (limit.id,)):
+                    open_ended[name].append(limit.id)
+    return [
+        f"point {name}: has no `range`, so one wild number (a register's 65535) goes into what is judged of it: "
+        f"{', '.join(limits)}; write the lowest and highest that its instrument shows: range = [0, 10] / "
+        f"测点 {name} 未写量程 range，一个异常数（如寄存器 65535）会进入上述判据；请按仪器铭牌写明。"
+        for name, limits in open_ended.items()
+        if limits
+    ]
 
 
 def _own_zero(spec: Spec | None) -> bool:
