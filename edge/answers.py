@@ -16,11 +16,11 @@ from typing import Any
 
 from edge.account import ROWS_MOST, by_point, in_short
 from edge.alarm_past import body_of, shown_of
-from edge.clock import Clock
+from edge.clock import BUILT_MS, Clock
 from edge.config.site import Site
 from edge.contract import Alarm, Point, Quality
 from edge.control import TEST_WAIT_LEAST_S, TEST_WAIT_MOST_S, Handler
-from edge.entries import PAST_KEPT
+from edge.entries import PAST_KEPT, Standing
 from edge.errors import DeviceSilent, FengsuiError, PortLost
 from edge.intake import Intake
 from edge.intake_nouns import PointNow
@@ -108,7 +108,7 @@ class Answers:
         self.journal = journal
         self.version = version
         self.more = more
-        self.since_ms: dict[str, int] = {}  # limit -> when it took its present level
+        self.since: dict[str, Standing] = {}  # limit -> how it took its present level
         self._started_s = clock.monotonic_s()
         self._points = {point.id: point for point in site.points}
 
@@ -208,7 +208,7 @@ class Answers:
                     "name": limit.name,
                     "point": limit.point,
                     "level": levels[limit.id].name.lower(),
-                    "since_ms": self.since_ms.get(limit.id),
+                    "since_ms": since_ms(self.since.get(limit.id), self.clock),
                     "rule": explain(limit.judged, limit.scale),
                     "rule_zh": explain(limit.judged, limit.scale, chinese=True),
                 }
@@ -229,7 +229,7 @@ class Answers:
         return [
             {
                 **rule_now(limit, self.limits, self.intake.points, now_s),
-                "since_ms": self.since_ms.get(limit.id),
+                "since_ms": since_ms(self.since.get(limit.id), self.clock),
                 "last_alarm": last.get(limit.id),
             }
             for limit in self.site.limits
@@ -292,6 +292,16 @@ class Answers:
             "store": self.keeper.broken or "ok",
             "events": [f"{event['about']}: {event['text']}" for event in list(self.journal.events)[-3:]],
         }
+
+
+def since_ms(standing: Standing | None, clock: Clock) -> int | None:
+    """When a limit took its level: within this boot by the monotonic clock, for the wall clock may have been unknown
+    then, or set since. None where nobody knows: of another boot, which never learnt the time."""
+    if standing is None:
+        return None
+    if standing.boot and standing.boot == clock.boot:
+        return clock.at_ms(standing.monotonic_s)
+    return standing.at_ms if standing.at_ms >= BUILT_MS else None
 
 
 def _show_point(now: PointNow) -> dict[str, Any]:

@@ -175,6 +175,10 @@ class Clock:
         self._offset_ms, self._quality, self.source = offset_ms, quality, source
         return round(offset_ms) if learnt else None
 
+    def at_ms(self, monotonic_s: float) -> int:
+        """An instant of this boot by what is known of the time now; ms since boot while nothing is."""
+        return int(monotonic_s * 1000 + (self._offset_ms or 0.0))
+
     def _now_exact_ms(self) -> float:
         return self.monotonic_s() * 1000 + (self._offset_ms or 0.0)
 

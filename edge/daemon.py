@@ -181,7 +181,7 @@ class Daemon:
             self.memory.forget({standing.id for standing in standings})
         elif not self.keeper.outbox.durable:
             self.limits.doubt(self.limits.judged.keys() - {standing.id for standing in standings})
-        self.answers.since_ms.update({standing.id: standing.at_ms for standing in standings})
+        self.answers.since.update({standing.id: standing for standing in standings})
         self.hurry.look()
         self._resume(standings)
         if self.clock.quality is ClockQuality.UNKNOWN:
@@ -203,13 +203,13 @@ class Daemon:
 
     def _restore_late(self) -> None:
         """The disk took its time: what no limit has said since holds, so that an alarm of before still has its end."""
-        late = [standing for standing in self.keeper.standings if standing.id not in self.answers.since_ms]
+        late = [standing for standing in self.keeper.standings if standing.id not in self.answers.since]
         self.limits.restore({standing.id: (standing.level, standing.value) for standing in late})
-        self.answers.since_ms.update({standing.id: standing.at_ms for standing in late})
+        self.answers.since.update({standing.id: standing for standing in late})
         self._resume(late)
         self.memory.came(self.keeper.told)
         if self.keeper.was_broken:
-            self.memory.forget(self.answers.since_ms.keys())
+            self.memory.forget(self.answers.since.keys())
         else:
             self.limits.trust()
         self._look_back(late)
@@ -300,11 +300,12 @@ class Daemon:
         self.outputs.alarms(alarms)  # the siren waits for nothing
         now = self.clock.now()
         self._alarm_waits.set()
+        here = self.clock.boot, self.clock.monotonic_s()
         for alarm in alarms:
-            stamped = replace(alarm, at_ms=now.at_ms, clock=now.quality)
-            self._raised.append((stamped, self.journal.alarm(stamped, self._points)))
-            if not alarm.drill:
-                self.answers.since_ms[alarm.limit] = now.at_ms
+            a = replace(alarm, at_ms=now.at_ms, clock=now.quality)
+            self._raised.append((a, self.journal.alarm(a, self._points)))
+            if not a.drill:
+                self.answers.since[a.limit] = Standing(a.limit, a.level, a.value, a.at_ms, *here, a.clock)
 
     async def _commit_alarms(self) -> None:
         while True:
@@ -315,8 +316,7 @@ class Daemon:
     async def _commit_raised(self) -> None:
         raised, told = [alarm for alarm, _ in self._raised], [body for _, body in self._raised]
         self._raised = []
-        here = self.clock.boot, self.clock.monotonic_s()
-        standings = [Standing(a.limit, a.level, a.value, a.at_ms, *here, a.clock) for a in raised if not a.drill]
+        standings = [self.answers.since[alarm.limit] for alarm in raised if not alarm.drill]
         self.keeper.past.add(told)  # with this commit, as no other can come between
         await self.keeper.take_now([alarm_entry(alarm) for alarm in raised], standings)
 

@@ -195,6 +195,9 @@ def test_a_clock_at_1970_then_the_province_tells_the_time(tmp_path: Path) -> Non
         assert first > began_ms - 100
         assert abs(last - time.time() * 1000) < 10_000
         assert rig.one("SELECT COUNT(*) FROM alarms") >= 1
+        # What still stands began before the kill, when nobody knew the time: its beginning is dated too.
+        [since_ms] = [limit["since_ms"] for limit in rig.ask("alarms")["limits"] if limit["level"] != "none"]
+        assert began_ms - 100 < since_ms < began_ms + 30_000
 
 
 WRONG = '[gateway]\nid = "Pond 7"\nnmae = "x"\n[[port]]\nid = "bus"\nopen = "seriall:/dev/x"\n'

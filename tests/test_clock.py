@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from edge.answers import since_ms
 from edge.clock import BUILT_MS, TRUST_LASTS_S, Clock
-from edge.contract import ClockQuality
+from edge.contract import ClockQuality, Level
+from edge.entries import Standing
 
 NOON_MS = BUILT_MS + 200 * 86_400_000
 
@@ -119,3 +121,28 @@ def test_a_synchronised_kernel_is_not_refined_by_anybody() -> None:
     clock = World(NOON_MS, synchronised=True).clock()
     clock.learn(NOON_MS + 300, 1, "the province")
     assert clock.now().at_ms == NOON_MS
+
+
+def test_an_alarm_began_when_it_began_whatever_the_clock_said_then() -> None:
+    world = World(0)
+    clock = world.clock()
+    undated = Standing("high", Level.RED, 7, clock.now().at_ms, clock.boot, world.mono_s, ClockQuality.UNKNOWN)
+    assert since_ms(undated, clock) == 50_000  # since boot, as everything is shown then
+    world.passes(600)
+    world.wall_ms = NOON_MS - 7_200_000  # somebody sets it, two hours off
+    clock.update()
+    world.passes(60)
+    off = Standing("low", Level.BLUE, 3, clock.now().at_ms, clock.boot, world.mono_s, ClockQuality.FREE)
+    world.passes(40)
+    clock.learn(NOON_MS, 100, "the province")
+    assert since_ms(undated, clock) == NOON_MS - 700_000
+    assert since_ms(off, clock) == NOON_MS - 40_000
+
+
+def test_of_another_boot_only_a_date_is_told() -> None:
+    clock = World(NOON_MS, synchronised=True).clock()
+    dated = Standing("high", Level.RED, 7, NOON_MS - 5_000, 6, 30.0, ClockQuality.TRUSTED)
+    undated = Standing("high", Level.RED, 7, 30_000, 6, 30.0, ClockQuality.UNKNOWN)
+    older_store = Standing("high", Level.RED, 7, NOON_MS - 9_000)
+    found = [since_ms(standing, clock) for standing in (dated, undated, older_store, None)]
+    assert found == [NOON_MS - 5_000, None, NOON_MS - 9_000, None]
