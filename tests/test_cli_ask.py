@@ -134,9 +134,11 @@ def daemon(path: Path, handlers: Mapping[str, Handler]) -> Iterator[None]:
     task = asyncio.run_coroutine_threadsafe(Server(path, handlers).run(), loop)
     try:
         for _ in range(int(START_S / 0.01)):
-            if path.exists():
+            if listens(path):
                 break
             threading.Event().wait(0.01)
+        else:
+            raise AssertionError(f"nothing listens at {path}")
         yield
     finally:
         task.cancel()
@@ -144,6 +146,12 @@ def daemon(path: Path, handlers: Mapping[str, Handler]) -> Iterator[None]:
         loop.call_soon_threadsafe(loop.stop)
         served.join(START_S)
         loop.close()
+
+
+def listens(path: Path) -> bool:
+    """A socket is there from its binding on, and refuses who comes before it listens."""
+    with socket.socket(socket.AF_UNIX) as one:
+        return one.connect_ex(os.fspath(path)) == 0
 
 
 async def _end_all() -> None:
