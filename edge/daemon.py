@@ -361,12 +361,12 @@ class Daemon:
         task.add_done_callback(self._background.discard)
 
     def _date(self) -> None:
-        """What was taken before the time was known gets it now."""
+        """What was taken before the time was known gets it now; no level is in the store before its alarm."""
         if self._dating is None or self._dating.done():
             self._dating = asyncio.ensure_future(self._date_all())
 
     async def _date_all(self) -> None:
-        count = await date_all(self.clock, self.keeper, self.journal.alarms)
+        count = await date_all(self.clock, self.keeper, self.journal.alarms, {} if self._raised else self.answers.since)
         if count > 0:
             self.say("clock", f"the time is known now, from {self.clock.source}; {count} earlier entries were dated")
             if self.relay is not None:

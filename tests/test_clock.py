@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
 from edge.answers import since_ms
 from edge.clock import BUILT_MS, TRUST_LASTS_S, Clock
 from edge.contract import ClockQuality, Level
+from edge.dating import date_all
 from edge.entries import Standing
+from edge.keeper import Keeper
 
 NOON_MS = BUILT_MS + 200 * 86_400_000
 
@@ -146,3 +152,36 @@ def test_of_another_boot_only_a_date_is_told() -> None:
     older_store = Standing("high", Level.RED, 7, NOON_MS - 9_000)
     found = [since_ms(standing, clock) for standing in (dated, undated, older_store, None)]
     assert found == [NOON_MS - 5_000, None, NOON_MS - 9_000, None]
+
+
+class Kept:
+    """A store that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.standings: list[Standing] = []
+
+    async def take_now(self, entries: Sequence[Any], standings: Sequence[Standing]) -> None:
+        assert not entries
+        self.standings += standings
+
+    async def call(self, *_what: Any) -> int:
+        return 0
+
+
+def test_the_store_learns_when_a_level_began_for_the_next_boot_has_another_monotonic_clock() -> None:
+    world, kept = World(NOON_MS - 7_200_000), Kept()
+    clock, store = world.clock(), cast(Keeper, kept)
+    since = {
+        "unsure": Standing("unsure", Level.RED, 7, clock.now().at_ms, clock.boot, world.mono_s, ClockQuality.FREE),
+        "older": Standing("older", Level.BLUE, 1, 30_000, 6, 30.0, ClockQuality.UNKNOWN),
+    }
+    asyncio.run(date_all(clock, store, [], since))
+    assert kept.standings == []  # nothing is better known than it was
+    world.passes(100)
+    clock.learn(NOON_MS, 100, "the province")
+    for _ in range(2):
+        asyncio.run(date_all(clock, store, [], since))
+    known = Standing("unsure", Level.RED, 7, NOON_MS - 100_000, clock.boot, 50.0, ClockQuality.TRUSTED)
+    assert kept.standings == [known]  # once
+    world.mono_s = 9.0
+    assert since_ms(since["unsure"], Clock(lambda: NOON_MS, lambda: world.mono_s, lambda: True, boot=8)) == known.at_ms
