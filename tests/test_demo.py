@@ -85,6 +85,10 @@ def test_the_whole_story(stories: dict[str, subprocess.Popen[str]]) -> None:
         assert account[1] == account[2]
         assert int(account[1].replace(" ", "")) > 200
         assert "RED 红  pore-2-high: raised in the dark" in text
+        sounds = re.search(r"siren     SOUNDS 鸣响, (under 10 ms|\d+ ms) after the reading that is red", text)
+        assert sounds is not None, text
+        killed = text.index("KILLED (-9)")
+        assert sounds.start() < killed < text.index("the relay has fallen") < text.index("SOUNDS 鸣响 again")
         message = re.search(
             r"RED 红  pond-level-high: BY BEIDOU, here [\d.]+ s after .* one short message of (\d+)", text
         )

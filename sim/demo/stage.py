@@ -15,10 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import click
+
 from edge.control import ENVIRONMENT
 from sim.demo.ledger import BEIDOU, LEVELS, Arrival, Moments, arrivals
 from sim.demo.road import Road
 from sim.demo.screen import Screen, took_words
+from sim.demo.siren import SIREN_FILE, Change, Siren
 from sim.demo.witness import AlarmKey, Witness
 from sim.demo.world import SITE_FILE, SLAVES_FILE, World
 from sim.rig import GATEWAY_SCRIPT, Rig
@@ -53,6 +56,7 @@ class Stage:
         self._arrived: set[AlarmKey] = set()
         self._levels: dict[str, str] = {}
         self._status_s = 0.0
+        self._silent_ms = 0  # when the siren fell silent last
 
     def __enter__(self) -> Stage:
         self.rig.__enter__()
@@ -78,7 +82,9 @@ class Stage:
         rig.start_province()
         slaves = rig.start_slaves(str(SLAVES_FILE))
         self.world = World(slaves)
-        self._site = SITE_FILE.read_text("utf-8").replace("@PORT@", slaves.address)
+        relay = rig.start_slaves(str(SIREN_FILE))
+        self.siren = Siren(relay)
+        self._site = SITE_FILE.read_text("utf-8").replace("@PORT@", slaves.address).replace("@SIREN@", relay.address)
         rig.write_site(self._site, batch=BATCH)
         self.witness = Witness(rig.socket)
 
@@ -110,6 +116,8 @@ class Stage:
         self.world.tick()
         for item in self.witness.news():
             self._show(item)
+        for change in self.siren.news():
+            self._show_siren(change)
         self._show_arrivals()
         if time.monotonic() - self._status_s > STATUS_EVERY_S * self.pace and "pond-level" in self.witness.values:
             self._status_s = time.monotonic()
@@ -128,6 +136,18 @@ class Stage:
             self.screen.alarm("gateway", alarm["level"], text)
         elif not item["event"]["about"].startswith("limit "):
             self.screen.line("gateway", f"{item['event']['about']}: {item['event']['text']}")
+
+    def _show_siren(self, change: Change) -> None:
+        """What the relay did; of a siren that has come on, how long after the newest red alarm."""
+        if not change.on:
+            self._silent_ms = change.at_ms
+            self.screen.line("siren", "is silent: the relay has fallen")
+            return
+        red_ms = max((key[3] for key in self.witness.alarms if key[1] == "red"), default=0)
+        words = "SOUNDS 鸣响 again, for what is left of its ten minutes"
+        if red_ms > self._silent_ms:
+            words = f"SOUNDS 鸣响, {took_words(change.at_ms - red_ms)} after the reading that is red"
+        self.screen.line("siren", click.style(words, fg="red", bold=True))
 
     def _show_arrivals(self) -> None:
         for key, arrival in arrivals(self.rig).items():

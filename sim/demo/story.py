@@ -70,7 +70,7 @@ def _morning(stage: Stage) -> None:
     stage.go(0.8, BEFORE_STORM_HOURS)
     stage.rig.start_gateway()
     stage.until("the gateway answers", lambda: stage.rig.asked("status"))
-    stage.screen.line("gateway", "runs, 13 points of 5 instruments, 1 of the Beidou terminal, 6 limits")
+    stage.screen.line("gateway", "runs, 13 points of 5 instruments, 1 of the Beidou terminal, 6 limits, a siren")
     stage.until("readings at the province", lambda: stage.rig.one("SELECT COUNT(*) FROM readings"))
     size = stage.rig.one("SELECT SUM(bytes) FROM packets")
     stage.screen.line(
@@ -115,6 +115,8 @@ def _cut(stage: Stage) -> None:
     stage.until("the gateway notices", lambda: (stage.link("fibre") or {"up": True})["up"] is False)
     stage.go(0.8, POND_RED_HOURS)
     stage.until("the pond is red", lambda: stage.raised("pond-level-high", "red"))
+    stage.until("the siren sounds", lambda: stage.siren.on)
+    stage.fengsui("outputs")
     stage.fengsui("links")
     stage.until("the province knows, by Beidou", lambda: stage.at_province("pond-level-high", "red"), BEIDOU_PATIENCE_S)
     stage.until("the province's signature has come down by Beidou", stage.signed, BEIDOU_PATIENCE_S)
@@ -139,13 +141,15 @@ def _power(stage: Stage) -> None:
     stage.screen.line(
         "gateway", click.style(f"KILLED (-9) with {held} readings the province has not got", fg="red", bold=True)
     )
-    stage.dwell(2)
+    stage.until("the siren's relay falls by its own timer", lambda: not stage.siren.on)
+    stage.dwell(1)
     stage.rig.start_gateway()
     status = stage.until("the gateway answers again", lambda: stage.rig.asked("status"))
     levels = ", ".join(f"{limit} {level}" for limit, level in status["levels"].items())
     stage.screen.line(
         "gateway", f"runs again: holds {status['store']['account']['held']} readings, still knows: {levels}"
     )
+    stage.until("the siren sounds again", lambda: stage.siren.on)
     stage.go(0.9, PORE_RED_HOURS)
     stage.until("the dam is red", lambda: stage.raised("pore-2-high", "red"))
     stage.dwell(3)
