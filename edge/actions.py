@@ -53,8 +53,9 @@ class Lane(Enum):
 
 
 class Wanted(NamedTuple):
-    """How an output has to stand, until what instant if nothing else happens, and because of what. `lead`: tells one
-    alarm that says how it sounds from the next."""
+    """How an output has to stand, until when that is to be asked again, and because of what. `lead`: tells one alarm
+    that says how it sounds from the next. `last_s`: until when an order to be on may hold: the end of a pattern's beat,
+    or of the last that asks for it, so that the end of another leaves no gap."""
 
     on: bool
     until_s: float
@@ -62,6 +63,7 @@ class Wanted(NamedTuple):
     text: str = ""
     drill: bool = False
     lead: tuple[str, Level, float] | None = None
+    last_s: float = inf
 
 
 @dataclass(slots=True)
@@ -75,17 +77,17 @@ class _Demand:
     drill: bool = False
 
     def on_until(self, now_s: float) -> tuple[bool, float]:
-        """Where its pattern is, and until when."""
+        """Where its pattern is, and until when: whether it ends before is not looked at."""
         pattern = self.action.pattern_s
         if not pattern:
-            return True, self.until_s
+            return True, inf
         cycle_s = sum(pattern)
         begun_s = self.since_s + (now_s - self.since_s) // cycle_s * cycle_s
         for index, length_s in enumerate(pattern):
             begun_s += length_s
             if now_s < begun_s:
-                return index % 2 == 0, min(begun_s, self.until_s)
-        return True, min(begun_s + pattern[0], self.until_s)  # rounding: the next cycle has just begun
+                return index % 2 == 0, begun_s
+        return True, begun_s + pattern[0]  # rounding: the next cycle has just begun
 
 
 @dataclass(slots=True)
@@ -161,8 +163,9 @@ class Actions:
         lead = first.action.id, first.level, first.since_s
         if state.rest_on:
             return Wanted(False, until_s, by, drill=first.drill, lead=lead)
-        on, phase_s = (True, first.until_s) if steady else first.on_until(now_s)
-        return Wanted(on, min(phase_s, until_s), by, first.action.text, first.drill, lead)
+        on, beat_s = (True, inf) if steady else first.on_until(now_s)
+        last_s = min(beat_s, max(demand.until_s for demand in state.demands.values()))
+        return Wanted(on, min(beat_s, until_s), by, first.action.text, first.drill, lead, last_s)
 
     def _take(self, limit: str, level: Level, lane: Lane, since_s: float) -> set[str]:
         before = self._levels.get((limit, lane), Level.NONE)

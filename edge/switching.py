@@ -73,11 +73,11 @@ class Switcher:
             now_s = loop.time()
             wanted = self.wanted = self._actions.wanted(self.id, now_s, steady=now_s < self._steady_until_s)
             is_news = (wanted.on, wanted.lead) != self._asked
-            if is_news or now_s >= self._due_s:
+            if is_news or now_s >= self._next_s(wanted):
                 await self._follow(wanted, now_s, is_news)
                 self._asked = wanted.on, wanted.lead
             self._tell_run(wanted)
-            wake_s = min(wanted.until_s, self._due_s)
+            wake_s = min(wanted.until_s, self._next_s(wanted))
             try:
                 async with asyncio.timeout_at(wake_s if wake_s < inf else None):
                     await self._woken.wait()
@@ -106,22 +106,31 @@ class Switcher:
             "driver": dict(self._output.health()),
         }
 
+    def _next_s(self, wanted: Wanted) -> float:
+        """When it is to be looked at or told again: early enough that what is to last outlasts the device's timer."""
+        hold_s = self._output.hold_s
+        if hold_s is None or self.why or not wanted.on or self._held_until_s >= wanted.last_s:
+            return self._due_s
+        return min(self._due_s, self._held_until_s - hold_s + hold_s / SAY_AGAIN)
+
     async def _follow(self, wanted: Wanted, now_s: float, is_news: bool) -> None:
         """One step: a look, where that may be enough, else the order."""
         hold_s = self._output.hold_s
-        runs_out = wanted.on and hold_s is not None and self._held_until_s < wanted.until_s
+        runs_out = wanted.on and hold_s is not None and self._held_until_s < wanted.last_s
         if self._output.readable and not is_news and not runs_out and (wanted.on or not self.why):
             got = await self._bounded(self._output.read())
             if got.on is wanted.on and not got.why:
                 self._note(got)
                 return
             self._wrong(got.why or f"stands {_word(got.on)} and has to be {_word(wanted.on)}: somebody has switched it")
-        got = await self._order(wanted.on, wanted.until_s - now_s, wanted.text)
+        got = await self._order(wanted.on, wanted.last_s - now_s, wanted.text)
         if self._woken_s:
             self.last_ms = (asyncio.get_running_loop().time() - self._woken_s) * 1000
             self._woken_s = 0.0
-        if hold_s is not None:
-            self._held_until_s = min(wanted.until_s, now_s + hold_s)
+        if not wanted.on:
+            self._held_until_s = -inf
+        elif hold_s is not None and got.on and not got.why:  # of one that has failed nobody knows
+            self._held_until_s = min(wanted.last_s, now_s + hold_s)
         self._note(got)
         if self.why:
             self._steady_until_s = asyncio.get_running_loop().time() + STEADY_S
@@ -141,10 +150,10 @@ class Switcher:
         """What was seen, and when to look or order again."""
         now_s, hold_s = asyncio.get_running_loop().time(), self._output.hold_s
         self.on = got.on
-        often_s = inf if hold_s is None or not self.wanted.on else hold_s / SAY_AGAIN
         if got.why or got.on is not self.wanted.on:
             self._wrong(got.why or f"stands {_word(got.on)} and has to be {_word(self.wanted.on)}")
             unseen = self.wanted.on and not self._output.readable
+            often_s = inf if hold_s is None or not self.wanted.on else hold_s / SAY_AGAIN
             self._due_s = now_s + min(often_s, UNSEEN_AGAIN_S if unseen else self._retry_s)
             self._retry_s = min(RETRY_LONGEST_S, self._retry_s * 2)
             return
@@ -153,7 +162,7 @@ class Switcher:
             self._tell({"output": self.id, "wrong": ""})
         self.why, self._retry_s = "", RETRY_FIRST_S
         look_s = (LOOK_ON_S if got.on else LOOK_OFF_S) if self._output.readable else inf
-        self._due_s = now_s + min(often_s, look_s)
+        self._due_s = now_s + look_s
 
     def _wrong(self, why: str) -> None:
         """Said and told once, until it is right again."""

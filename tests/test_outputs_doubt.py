@@ -21,15 +21,18 @@ from tests.outputs_site import Rig, action, output
 
 
 class Relay:
-    """One output in virtual time, beside its contact. `answers` False: orders arrive, nothing comes back."""
+    """One output in virtual time, beside its contact. `answers` False: orders arrive, nothing comes back; `lost`: so
+    many orders do not even arrive."""
 
-    def __init__(self, *, hold_s: float | None = None, readable: bool = True, rest_on: bool = False) -> None:
-        self.hold_s, self.readable, self.answers = hold_s, readable, True
+    def __init__(
+        self, *, hold_s: float | None = None, readable: bool = True, rest_on: bool = False, call_s: float = 60.0
+    ) -> None:
+        self.hold_s, self.readable, self.answers, self.lost = hold_s, readable, True, 0
         self.orders: list[tuple[float, bool, str]] = []
         self.off_s = inf  # when its own timer switches it off
         self.said: list[str] = []
         calls = [
-            Action("call", ("c",), Level.ORANGE, "it", inf if rest_on else 60.0, text="ready"),
+            Action("call", ("c",), Level.ORANGE, "it", inf if rest_on else call_s, text="ready"),
             Action("wail", ("c",), Level.RED, "it", inf if rest_on else 60.0, text="leave"),
         ]
         self.actions = Actions({"it": rest_on}, calls, {"c": {"c"}})
@@ -45,8 +48,11 @@ class Relay:
         return asyncio.get_running_loop().time()
 
     async def switch(self, on: bool, for_s: float, text: str = "") -> Switched:
+        if self.lost:
+            self.lost -= 1
+            return Switched(None, "no answer")
         self.orders.append((self.now_s, on, text))
-        self.off_s = self.now_s + self.hold_s if self.hold_s is not None else inf
+        self.off_s = self.now_s + min(self.hold_s, for_s) if self.hold_s is not None else inf
         await asyncio.sleep(0.01)
         return await self.read() if self.readable else Switched(on if self.answers else None, self.why)
 
@@ -109,6 +115,30 @@ def test_in_doubt_its_timer_is_wound_up_all_the_same() -> None:
             assert relay.stands
 
     Relay(hold_s=4.0).play(story)
+
+
+@pytest.mark.parametrize("hold_s", [4.0, 20.0, 60.0])
+@pytest.mark.parametrize("case", ["two actions", "a drill before", "an order lost"])
+def test_the_end_of_one_that_asks_leaves_no_gap_while_another_stands(case: str, hold_s: float) -> None:
+    """A device with a timer of its own is told the end of the last, and again in time."""
+
+    async def story(relay: Relay) -> None:
+        if case == "a drill before":
+            relay.actions.drill("it", 15.0, relay.now_s)
+            relay.switcher.wake()
+        else:
+            relay.alarm(Level.ORANGE)
+        await asyncio.sleep(5)
+        relay.lost = int(case == "an order lost")
+        relay.alarm(Level.RED)
+        await asyncio.sleep(1.5)
+        for _ in range(580):
+            assert relay.stands
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(1.5)
+        assert not relay.stands
+
+    Relay(hold_s=hold_s, call_s=15.0).play(story)
 
 
 def test_a_timer_that_ran_before_the_start_is_wound_up_at_once(tmp_path: Path) -> None:
