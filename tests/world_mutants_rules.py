@@ -46,12 +46,7 @@ RULES: tuple[Mutant, ...] = (
         "rules",
         edit(
             SWITCHER + "_follow",
-            (
-                "got = await self._order(wanted.on, wanted.until_s - now_s, wanted.text)",
-                "got = Switched(wanted.on, '')\n"
-                "    if is_news:\n"
-                "        got = await self._order(wanted.on, wanted.until_s - now_s, wanted.text)",
-            ),
+            ("got = await self._order(", "got = Switched(wanted.on, '') if not is_news else await self._order("),
         ),
     ),
     Mutant(

@@ -17,15 +17,14 @@ import numpy as np
 from edge.config.site import Limit
 from edge.contract import ClockQuality, Level, Rule
 from sim.world.judge_books import AlarmRow
-from sim.world.judge_roads import EACH_S, Roads
+from sim.world.judge_roads import EACH_S, SLOT_ALARMS, Roads
 from sim.world.judge_rules import Rules, is_combined, is_measured, levels_of
-from sim.world.judge_spans import Bools, Floats, held, holds, merged
+from sim.world.judge_spans import HOLD_S, Bools, Floats, held, held_for, holds, merged, stood
 from sim.world.judge_truth import DISK_TROUBLES, HANG_S, UNREST_BEFORE_S, Seen, Truth
 from sim.world.nouns import Broken
 
 STAMP_S = 3.0  # from the moment a value left its instrument until it is judged: the other reads of its device
 TICK_S = 2.0  # silence is looked at each second
-HOLD_S = 1.0  # a hold ends with the first value after it; values come a little earlier or later than the grid
 COMMIT_S = 2.0  # an alarm is on the disk: what dies before that is raised again by the next life
 LOOK_BACK_S = 900.0  # beyond the longest hold: where the run of a value began
 IN_STEPS = "steps"  # the unit of an alarm whose point the province does not know yet
@@ -58,7 +57,7 @@ class Alarms:
         known = {id_: it for id_, it in here.items() if it.plain or is_measured(it)}
         known |= {id_: it for id_, it in here.items() if is_combined(it, known)}
         self._limits = {id_: _Limit(it, truth.points[it.point]) for id_, it in known.items()}
-        self._rules = Rules(truth, self._calm, _held_for)
+        self._rules = Rules(truth, self._calm)
         self._waiting: list[AlarmRow] = []
         self._unsaid: list[AlarmRow] = []  # until each open road must have said them
         self._ids = {limit.id for limit in truth.site.limits}
@@ -174,13 +173,17 @@ class Alarms:
         return bool(np.any(np.abs(seen.steps.all[low:high] - value) <= 0.5 + 1e-6))
 
     def _last_word(self, kept: _Limit, value: int, row: AlarmRow) -> bool:
-        """An instrument that fell silent while a hold time ran: its last value stands (LIMITS.md, "Silence")."""
+        """An instrument that fell silent while a hold time ran: the last value that was taken stands (LIMITS.md,
+        "Silence"); none after it was surely taken."""
         seen, slack_s = kept.seen, self._slack_s(row.at_s)
-        quiet_s = self._truth.silent_s(seen, row.at_s - slack_s)
-        if not kept.limit.hold_s or quiet_s + slack_s < DEAD_PERIODS * seen.every_s:
+        if not kept.limit.hold_s:
             return False
-        first, last = np.searchsorted(seen.at.all, (row.at_s - kept.limit.hold_s - quiet_s, row.at_s))
-        return bool(np.any(np.abs(seen.steps.all[first:last] - value) <= 0.5 + 1e-6))
+        dead_s = DEAD_PERIODS * seen.every_s - slack_s
+        back_s = kept.limit.hold_s + max(dead_s + 2 * slack_s, self._truth.silent_s(seen, row.at_s - slack_s))
+        first, last, dead = np.searchsorted(seen.at.all, (row.at_s - back_s, row.at_s - slack_s, row.at_s - dead_s))
+        sure = np.flatnonzero(self._calm(seen, int(first), int(last)))
+        first += sure[-1] if len(sure) else 0
+        return bool(np.any(np.abs(seen.steps.all[first:dead] - value) <= 0.5 + 1e-6))
 
     def _sure(self, seen: Seen, at_s: float, hold_s: float) -> Floats:
         """Values in whole steps that were surely judged in the hold before an instant."""
@@ -236,8 +239,9 @@ class Alarms:
         meant = self._meant(row)
         laid = self._truth.times().is_laid(np.array([row.at_s]), np.array([row.clock]))[0]
         at_s = max((it for it in meant if it <= row.received_s), default=row.at_s) if not laid else row.received_s
-        near = sum(abs(other.at_s - at_s) < 120.0 for kept in self._limits.values() for other in kept.rows)
-        due_s = self._roads.due(at_s, near, self._truth.disk_slow_s() * 4) + self._truth.times().more_s(at_s)
+        due_s = self._roads.due(
+            at_s, self._together(row, at_s), self._truth.disk_slow_s() * 4
+        ) + self._truth.times().more_s(at_s)
         late_s = row.received_s - at_s
         if row.received_s > due_s:
             what = f"{_words(row)}: came in after {late_s:.1f} s; by the roads that were open, {due_s - at_s:.1f} s"
@@ -248,6 +252,17 @@ class Alarms:
             what = f"{_words(row)}: came in {row.received_s - bulk_s:.1f} s after rounds that were sent later"
             if not any(at_s <= end <= row.received_s for _, end, why in self._truth.lives if why):
                 yield Broken("3 alarms", row.received_s, what)
+
+    def _together(self, row: AlarmRow, at_s: float) -> int:
+        """How many alarms share a card's messages with this one: of about the same time, and those that were raised
+        later, are no less grave and so went before it. One that needs a message to itself counts as a full one."""
+        found = 0
+        for kept in self._limits.values():
+            for other in kept.rows:
+                first = other.at_s > at_s and other.level >= row.level and other.received_s <= row.received_s
+                if first or abs(other.at_s - at_s) < 120.0:
+                    found += 1 if kept.limit.plain and other.unit != IN_STEPS else SLOT_ALARMS
+        return found
 
     def _everywhere(self, new: list[AlarmRow]) -> Iterator[Broken]:
         """Until its first receipt an alarm is said over each road that is open and free."""
@@ -303,7 +318,7 @@ class Alarms:
             musts = judge(kept, int(first), int(last), after_s, until_s)
         for level, at, stands in musts:
             at = at[(at > after_s) & (at <= until_s) & self._judgeable(at)]
-            right = _stood(times, levels, at, level, stands, self._truth.times().more(at) + STAMP_S + TICK_S)
+            right = stood(times, levels, at, level, stands, self._truth.times().more(at) + STAMP_S + TICK_S)
             for place in np.flatnonzero(~right)[:1].tolist():
                 word = "does not stand" if stands else "still stands"
                 what = f"{limit.id}: {Level(level).name} {word} at {at[place]:.1f} s, against what {limit.point} showed"
@@ -334,7 +349,7 @@ class Alarms:
             ):
                 # A spoilt reply may have been taken all the same: one on the other side ends a run.
                 run_ok = side & (clean | (not seen.bare))
-                yield int(level), _held_for(at, run_ok, calm & run_ok, lives, hold_s), stands
+                yield int(level), held_for(at, run_ok, calm & run_ok, lives, hold_s), stands
 
     def _stale_musts(
         self, kept: _Limit, first: int, last: int, after_s: float, until_s: float
@@ -353,40 +368,6 @@ class Alarms:
             yield int(level), back, False
             told = [low + silence_s for low, high in gaps if high - low >= silence_s + TICK_S + STAMP_S]
             yield int(level), np.array(sorted(told)), True
-
-
-def _held_for(
-    at: Floats, run_ok: Bools, counts: Bools, lives: np.ndarray[tuple[int], np.dtype[np.int64]], hold_s: float
-) -> Floats:
-    """Instants of values that surely counted, at which all has been on this side for the hold, in one memory."""
-    if not len(at):
-        return at
-    breaks = ~run_ok
-    breaks[1:] |= lives[1:] != lives[:-1]
-    run = np.cumsum(breaks)
-    mine = np.flatnonzero(counts)
-    _, first = np.unique(run[mine], return_index=True)
-    lengths = np.diff(np.concatenate((first, [len(mine)])))
-    since = np.repeat(at[mine][first], lengths)
-    long: Floats = at[mine][at[mine] - since >= (hold_s + HOLD_S if hold_s else 0.0)]
-    return long
-
-
-def _stood(
-    times: Floats,
-    levels: np.ndarray[tuple[int], np.dtype[np.int64]],
-    at: Floats,
-    level: int,
-    stands: bool,
-    slack_s: Floats,
-) -> Bools:
-    """Whether the level stood (or did not) at some moment near each instant. `levels` has NONE before the first."""
-    fits = levels >= level if stands else levels < level
-    counts = np.concatenate(([0], np.cumsum(fits)))
-    low = np.searchsorted(times, at - slack_s, "right")
-    high = np.searchsorted(times, at + slack_s, "right")
-    some: Bools = counts[high + 1] > counts[low]
-    return some
 
 
 def _words(row: AlarmRow) -> str:

@@ -35,7 +35,8 @@ SKY_START_S = (
     180.0  # a terminal is found at its rate, its card read, and what the last life may have radiated waited for
 )
 EACH_S = SKY_SLOT_S + SKY_MARGIN_S + SKY_USE_S + SAME_S  # by then an alarm has been said over each open road
-SLOT_ALARMS = 3  # that fit one message: where more come at once, the later ones need more slots
+SLOT_ALARMS = 3  # plain ones that fit one message: where more come at once, the later ones need more slots; with its
+# numbers, or before the sheet is known, an alarm fills one
 
 
 class Way(NamedTuple):

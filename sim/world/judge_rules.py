@@ -8,6 +8,7 @@ an alarm that came must carry a number within them. Of a roll-up or a vote the m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf
 
 import numpy as np
 
@@ -16,17 +17,18 @@ from edge.contract import ClockQuality, Level, Of, Rule
 from edge.limit_nouns import Part
 from sim.world.judge_books import AlarmRow
 from sim.world.judge_numbers import Bounds, Shows, bounds
-from sim.world.judge_spans import Bools, Floats, held
+from sim.world.judge_spans import Bools, Floats, held, held_for
 from sim.world.judge_truth import Seen, Truth
 
 MEASURES = (Of.SUM, Of.RATE, Of.DIFFERENCE)
 RATE_EVERY_S = 60.0  # a line is laid through a window so often
 SETTLED_S = 8.0  # after a member's alarm the whole limit has followed
+SHOWN_BEFORE = 10  # readings: what came over a silence at a window's edge rose from the last one before it
 LEVELS = tuple(level for level in Level if level is not Level.NONE)
 
+Place = tuple[float, float, float]  # instant, epoch, seq
 Must = tuple[int, Floats, bool]
 Calm = Callable[[Seen, int, int], Bools]
-HeldFor = Callable[[Floats, Bools, Bools, "np.ndarray[tuple[int], np.dtype[np.int64]]", float], Floats]
 
 
 def is_measured(limit: Limit) -> bool:
@@ -48,12 +50,11 @@ def levels_of(limit: Limit) -> set[Level]:
 
 
 class Rules:
-    """`calm`: which of what was shown was surely taken; `held_for`: where that has been so for a hold time."""
+    """`calm`: which of what was shown was surely taken."""
 
-    def __init__(self, truth: Truth, calm: Calm, held_for: HeldFor) -> None:
+    def __init__(self, truth: Truth, calm: Calm) -> None:
         self._truth = truth
         self._calm = calm
-        self._held_for = held_for
 
     # -- measures --------------------------------------------------------------------------------------------------
 
@@ -77,9 +78,9 @@ class Rules:
         for part, (low, high) in known.items():
             for level, threshold in part.thresholds:
                 beyond = low >= threshold
-                yield int(level), self._held_for(at, beyond, beyond & calm, lives, limit.hold_s), True
+                yield int(level), held_for(at, beyond, beyond & calm, lives, limit.hold_s), True
                 back = high < threshold - limit.hysteresis_steps
-                gone = np.isin(at, self._held_for(at, back, back & calm, lives, limit.clear_hold_s))
+                gone = np.isin(at, held_for(at, back, back & calm, lives, limit.clear_hold_s))
                 off[level] = off.get(level, np.ones(len(at), bool)) & gone
         for level in off:
             gone = np.logical_and.reduce([mask for other, mask in off.items() if other >= level])
@@ -136,6 +137,7 @@ class Rules:
     def _shows(self, point: str, from_s: float, to_s: float) -> Shows:
         seen = self._truth.points[point]
         first, last = (int(it) for it in np.searchsorted(seen.at.all, (from_s, to_s + 5.0)))
+        first = max(0, first - SHOWN_BEFORE)
         at, steps = seen.at.all[first:last], np.rint(seen.steps.all[first:last])
         sure = self._calm(seen, first, last) & ~held(self._truth.uncommitted(), at)
         step, inside = float(seen.point.step), np.ones(len(at), bool)
@@ -163,11 +165,11 @@ class Rules:
         for at_s in when:
             if not after_s < at_s <= until_s or _is_doubtful([*mine, own]):
                 continue
-            level = whole_level(limit, [_level_at(member, at_s) for member in mine])
-            if level > Level.NONE:
-                yield int(level), np.array([at_s]), True
-            if level < Level.RED:
-                yield int(level) + 1, np.array([at_s]), False
+            levels = self._wholes(limit, mine, (at_s, inf, inf))
+            if min(levels) > Level.NONE:
+                yield int(min(levels)), np.array([at_s]), True
+            if max(levels) < Level.RED:
+                yield int(max(levels)) + 1, np.array([at_s]), False
 
     def combined_fits(
         self, limit: Limit, row: AlarmRow, rows: Mapping[str, Sequence[AlarmRow]], slack_s: float
@@ -176,9 +178,17 @@ class Rules:
         mine = [rows[member] for member in limit.judged.members]
         if _is_doubtful(mine) or held(self._truth.may_be_lost(), np.array([row.at_s]))[0]:
             return True
-        near = [it.at_s for member in mine for it in member if abs(it.at_s - row.at_s) <= slack_s]
-        whens = [row.at_s - slack_s, *near, row.at_s + slack_s]
-        return any(whole_level(limit, [_level_at(member, at_s) for member in mine]) == row.level for at_s in whens)
+        near = [_place(it) for member in mine for it in member if abs(it.at_s - row.at_s) <= slack_s]
+        places = [(row.at_s - slack_s, inf, inf), *near, (row.at_s + slack_s, inf, inf)]
+        return any(row.level in self._wholes(limit, mine, place) for place in places)
+
+    def _wholes(self, limit: Limit, mine: Sequence[Sequence[AlarmRow]], until: Place) -> set[Level]:
+        """What the members make of what they told so far: all of it, and without what a lost store told."""
+        found = {whole_level(limit, [_level_at(member, until) for member in mine])}
+        for low, high in self._truth.forgot(until[0]):
+            known = [[row for row in member if not low <= row.at_s < high] for member in mine]
+            found.add(whole_level(limit, [_level_at(member, until) for member in known]))
+        return found
 
 
 def whole_level(limit: Limit, levels: Sequence[int]) -> Level:
@@ -198,8 +208,13 @@ def whole_level(limit: Limit, levels: Sequence[int]) -> Level:
     return found
 
 
-def _level_at(rows: Sequence[AlarmRow], at_s: float) -> int:
-    return next((row.level for row in reversed(rows) if row.at_s <= at_s), 0)
+def _place(row: AlarmRow) -> Place:
+    """Alarms of one instant have an order too."""
+    return row.at_s, row.epoch, row.seq
+
+
+def _level_at(rows: Sequence[AlarmRow], until: Place) -> int:
+    return next((row.level for row in reversed(rows) if _place(row) <= until), 0)
 
 
 def _is_doubtful(rows: Sequence[Sequence[AlarmRow]]) -> bool:

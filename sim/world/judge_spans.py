@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+HOLD_S = 1.0  # a hold ends with the first value after it; values come a little earlier or later than the grid
 Stretch = tuple[float, float]
 Stretches = list[Stretch]
 
@@ -71,6 +72,40 @@ def held(stretches: Sequence[Stretch], at_s: Floats) -> Bools:
     place = np.searchsorted(lows, at_s, "right") - 1
     inside: Bools = (place >= 0) & (at_s <= highs[np.maximum(place, 0)])
     return inside
+
+
+def held_for(
+    at: Floats, run_ok: Bools, counts: Bools, lives: np.ndarray[tuple[int], np.dtype[np.int64]], hold_s: float
+) -> Floats:
+    """Instants of values that surely counted, at which all has been on this side for the hold, in one memory."""
+    if not len(at):
+        return at
+    breaks = ~run_ok
+    breaks[1:] |= lives[1:] != lives[:-1]
+    run = np.cumsum(breaks)
+    mine = np.flatnonzero(counts)
+    _, first = np.unique(run[mine], return_index=True)
+    lengths = np.diff(np.concatenate((first, [len(mine)])))
+    since = np.repeat(at[mine][first], lengths)
+    long: Floats = at[mine][at[mine] - since >= (hold_s + HOLD_S if hold_s else 0.0)]
+    return long
+
+
+def stood(
+    times: Floats,
+    levels: np.ndarray[tuple[int], np.dtype[np.int64]],
+    at: Floats,
+    level: int,
+    stands: bool,
+    slack_s: Floats,
+) -> Bools:
+    """Whether the level stood (or did not) at some moment near each instant. `levels` has NONE before the first."""
+    fits = levels >= level if stands else levels < level
+    counts = np.concatenate(([0], np.cumsum(fits)))
+    low = np.searchsorted(times, at - slack_s, "right")
+    high = np.searchsorted(times, at + slack_s, "right")
+    some: Bools = counts[high + 1] > counts[low]
+    return some
 
 
 class Column:

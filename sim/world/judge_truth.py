@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from edge.config.site import Site
 from edge.contract import Point
 from sim.world.judge_clock import Doubt, Times, doubts_of, unsure_of
-from sim.world.judge_spans import Bools, Column, Floats, Stretches, both, held, merged, without
+from sim.world.judge_spans import Bools, Column, Floats, Stretch, Stretches, both, held, merged, without
 from sim.world.nouns import Record, Shown, Story, Trouble
 
 T = TypeVar("T")
@@ -40,6 +41,7 @@ SEAL_BYTES = 12.0
 SKY_BACK_S = 300.0  # a terminal is found at its rate, its card read, what the last life may have radiated waited for
 FOUND_OUT_S = 120.0  # a dead road is known to be dead by then: unacknowledged for 25 s, keep-alive, a packet's 30 s
 FAR_DELAY_S = 1.0  # one way: twice a satellite's; a session alone then takes longer than an alarm may
+LOOKED_S = 5.0  # a life this long has read its store, and put one that is damaged aside
 COMMIT_SLACK_S = 1.0  # of a commit itself
 WINDOW_SLACK_S = 60.0  # beyond a window: what it lets go a piece later
 HEARD_AGAIN_S = 6.5  # a lost port is tried every 5 s; of a line within a second of that, nobody knows where it began
@@ -219,6 +221,20 @@ class Truth:
             drained = max([0.0, *(end for end in self.drained_by() if end <= damage.at_s)])
             found.append((drained, damage.at_s + self.uncommitted_s()))
         return merged(found)
+
+    def forgot(self, at_s: float) -> list[Stretch]:
+        """Of what alarms told, the stretches that the gateway may not know of at an instant: all before a start whose
+        store was lost, or could not be read yet; what memory held when it died."""
+        found = []
+        for low, high in self.may_be_lost():
+            found += [(-inf, start) for start, end, _ in self.lives if low <= start <= at_s and start <= high]
+            later = [(start, end) for start, end, _ in self.lives if start > high]
+            first = next((place for place, (a, b) in enumerate(later) if b - a > LOOKED_S), len(later))
+            found += [(-inf, start) for start, _ in later[: first + 1] if start <= at_s]
+            found += [(low, high)] if high <= at_s else []
+        for low, high in self.disk_trouble(DISK_START_S):
+            found += [(-inf, start) for start, _, _ in self.lives if low <= start <= at_s <= high]
+        return found
 
     def windows_lost(self, window_s: float) -> Stretches:
         """Where what was in a window before may be gone, or be in it for too long (LIMITS.md, "Over restarts"): after a
