@@ -1,10 +1,10 @@
 """Which output has to be on, and until when: pure. It is told each alarm with its monotonic instant, and asked.
 
 An action watches some limits. While the highest of them stands at its level or above, it asks for its output, for
-`max_on_s` at most after the last alarm that began or worsened it; then the output is off whatever stands, until the
-next alarm. Of several actions that ask for one output, that under which the highest level stands says the pattern and
-the text, of equal ones that which was written for the higher level, then the newest; a drill gives way to anything
-real.
+`max_on_s` at most after the last alarm that brought one of them to that level or made it worse there; then the output
+is off whatever stands, until the next such alarm. Of several actions that ask for one output, that under which the
+highest level stands says the pattern and the text, of equal ones that which was written for the higher level, then the
+newest; a drill gives way to anything real.
 
 An output that rests on (a fan's or a feeder's release) works the other way round: it is on only while nothing asks for
 it, and not before each of its limits is sure of its level since the start (`Limits.sure`); what asks takes the release
@@ -173,17 +173,23 @@ class Actions:
         touched = set()
         for action in self._of_limit.get(limit, ()):
             if lane in (Lane.DRILL, Lane.JUDGED if self._outputs[action.output].rest_on else Lane.TOLD):
-                worse = level > before or (action.only and level is not before)
-                self._weigh(action, lane, since_s, worse)
+                self._weigh(action, lane, since_s, limit, before)
                 touched.add(action.output)
         return touched
 
-    def _weigh(self, action: Action, lane: Lane, since_s: float, begins: bool) -> None:
-        """Whether an action asks for its output now. `begins`: an alarm has begun or worsened."""
+    def _weigh(self, action: Action, lane: Lane, since_s: float, limit: str, before: Level) -> None:
+        """Whether an action asks for its output now. `limit`: has moved, from `before`."""
         drill = lane is Lane.DRILL
         demands, key = self._outputs[action.output].demands, (action.id, drill)
-        top = max(self._levels.get((limit, lane), Level.NONE) for limit in action.limits)
-        stands = top is action.level if action.only else top >= action.level
+        levels = [self._levels.get((it, lane), Level.NONE) for it in action.limits]
+        level, top = self._levels[limit, lane], max(levels)
+        if action.only:
+            stands = top is action.level
+            stood = max(before if it == limit else at for it, at in zip(action.limits, levels, strict=True))
+            begins = stood is not top or (level is top and before is not top)
+        else:
+            stands = top >= action.level
+            begins = level > before and level >= action.level
         if stands and begins:
             most_s = min(action.max_on_s, DRILL_MOST_S) if drill else action.max_on_s
             demands[key] = _Demand(action, top, since_s, since_s + most_s, drill)

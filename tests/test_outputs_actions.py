@@ -46,6 +46,31 @@ def test_worse_begins_the_time_anew_and_less_does_not() -> None:
     assert plan.wanted("siren", 120.0).on, "another limit is another alarm"
 
 
+def test_another_limits_lesser_alarm_begins_nothing_anew() -> None:
+    plan = actions(WAIL)
+    plan.alarm(alarm("a", Level.RED), 0.0)
+    plan.alarm(alarm("b", Level.BLUE), 10.0)
+    assert plan.wanted("siren", 59.9).by == ("wail",)
+    plan.alarm(alarm("b", Level.YELLOW), 70.0)
+    assert not plan.wanted("siren", 71.0).on
+    plan.alarm(alarm("b", Level.ORANGE), 80.0)
+    assert plan.wanted("siren", 139.9).by == ("wail",), "another limit is another alarm"
+
+
+def test_a_lamp_comes_for_its_level_alone_and_again_when_a_worse_one_ends() -> None:
+    lamp = Action("lamp", ("a", "b"), Level.ORANGE, "siren", 60.0, only=True)
+    plan = actions(lamp)
+    plan.alarm(alarm("a", Level.ORANGE), 0.0)
+    plan.alarm(alarm("b", Level.YELLOW), 50.0)
+    assert not plan.wanted("siren", 60.0).on, "yellow has a lamp of its own"
+    plan.alarm(alarm("b", Level.ORANGE), 70.0)
+    assert plan.wanted("siren", 129.0).on
+    plan.alarm(alarm("b", Level.RED), 140.0)
+    assert not plan.wanted("siren", 141.0).on
+    plan.alarm(alarm("b", Level.NONE), 150.0)
+    assert plan.wanted("siren", 209.0).on
+
+
 def test_a_drill_never_lasts_and_never_hides_an_alarm() -> None:
     plan = actions(CALL)
     plan.alarm(alarm("c", Level.RED, drill=True), 0.0)
@@ -101,7 +126,7 @@ def test_on_exactly_while_an_action_asks(steps: list[tuple[str, Level, float, bo
         plan.alarm(alarm(limit, level), now_s)
         if limit in levels:
             worse, levels[limit] = level > levels[limit], level
-            began_s = now_s if worse and max(levels.values()) >= Level.ORANGE else began_s
+            began_s = now_s if worse and level >= Level.ORANGE else began_s
         stands = max(levels.values()) >= Level.ORANGE
         assert plan.wanted("siren", now_s).on == (stands and now_s < began_s + 60.0)
         now_s += pause_s
