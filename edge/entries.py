@@ -116,7 +116,8 @@ class Commit:
 @dataclass(slots=True)
 class Standing:
     """A limit's standing to be written with the alarm that changed it. `boot`, `monotonic_s`, `clock`: by which clocks
-    `at_ms` was taken; none is known where it comes from an older store."""
+    `at_ms` was taken; none is known where it comes from an older store. `true`: the level that stands, where the shelf
+    keeps from the province that it is another one than was told. `scale`: step and unit of the value; "": not known."""
 
     id: str
     level: Level
@@ -125,6 +126,8 @@ class Standing:
     boot: int = 0
     monotonic_s: float = 0.0
     clock: int = ClockQuality.UNKNOWN
+    true: Level | None = None
+    scale: str = ""
 
 
 @dataclass(frozen=True, slots=True)

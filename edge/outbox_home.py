@@ -19,6 +19,7 @@ from edge.outbox_read import ENTRY_COLUMNS
 from edge.outbox_write import OutboxWriter
 from edge.retell import retold
 from edge.salvage import Saved
+from edge.standings import standings_of
 
 BATCH_ENTRIES = 500  # taken home in one transaction: 10 to 30 ms on two cores of a server
 BATCH_BYTES = 64_000  # some 60 pages: what a bad card writes in a quarter of a second
@@ -148,11 +149,10 @@ class OutboxHome(OutboxWriter):
 
     def stands(self) -> list[Standing]:
         """Where the limits stand."""
-        levels = self.limit_levels().items()
         with self._guard():
-            since = self._db.execute("SELECT id, boot, monotonic_ms / 1000.0, clock FROM limit_since").fetchall()
-        clocks = {row[0]: row[1:] for row in since if all(isinstance(one, int | float) for one in row[1:])}
-        return [Standing(limit, *stands, *clocks.get(limit, ())) for limit, stands in levels]
+            rows = self._db.execute("SELECT id, level, value, at_ms FROM limit_now").fetchall()
+            told = self._db.execute("SELECT id, boot, monotonic_ms, clock, level, scale FROM limit_told").fetchall()
+        return standings_of(rows, told)
 
     def give(self, saved: Iterable[Saved], stands: Iterable[Standing] = ()) -> None:
         """Lets go of entries that another store has taken: as if this one never had. And of where limits stood: the

@@ -14,6 +14,7 @@ from edge.ledger import Key, Tally, Why, running_of, whole_ledger
 from edge.outbox_eras import Era, load, told_under
 from edge.outbox_file import PAGE_BYTES, Unreadable, advice, is_damage
 from edge.ranges import RangeSet
+from edge.standings import LAST_MS, standings_of, whole
 
 MAX_EPOCH = 2**32 - 1
 SCAN_ROWS = 4000  # rows looked at for one packet, at most
@@ -22,7 +23,6 @@ RUN_SEQS = 200_000  # beyond the first of a run: hours, where other groups are r
 FRONT_ROWS = 2000  # looked at for what is to be folded next, at most: some milliseconds
 
 KINDS = frozenset(Kind)
-LEVELS = frozenset(Level)
 ENTRY_COLUMNS = "seq, kind, sheet, grp, at_ms, clock, readings, body, origin_seq, window_s"
 DATED_ROUNDS = "kind = 0 AND clock <> 2"
 BULK = "kind IN (0, 5) AND clock <> 2"  # rounds and summaries
@@ -228,7 +228,7 @@ class OutboxReader:
         """Where each limit stood: id -> (level, value in steps, at_ms)."""
         with self._guard():
             rows = self._db.execute("SELECT id, level, value, at_ms FROM limit_now").fetchall()
-        return {row[0]: (Level(row[1]), row[2], row[3]) for row in rows if row[1] in LEVELS}
+        return {found.id: (found.level, found.value, found.at_ms) for found in standings_of(rows)}
 
     def tail(self) -> list[tuple[int, bytes]]:
         """What limits were told since they were saved: edge/limit_tail.py. Of more than there should be the newest."""
@@ -252,9 +252,8 @@ class OutboxReader:
         """The newest known UTC time in the store; 0 in an empty one."""
         with self._guard():
             rows = self._db.execute("SELECT at_ms FROM entry WHERE clock <> 2 ORDER BY seq DESC LIMIT 100").fetchall()
-            newest = self._db.execute("SELECT MAX(at_ms) FROM limit_now").fetchone()[0]
-            limits = newest if isinstance(newest, int) else 0
-        return max([limits, *(row[0] for row in rows if isinstance(row[0], int))])
+            rows += self._db.execute("SELECT at_ms FROM limit_now").fetchall()
+        return max([0, *(at_ms for row in rows if (at_ms := whole(row[0], 0, LAST_MS)) is not None)])
 
     def last_seq(self) -> int:
         """The highest seq ever given."""

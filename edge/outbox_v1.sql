@@ -74,12 +74,15 @@ CREATE TABLE IF NOT EXISTS limit_tail (
     body BLOB NOT NULL
 );
 
--- By which clocks the time of a standing was taken: how long ago it was is not known by UTC alone.
-CREATE TABLE IF NOT EXISTS limit_since (
+-- By which clocks the time of a standing was taken: how long ago it was is not known by UTC alone. And what is told by
+-- its level and value: the level that stands while the shelf holds it back, and what the value counts.
+CREATE TABLE IF NOT EXISTS limit_told (
     id TEXT PRIMARY KEY,
     boot INTEGER NOT NULL,
     monotonic_ms INTEGER NOT NULL,
-    clock INTEGER NOT NULL
+    clock INTEGER NOT NULL,
+    level INTEGER,                      -- NULL: as in limit_now
+    scale TEXT NOT NULL                 -- step and unit; '': not known
 );
 
 -- The last alarms, as they were told on the spot: edge/alarm_past.py.

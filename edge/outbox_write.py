@@ -210,8 +210,8 @@ class OutboxWriter(OutboxReader):
     def _stand(self, standings: Iterable[Standing]) -> None:
         standings = list(standings)
         self._db.executemany(
-            "INSERT OR REPLACE INTO limit_since VALUES (?, ?, ?, ?)",
-            [(one.id, one.boot, round(one.monotonic_s * 1000), int(one.clock)) for one in standings],
+            "INSERT OR REPLACE INTO limit_told VALUES (?, ?, ?, ?, ?, ?)",
+            [(it.id, it.boot, round(it.monotonic_s * 1000), int(it.clock), it.true, it.scale) for it in standings],
         )
         self._db.executemany(
             "INSERT INTO limit_now (id, level, value, at_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"

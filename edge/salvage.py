@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from edge.contract import Kind, Level
+from edge.contract import Kind
 from edge.entries import Held, Standing
 from edge.errors import Unpackable
 from edge.outbox_eras import Era, load, told_under
 from edge.outbox_file import PAGE_BYTES, advice, fill_new, readable_text
 from edge.outbox_read import ENTRY_COLUMNS, FEW, held_of
 from edge.retell import retold
+from edge.standings import standings_of
 
 PEEK_S = 2.0  # an alarm waits for nothing else
 READ_ROWS = 256
@@ -309,11 +310,10 @@ def peek(path: Path) -> tuple[list[Standing], int]:
 
 
 def _standings(db: sqlite3.Connection) -> list[Standing]:
-    standings = []
-    for limit, level, value, at_ms in _readable(db, "SELECT id, level, value, at_ms FROM limit_now"):
-        with contextlib.suppress(ValueError, TypeError):
-            standings.append(Standing(str(limit), Level(level), value, int(at_ms)))
-    return standings
+    """All that can be read of them; of an older store nothing is told but levels, values and times."""
+    rows = list(_readable(db, "SELECT id, level, value, at_ms FROM limit_now"))
+    told = list(_readable(db, "SELECT id, boot, monotonic_ms, clock, level, scale FROM limit_told"))
+    return standings_of(rows, told)
 
 
 def _readable(db: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from edge.contract import ClockQuality, Level, Rule
 from edge.entries import Standing
 from edge.limit_nouns import Limit
+from edge.salvage import peek
 from sim.virtual import run
 from tests.test_limit_restarts import NONE, START_MS, TOTAL, Box
 from tests.test_outbox import opened
@@ -53,6 +54,10 @@ def test_for_how_long_it_has_stood_is_none_where_nobody_knows(tmp_path: Path) ->
 
     run(story())
     store, _ = opened(tmp_path)
-    stands = [Standing("storm", Level.RED, 5, 1234, 3, 400.5, trusted), Standing("old", Level.NONE, None, 1)]
+    known = START_MS, 3, 400.5, trusted
+    stands = [Standing("storm", Level.RED, 5, *known, Level.NONE, "1 mm"), Standing("old", Level.NONE, None, 1)]
     store.commit([], limits=stands)
     assert sorted(store.stands(), key=lambda one: one.at_ms)[::-1] == stands
+    store.close()
+    salvaged = peek(tmp_path / "outbox.db")[0]
+    assert sorted(salvaged, key=lambda one: one.at_ms)[::-1] == stands, "of a store that can not be written, too"
