@@ -5,8 +5,8 @@ says when nothing else comes). A doubt must not swallow a disaster, so none last
 reading running on one side of what was believed is believed, whether it stayed where the first went or runs on and on;
 wild readings to both sides are not. Twins must differ CONFIRM times running (two instruments of one round are not read
 in one instant); each reading of one is held against each of the other once. What is beyond an instrument's range is not
-looked at: it may be the worst case. Over a restart it is remembered for how long a value has stood still, and nothing
-else: the first reading is believed.
+looked at: it may be the worst case, or no number at all (intake_nouns.py). Over a restart it is remembered for how long
+a value has stood still, and nothing else: the first reading is believed.
 """
 
 from __future__ import annotations

@@ -6,6 +6,11 @@ from dataclasses import dataclass, field
 
 from edge.contract import MAX_STEPS, Point, Quality, Sensor
 
+# Widths of the range. A real flood may pass the gauge's end: that is judged (OVER_RANGE). Nothing that still measures
+# shows a number further beyond its range than the range is wide: that is 65535 for "no answer", or what a register
+# without a sign makes of a wire that is a hair behind its zero.
+BELIEVED_BEYOND = 1
+
 
 @dataclass(slots=True)
 class PointNow:
@@ -19,6 +24,7 @@ class PointNow:
     failed: int = 0
     minimum: int | None = None
     maximum: int | None = None
+    reach: int | None = None  # steps beyond the range that may still be true
     per_step: float = 1.0
 
     def __post_init__(self) -> None:
@@ -28,9 +34,12 @@ class PointNow:
             self.minimum = round(self.point.minimum / step)
         if self.point.maximum is not None:
             self.maximum = round(self.point.maximum / step)
+        if self.minimum is not None and self.maximum is not None:
+            self.reach = BELIEVED_BEYOND * (self.maximum - self.minimum)
 
     def take(self, value: float | None, quality: Quality, at_ms: int) -> None:
-        """Rounds to whole steps and checks the range; what can not be a value becomes SUSPECT without one."""
+        """Rounds to whole steps and checks the range; what can not be a value becomes SUSPECT without one, what is too
+        far beyond the range to be true becomes SUSPECT with it."""
         steps: int | None = None
         if value is not None:
             try:
@@ -40,11 +49,8 @@ class PointNow:
             else:
                 if not -MAX_STEPS <= steps <= MAX_STEPS:
                     steps, quality = None, Quality.SUSPECT
-                elif quality is Quality.GOOD and (
-                    (self.minimum is not None and steps < self.minimum)
-                    or (self.maximum is not None and steps > self.maximum)
-                ):
-                    quality = Quality.OVER_RANGE
+                elif quality is Quality.GOOD:
+                    quality = self._quality(steps)
         elif quality is Quality.GOOD:
             quality = Quality.NO_ANSWER  # no value is never good
         self.value, self.quality, self.at_ms = steps, quality, at_ms
@@ -52,6 +58,16 @@ class PointNow:
             self.good += 1
         else:
             self.failed += 1
+
+    def _quality(self, steps: int) -> Quality:
+        """Of a good answer, by the range."""
+        if self.maximum is not None and steps > self.maximum:
+            beyond = steps - self.maximum
+        elif self.minimum is not None and steps < self.minimum:
+            beyond = self.minimum - steps
+        else:
+            return Quality.GOOD
+        return Quality.SUSPECT if self.reach is not None and beyond > self.reach else Quality.OVER_RANGE
 
     def doubted(self) -> None:
         """The good reading just taken is not believed."""

@@ -22,7 +22,7 @@ class Quality(IntEnum):
     MAINTENANCE = 3
     NO_ANSWER = 4  # asked, silence (or the wire, the port, the device is gone)
     NO_POWER = 5
-    SUSPECT = 6  # stuck, spiking, physically impossible
+    SUSPECT = 6  # stuck, spiking, further beyond the range than that is wide, physically impossible
     REFUSED = 7  # it answered: with an exception, or with its own mark for "no value"
 
 

@@ -145,6 +145,7 @@ class _Run:
             now.take(None if math.isnan(value) else value, Quality.GOOD, at_ms)
             if now.quality is Quality.GOOD and now.value is not None and self.beliefs.doubts(point, now.value, now_s):
                 now.doubted()
+            if now.quality is Quality.SUSPECT:
                 self.doubted[point] = self.doubted.get(point, 0) + 1
             self._told(self.limits.judge(point, now.value, now.quality, now_s), at_ms)
             for part in self.held.get(point, ()):

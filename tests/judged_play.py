@@ -198,7 +198,7 @@ class Play:
 
     def copy(self) -> Play:
         """One that can be distorted without harm to this; the record is shared."""
-        rounds = [replace(one, steps=dict(one.steps)) for one in self.rounds]
+        rounds = [replace(one, steps=dict(one.steps), quality=dict(one.quality)) for one in self.rounds]
         return replace(
             self,
             rounds=rounds,

@@ -35,6 +35,25 @@ def over_range_and_marked(play: Play) -> None:
 
 
 @breaks()
+def far_beyond_the_range_and_doubted(play: Play) -> None:
+    unshow(play.record, "calm", 6000.0, 6010.0, Shown(6000.3, 655.35, True))
+    play.of(6000.0).steps["calm"] = 65_535
+    play.of(6000.0).quality["calm"] = Quality.SUSPECT
+
+
+@breaks(VALUES)
+def far_beyond_the_range_and_believed(play: Play) -> None:
+    far_beyond_the_range_and_doubted(play)
+    play.of(6000.0).quality["calm"] = Quality.OVER_RANGE
+
+
+@breaks(VALUES)
+def just_beyond_the_range_and_doubted(play: Play) -> None:
+    over_range_and_marked(play)
+    play.of(6000.0).quality["calm"] = Quality.SUSPECT
+
+
+@breaks()
 def a_failed_reading_that_is_marked(play: Play) -> None:
     unshow(play.record, "calm", 6000.0, 6010.0)
     play.of(6000.0).steps["calm"] = None

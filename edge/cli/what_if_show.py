@@ -53,7 +53,7 @@ def notes_of(site: Site, past: Past, played: Replay) -> Iterator[str]:
                 "hold times, rates and silences are judged otherwise"
             )
     for point, count in played.doubted.items():
-        yield f"{count} readings of {point} were not believed (stuck, spike, rate_max, twin)"
+        yield f"{count} readings of {point} were not believed (stuck, spike, rate_max, twin, far beyond its range)"
 
 
 # -- for people ---------------------------------------------------------------------------------------------------

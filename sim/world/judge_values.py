@@ -113,17 +113,23 @@ class Values:
         missing = np.isnan(steps)
         good = quality == Quality.GOOD
         beyond = np.zeros(len(mine), bool)
-        for bound, sign in ((point.minimum, -1), (point.maximum, 1)):
+        far = np.zeros(len(mine), bool)  # further beyond than the range is wide
+        for bound, opposite, sign in ((point.minimum, point.maximum, -1), (point.maximum, point.minimum, 1)):
             if bound is not None:
-                beyond |= sign * steps > sign * round(bound / point.step)
+                off = sign * (steps - round(bound / point.step))
+                beyond |= off > 0
+                if opposite is not None:
+                    far |= off > abs(round(bound / point.step) - round(opposite / point.step))
         lost = missing & (rows.clock[mine] == ClockQuality.TRUSTED)
         if lost.any():
             lost[lost] = self._was_given(self._seen[place], rows.at_s[mine[lost]])
         value = rows.value[mine]
         other = ~missing & (np.abs(value - steps * float(point.step)) > float(point.step) / 100 + np.abs(value) * 1e-9)
+        undoubted, silent = far & (quality != Quality.SUSPECT), beyond & ~far & (quality != Quality.OVER_RANGE)
         for promise, bad, why in (
             ("5 honest values", missing & good, "has no value and is called good"),
-            ("5 honest values", ~missing & good & beyond, "is beyond its range and is called good"),
+            ("5 honest values", undoubted, "is further beyond than its range is wide, not doubted"),
+            ("5 honest values", silent, "is just beyond its range, not told so"),
             ("5 honest values", ~missing & ~beyond & ~good, "is a value within its range and is not called good"),
             ("5 honest values", other, "is not its own number of steps"),
             ("1 kept", lost, "has no value, though its instrument gave a clean one"),
