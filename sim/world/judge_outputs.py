@@ -89,7 +89,7 @@ class Outputs:
             levels: dict[str, int] = dict.fromkeys(action.limits, Level.NONE)
             until_s = -inf
             for row in sorted(rows, key=lambda it: (it.at_s, it.epoch, it.seq)):
-                worse = row.level > levels[row.limit]
+                worse = row.level > levels[row.limit] and row.level >= action.level
                 levels[row.limit] = row.level
                 stands = max(levels.values()) >= action.level
                 if stands and worse:
