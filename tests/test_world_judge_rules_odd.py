@@ -1,0 +1,93 @@
+"""What a silence, a lost store or a crowded card does to an alarm, and what it does not excuse: hand-made records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import inf
+
+from edge.contract import Level
+from sim.world.judge_alarms import IN_STEPS, Alarms
+from sim.world.judge_books import AlarmRow
+from sim.world.judge_roads import Roads
+from sim.world.judge_truth import Truth
+from sim.world.nouns import Record, Shown, Span, Story, Trouble
+from sim.world.stage import standard
+
+TEXT, SITE = standard()
+LIMITS = {limit.id: limit for limit in SITE.limits}
+NOW_S = 20_000.0
+OLD, NEW = 1, 2  # epochs
+
+
+def row(limit: str, level: Level, at_s: float, value: float | None, *, epoch: int = OLD, seq: int = 1) -> AlarmRow:
+    """An alarm that came at once."""
+    known = LIMITS[limit]
+    change = "cleared" if level is Level.NONE else "raised"
+    parts = {place: steps for part in known.judged.parts for place, steps in part.thresholds}
+    threshold = float({**parts, **dict(known.thresholds)}.get(level, 1) * known.scale.step)
+    words = (known.point, int(level), change, "above", value, threshold)
+    return AlarmRow(epoch, seq, at_s, limit, *words, 0, at_s + 0.1, "mm")
+
+
+def said(record: Record, rows: Sequence[AlarmRow], word: str) -> list[str]:
+    """What the judge finds in these alarms, as far as it has the word."""
+    record.running = record.running or [Span(0.0, inf)]
+    truth = Truth(record, SITE, Story("by hand", TEXT, 1, NOW_S))
+    truth.look(NOW_S)
+    alarms = Alarms(truth, Roads(truth))
+    broken = [*alarms.take(list(rows)), *alarms.check()]
+    return [it.what for it in broken if word in it.what]
+
+
+def shows(record: Record, point: str, values: Iterable[tuple[float, float]]) -> None:
+    record.shown[point] = [Shown(at_s, value, True) for at_s, value in values]
+
+
+def test_rain_that_came_over_a_silence_begun_before_the_window_is_in_the_sum() -> None:
+    record = Record()
+    dry = [(at_s + 0.1, 0.0) for at_s in range(0, 1000, 10)]
+    shows(record, "pond.rain-count", [*dry, *((at_s + 0.1, 20.0) for at_s in range(9000, 9100, 10))])
+    assert not said(record, [row("rain-windows", Level.BLUE, 9020.2, 18.0)], "explains")
+    assert said(record, [row("rain-windows", Level.BLUE, 9020.2, 21.0)], "explains")
+
+
+def test_the_last_word_is_what_was_taken_last_not_what_was_shown_last() -> None:
+    record = Record()
+    shown = [(at_s + 0.1, 136.9) for at_s in range(0, 1010, 10)]
+    shows(record, "dam-1.pore-1", [*shown, (1010.1, 137.05), (1020.1, 137.05), (1040.1, 137.08)])
+    record.failed["dam-1.pore-1"] = [1000.1, 1030.1, 1040.1, 1040.2]  # the answer shown there was taken for a late one
+    assert not said(record, [row("pore-high", Level.ORANGE, 1050.8, 137.05)], "explains")
+    assert said(record, [row("pore-high", Level.ORANGE, 1050.8, 137.07)], "explains")
+    record.failed.clear()  # nothing was wrong on the wire: the value of 1040 s was taken, and nothing was silent
+    assert said(record, [row("pore-high", Level.ORANGE, 1050.8, 137.05)], "explains")
+
+
+def a_store_is_lost(*, damaged: bool) -> list[str]:
+    record = Record(running=[Span(0.0, 5000.0, "power.cut"), Span(5030.0, 5030.0, "power.kill"), Span(5060.0, inf)])
+    if damaged:
+        record.troubles.append((5010.0, Trouble("disk.damage", 5010.0, 0.1)))
+    before = [row("beach-short", Level.RED, 4000.2, 69.0), row("pond-item", Level.RED, 4000.2, None, seq=2)]
+    again = [
+        row("level-high", Level.BLUE, 5060.2, 419.1, epoch=NEW, seq=1),
+        row("pond-item", Level.BLUE, 5060.2, None, epoch=NEW, seq=2),
+        row("beach-short", Level.RED, 5060.2, 69.0, epoch=NEW, seq=3),
+        row("pond-item", Level.RED, 5060.2, None, epoch=NEW, seq=4),
+    ]
+    return said(record, [*before, *again], "pond-item")
+
+
+def test_a_roll_up_begins_anew_with_a_store_that_was_lost_and_only_then() -> None:
+    assert not a_store_is_lost(damaged=True)
+    assert a_store_is_lost(damaged=False)
+
+
+def test_alarms_that_fill_a_message_each_wait_for_their_slots() -> None:
+    record = Record(usable={"beidou": [Span(0.0, inf)]}, used={"beidou": [60.0 * turn + 10 for turn in range(300)]})
+    names = [name for name, limit in LIMITS.items() if limit.plain]
+    rows = [
+        row(name, Level.NONE, 1000.2, 5.0, seq=place)._replace(unit=IN_STEPS, received_s=1010.0 + 62.0 * (place + 1))
+        for place, name in enumerate(names)
+    ]
+    assert not said(record, rows, "came in after")
+    assert said(record, rows[-1:], "came in after")
+    assert said(record, [it._replace(unit="mm") for it in rows], "came in after")
