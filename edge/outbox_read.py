@@ -222,7 +222,9 @@ class OutboxReader:
     def sheet_digest(self, sheet_id: int) -> bytes:
         with self._guard():
             row = self._db.execute("SELECT digest FROM sheet WHERE id = ?", (sheet_id,)).fetchone()
-        return bytes(row[0])
+        if not isinstance(row[0], bytes):  # of a huge number bytes() would make as many
+            raise TypeError(f"the digest of sheet {sheet_id} is {row[0]!r}")
+        return row[0]
 
     def limit_levels(self) -> Mapping[str, tuple[Level, int | None, int]]:
         """Where each limit stood: id -> (level, value in steps, at_ms)."""
