@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.cli import EXIT_FAILED
-from edge.cli.past import read_past
+from edge.cli.past import Names, read_past
 from edge.cli.verbs import fengsui
 from edge.config.load import load
 from edge.contract import Level, Quality
@@ -208,7 +208,7 @@ def test_rows_in_any_order_and_times_as_spreadsheets_write_them(site: Path) -> N
     newest_first = shown(site, "\n".join([head, *reversed(rows)]))
     assert newest_first["out_of_order"] == 39
     assert changes(newest_first, "high") == [(12, "yellow"), (22, "red"), (33, "none")]
-    excel = [f"2026/1/1 0:{at:02d},{row.split(',', 1)[1]}" for at, row in enumerate(rows)]
+    excel = [f"2026/1/1 8:{at:02d},{row.split(',', 1)[1]}" for at, row in enumerate(rows)]
     assert changes(shown(site, "\n".join(["\ufeff" + head, *excel])), "high") == changes(newest_first, "high")
 
 
@@ -252,11 +252,11 @@ def test_a_coarse_record_is_said(site: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "has no header"),
+        ("", "is empty"),
         ("a,b\n1,2\n", "has no header"),
-        ("time,foo\n1767225600000,2\n", "has no reading of any point of this site; it has foo"),
+        ("time,foo\n1767225600000,2\n", "has no reading of any point of this site; it has foo, the site level, rain"),
         ("time,level\nx,2\n", "the first trouble: line 2"),
-        ('"time,level\n1767225600000,2\n', "its first line is no header"),
+        ('"time,level\n1767225600000,2\n', "is a quotation mark left open?"),
         ("time,level,level\n1767225600000,2,6\n", "the header names level more than once"),
         (
             "time,level\n2026-01-01T08:00:00+08:00,2\n1767225600000,2\n2026-01-01 00:02,6\n",
@@ -324,6 +324,6 @@ def test_a_year_of_minutes_takes_little_memory(tmp_path: Path) -> None:
     with file.open("w") as out:
         out.write("time,level\n")
         out.writelines(f"{START_MS + at * MINUTE_MS},9\n" for at in range(20_000))
-    past = read_past(file, {"level"})
+    past = read_past(file, Names({"level": "level"}, {}))
     each = past.at_ms.itemsize + past.point.itemsize + past.value.itemsize
     assert (len(past.at_ms), each) == (20_000, 18)

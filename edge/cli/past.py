@@ -3,9 +3,10 @@
     wide   a header `time,POINT,POINT ...` and one row an instant; an empty cell: asked and failed
     long   a header `time,point,value` and one row a reading
 
-The time is called time, at or at_ms: milliseconds since 1970, ISO 8601, or 2026/11/21 22:00 as spreadsheets write it;
-UTC where there is no zone, and then nowhere: a file that mixes both is refused. A row is a line; one that can not be
-understood is left out and counted, as a cell is, the first ones said. Rows may stand in any order.
+How the file is written, what separates its columns and where its header stands is found out (`past_file.py`), what a
+cell says too (`past_cell.py`). A column is called by the point's id, or by its name where no other point has it. A time
+without a zone is local time (UTC+8), and then none has one: a file that mixes both is refused. A row is a line; one
+that can not be understood is left out and counted, as a cell is, the first ones said. Rows may stand in any order.
 Kept in arrays: 18 bytes a reading.
 """
 
@@ -13,22 +14,25 @@ from __future__ import annotations
 
 import csv
 import math
-import re
 from array import array
-from collections.abc import Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
-from edge.cli.history import POINT, VALUE, BadHistory, number, time_ms
+from edge.cli.history import POINT, VALUE, BadHistory
+from edge.cli.past_cell import LOCAL, LOCAL_WORDS, Refused, number_of, time_of
+from edge.cli.past_file import Form, cells_of, form_of
+from edge.cli.show import clock_time
+from edge.config.words import listing
+from edge.contract import Point
 
-TIME_NAMES = ("time", "at", "at_ms")
 READINGS_MOST = 4_000_000  # 72 MB: four points each minute for two years, on a box of 1 GB
 SAID_MOST = 5  # bad rows that are shown; all are counted
 STRANGERS_MOST = 20
-_ZONE = re.compile(r"\d[T ].*([zZ]|[+-]\d\d(:?\d\d)*)$")  # of a time that was understood
-_SPREADSHEET = re.compile(r"(\d{4})[/-](\d{1,2})[/-](\d{1,2})(?:[ T](\d{1,2}):(\d{2})(?::(\d{2}))?)?")
 
 
 @dataclass
@@ -36,9 +40,10 @@ class Past:
     """Readings, oldest first: `at_ms`, `point` (a place in `points`) and `value` (nan: asked and failed) side by side.
 
     `bad`: rows with something wrong; `said`: sentences about the first of them. `disorder`: rows that stood behind a
-    later one. `strangers`: columns or points that the site does not have.
+    later one. `strangers`: columns or points that the site does not have. `read_as`: how the file is written.
     """
 
+    read_as: str = ""
     points: list[str] = field(default_factory=list)
     at_ms: array[int] = field(default_factory=lambda: array("q"))
     point: array[int] = field(default_factory=lambda: array("H"))
@@ -50,15 +55,30 @@ class Past:
     strangers: dict[str, None] = field(default_factory=dict)
     zoned: dict[bool, str] = field(default_factory=dict)  # where a time with a zone, and one without, stood first
 
-    def zone(self, where: str, text: str) -> None:
+    @property
+    def local(self) -> bool:
+        """Its times have no zone: they are told as they stand there."""
+        return False in self.zoned
+
+    @property
+    def zone(self) -> str:
+        return LOCAL_WORDS if self.local else "UTC"
+
+    def clock(self, at_ms: int | None) -> str:
+        """A time as people read it: as the record writes it, without a zone, or UTC with its Z."""
+        if at_ms is None or not self.local:
+            return clock_time(at_ms)
+        return clock_time(at_ms + LOCAL.utcoffset(None) // timedelta(milliseconds=1)).removesuffix("Z")
+
+    def sees(self, zoned: bool, where: str, text: str) -> None:
         """Raises BadHistory where times with and without a zone are mixed: one kind would be hours off."""
-        if text.isdecimal():
+        if zoned in self.zoned:
             return
-        self.zoned.setdefault(_ZONE.search(text) is not None, f"{where}: “{text}”")
+        self.zoned[zoned] = f"{where}: “{text}”"
         if len(self.zoned) == 2:
-            raise BadHistory(
+            raise Refused(
                 f"{self.zoned[False]} has no time zone, but {self.zoned[True]} has one: write one with each time "
-                "(Z, +08:00), or with none, then all are UTC"
+                f"(Z, +08:00), or with none, then all are {LOCAL_WORDS}"
             )
 
     def complain(self, sentence: str) -> None:
@@ -68,7 +88,7 @@ class Past:
 
     def add(self, at_ms: int, place: int, value: float) -> None:
         if len(self.at_ms) >= READINGS_MOST:
-            raise BadHistory(f"more than {READINGS_MOST} readings: cut the file, or leave out points")
+            raise Refused(f"more than {READINGS_MOST} readings: cut the file, or leave out points")
         self.at_ms.append(at_ms)
         self.point.append(place)
         self.value.append(value)
@@ -89,109 +109,126 @@ class Past:
         self.value = array("d", (self.value[index] for index in order))
 
 
-def read_past(path: Path, known: Collection[str]) -> Past:
-    """The readings of the `known` points in the file. Raises BadHistory when there is nothing to be had."""
-    past = Past()
+class Names(NamedTuple):
+    """What a record may call a site's points. `ids`: by id, and by a name that only one has. `shared`: a name of
+    several, with their ids."""
+
+    ids: Mapping[str, str]
+    shared: Mapping[str, Sequence[str]]
+
+
+def names_of(points: Iterable[Point]) -> Names:
+    named: dict[str, list[str]] = defaultdict(list)
+    ids = {point.id: point.id for point in points}
+    for point in points:
+        if (name := point.name.strip()) and name not in ids:
+            named[name].append(point.id)
+    alone = {name: having[0] for name, having in named.items() if len(having) == 1}
+    return Names({**ids, **alone}, {name: having for name, having in named.items() if len(having) > 1})
+
+
+def read_past(path: Path, names: Names) -> Past:
+    """The readings of known points in the file. Raises BadHistory when there is nothing to be had."""
     try:
-        # Ids are ASCII; whatever else is in it (names in GBK, say) does not matter here.
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            _read(path, file, known, past)
+        form = form_of(path)
+        past = Past(form.words())
+        with path.open(encoding=form.encoding, errors="replace", newline="") as file:
+            _Reader(path, form, names, past).read(file)
     except OSError as error:
         raise BadHistory(f"{path} can not be read: {error.strerror or error}") from error
     if not past.at_ms:
-        why = f"; the first trouble: {past.said[0]}" if past.said else ""
-        strangers = f"; it has {', '.join(past.strangers)}" if past.strangers else ""
-        raise BadHistory(f"{path} has no reading of any point of this site{strangers}{why}")
+        why = f"; the first trouble: {past.said[0]}" if past.said else "" if past.rows else "; it has no row"
+        strangers = f"; it has {', '.join(past.strangers)}, the site {listing(names.ids)}" if past.strangers else ""
+        raise BadHistory(f"{path}, {form.words()}, has no reading of any point of this site{strangers}{why}")
     past.sort()
     return past
 
 
-def _read(path: Path, file: Iterator[str], known: Collection[str], past: Past) -> None:
-    try:
-        header = [name.strip() for name in _cells(next(file, ""))]
-    except csv.Error as error:
-        raise BadHistory(f"{path}: its first line is no header: {error}") from None
-    time = next((header.index(name) for name in TIME_NAMES if name in header), None)
-    if time is None:
-        raise BadHistory(
-            f"{path} has no header `time,POINT,...` or `time,point,value` (times: {', '.join(TIME_NAMES)})"
-        )
-    twice = [name for name in {header[time], POINT, VALUE, *known} if header.count(name) > 1]
-    if twice:
-        raise BadHistory(f"{path}: the header names {', '.join(sorted(twice))} more than once: which one counts?")
-    places: dict[str, int] = {}
-    columns = [] if POINT in header and VALUE in header else [n for n in range(len(header)) if n != time]
-    newest_ms = -(2**63)
-    for number_of, line in enumerate(file, 2):
-        if not line.strip():
-            continue
-        where = f"line {number_of}"
+class _Reader:
+    """Row by row into `past`."""
+
+    def __init__(self, path: Path, form: Form, names: Names, past: Past) -> None:
+        self.form, self.names, self.past = form, names, past
+        self.header = form.header
+        self.least = max(column for column, name in enumerate(form.header) if name) + 1
+        self.comma_is_free = form.delimiter != ","
+        self.places: dict[str, int] = {}
+        self.newest_ms = -(2**63)
+        small = [name.casefold() for name in form.header]
+        self.long = (small.index(POINT), small.index(VALUE)) if POINT in small and VALUE in small else None
+        counted = [small[form.time], POINT, VALUE] if self.long else [small[form.time], *names.ids.values()]
+        meant = [names.ids.get(name, name.casefold()) for name in form.header]
+        if twice := sorted({name for name in counted if meant.count(name) > 1}):
+            raise Refused(f"{path}: the header names {', '.join(twice)} more than once: which one counts?")
+        # (column, point) of those that the site has
+        self.columns = [] if self.long else list(self._columns())
+
+    def _columns(self) -> Iterator[tuple[int, str]]:
+        for column, name in enumerate(self.header):
+            if column in (self.form.time, self.form.date) or not name:
+                continue
+            if point := self._point(name):
+                yield column, point
+
+    def _point(self, name: str) -> str | None:
+        """What the record calls so; None, and noted, where the site has no such point."""
+        if (point := self.names.ids.get(name)) is not None:
+            return point
+        if len(self.past.strangers) < STRANGERS_MOST:
+            shared = self.names.shared.get(name)
+            self.past.strangers[f"{name} (the name of {', '.join(shared)}: write the id)" if shared else name] = None
+        return None
+
+    def read(self, file: Iterator[str]) -> None:
+        delimiter = self.form.delimiter
+        for number, line in enumerate(file, 1):
+            if number <= self.form.line or not line.strip():
+                continue
+            where = f"line {number}"
+            try:
+                self._row(where, cells_of(line, delimiter))
+            except Refused:
+                raise
+            except BadHistory as error:
+                self.past.complain(str(error))
+            except csv.Error as error:
+                self.past.rows += 1
+                self.past.complain(f"{where}: {error}; is a quotation mark left open?")
+
+    def _row(self, where: str, cells: Sequence[str]) -> None:
+        """What is wrong with it is complained of once."""
+        past, wide = self.past, len(self.header)
+        if not cells[0].strip() and not any(map(str.strip, cells)):  # one that a spreadsheet once had
+            return
         past.rows += 1
-        try:
-            cells = _cells(line)
-            if len(cells) != len(header):
-                raise BadHistory(f"{where}: {len(cells)} columns, the header has {len(header)}")
-            at_ms = _time_ms(where, cells[time].strip())
-        except BadHistory as error:
-            past.complain(str(error))
-            continue
-        except csv.Error as error:
-            past.complain(f"{where}: {error}; is a quotation mark left open?")
-            continue
-        past.zone(where, cells[time].strip())
-        past.disorder += at_ms < newest_ms
-        newest_ms = max(newest_ms, at_ms)
-        pairs = _pairs(header, cells, columns)
-        _take(past, where, at_ms, pairs, known, places)
+        if len(cells) < self.least or any(map(str.strip, cells[wide:])):
+            raise BadHistory(f"{where}: {len(cells)} columns, the header has {wide}")
+        text = cells[self.form.time].strip()
+        if self.form.date is not None:
+            text = f"{cells[self.form.date].strip()} {text}"
+        at_ms, zoned = time_of(where, text)
+        if zoned is not None:
+            past.sees(zoned, where, text)
+        past.disorder += at_ms < self.newest_ms
+        self.newest_ms = max(self.newest_ms, at_ms)
+        if self.long is None:
+            self._take(where, at_ms, [(point, cells[column]) for column, point in self.columns])
+        elif point := self._point(cells[self.long[0]].strip()):
+            self._take(where, at_ms, [(point, cells[self.long[1]])])
 
-
-def _pairs(header: Sequence[str], cells: Sequence[str], columns: Sequence[int]) -> list[tuple[str, str]]:
-    """(point, text) of one row."""
-    if columns:
-        return [(header[column], cells[column]) for column in columns]
-    return [(cells[header.index(POINT)].strip(), cells[header.index(VALUE)])]
-
-
-def _take(
-    past: Past,
-    where: str,
-    at_ms: int,
-    pairs: Sequence[tuple[str, str]],
-    known: Collection[str],
-    places: dict[str, int],
-) -> None:
-    """The readings of one row; what is wrong with it is complained of once."""
-    wrong = ""
-    for point, text in pairs:
-        if point not in known:
-            if len(past.strangers) < STRANGERS_MOST:
-                past.strangers[point] = None
-            continue
-        if point not in places:
-            places[point] = len(past.points)
-            past.points.append(point)
-        value = math.nan
-        try:
-            found = number(where, text)
-            value = math.nan if found is None else found
-        except BadHistory as error:
-            wrong = wrong or f"{error} ({point})"
-        past.add(at_ms, places[point], value)
-    if wrong:
-        past.complain(wrong)
-
-
-def _cells(line: str) -> list[str]:
-    """Of one line, by itself: a quotation mark left open takes no other with it. Raises csv.Error."""
-    return next(csv.reader([line], strict=True), [])
-
-
-def _time_ms(where: str, text: str) -> int:
-    match = _SPREADSHEET.fullmatch(text)
-    if match is None:
-        return time_ms(where, text)
-    try:
-        at = datetime(*(int(part or 0) for part in match.groups()), tzinfo=UTC)  # type: ignore[arg-type, misc]
-    except ValueError as error:
-        raise BadHistory(f"{where}: “{text}” is no time: {error}") from None
-    return round(at.timestamp() * 1000)
+    def _take(self, where: str, at_ms: int, pairs: Sequence[tuple[str, str]]) -> None:
+        past, places, wrong = self.past, self.places, ""
+        for point, text in pairs:
+            if point not in places:
+                places[point] = len(past.points)
+                past.points.append(point)
+            try:
+                value = number_of(where, text, self.comma_is_free)
+            except Refused:
+                raise
+            except BadHistory as error:
+                value = math.nan
+                wrong = wrong or f"{error} ({point})"
+            past.add(at_ms, places[point], value)
+        if wrong:
+            past.complain(wrong)

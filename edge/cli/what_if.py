@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edge.cli import EXIT_FAILED
+from edge.cli.show import printable
 from edge.cli.verbs import json_option, stop
 
 if TYPE_CHECKING:  # all that plays is loaded when it plays: --help is to come at once
@@ -25,12 +26,13 @@ if TYPE_CHECKING:  # all that plays is loaded when it plays: --help is to come a
 def what_if(file: Path, site_file: Path, svg: Path | None, as_json: bool) -> None:
     """Run a site's rules over recorded data, FILE (CSV), through the engine that judges in the field.
 
-    FILE has a header "time,POINT,POINT ..." with the ids of points, or "time,point,value". Times: 2026-11-21T22:00:00Z,
-    2026/11/21 22:00, or milliseconds since 1970; UTC where there is no zone. Rows that can not be understood are left
-    out and counted.
+    FILE has a header "time,POINT,POINT ..." with the ids or names of points, or "time,point,value". Times:
+    2026-11-21T22:00:00Z, 2026/11/21 22:00, or milliseconds since 1970; local time (UTC+8) where there is no zone. What
+    Excel and WPS save is read: commas, semicolons or tabs, UTF-8, "Unicode text" or GB18030. Rows that can not be
+    understood are left out and counted.
     """
     from edge.cli.history import BadHistory
-    from edge.cli.past import read_past
+    from edge.cli.past import names_of, read_past
     from edge.cli.what_if_show import as_json as shown
     from edge.cli.what_if_show import notes_of, text
     from edge.cli.what_if_svg import COLUMNS, drawing
@@ -39,13 +41,13 @@ def what_if(file: Path, site_file: Path, svg: Path | None, as_json: bool) -> Non
 
     site = load(site_file)
     try:
-        past = read_past(file, {point.id for point in site.points})
+        past = read_past(file, names_of(site.points))
     except BadHistory as error:
-        stop(EXIT_FAILED, str(error))
+        stop(EXIT_FAILED, printable(str(error)))
     played = replay(site, _readings(past), past.points, (past.at_ms[0], past.at_ms[-1]), COLUMNS)
     notes = list(notes_of(site, past, played))
     if svg is not None:
-        _write(svg, drawing(played, f"{site_file.name}: {file.name}"))
+        _write(svg, drawing(played, f"{site_file.name}: {file.name}", past.clock))
     if as_json:
         click.echo(json.dumps(shown(site, past, played, notes), ensure_ascii=False, indent=2))
         return

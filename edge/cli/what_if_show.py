@@ -11,7 +11,7 @@ import click
 
 from edge.cli.ask import COLOURS
 from edge.cli.past import Past
-from edge.cli.show import clock_time, printable, span, table, width
+from edge.cli.show import printable, span, table, width
 from edge.config.site import Site
 from edge.config.units import show_ms
 from edge.contract import Alarm, Level, Rule
@@ -62,29 +62,38 @@ def notes_of(site: Site, past: Past, played: Replay) -> Iterator[str]:
 def text(site: Site, file: Path, past: Past, played: Replay, notes: Sequence[str]) -> Iterator[str]:
     lasted_s = (played.to_ms - played.from_ms) / 1000
     yield printable(
-        f"{file}: {clock_time(played.from_ms)} to {clock_time(played.to_ms)} ({span(lasted_s)}), "
+        f"{file}: {past.clock(played.from_ms)} to {past.clock(played.to_ms)} ({span(lasted_s)}), "
         f"{len(past.at_ms)} readings of {len(past.points)} points"
     )
+    yield f"{past.read_as}; {_zone_words(past)}"
     for note in notes:
         yield printable(f"note: {note}")
     yield ""
-    yield from _lanes(played)
+    yield from _lanes(past, played)
     yield ""
     yield table(
-        "rules: how often each level (or a higher one) was reached, how long it stood", _header(), list(_rows(played))
+        "rules: how often each level (or a higher one) was reached, how long it stood",
+        _header(),
+        list(_rows(past, played)),
     )
     yield ""
-    yield from _alarm_lines(site, played)
+    yield from _alarm_lines(site, past, played)
 
 
-def _lanes(played: Replay) -> Iterator[str]:
+def _zone_words(past: Past) -> str:
+    if past.local:
+        return f"its times have no zone: taken for {past.zone}, and shown as they stand there"
+    return f"times in {past.zone}"
+
+
+def _lanes(past: Past, played: Replay) -> Iterator[str]:
     stories = [story for story in played.stories if story.judged]
     names = max((width(story.limit.id) for story in stories), default=0)
     terminal = shutil.get_terminal_size(USUAL_TERMINAL).columns
     columns = max(LEAST_COLUMNS, min(MOST_COLUMNS, terminal - names - 4))
     one_s = (played.to_ms - played.from_ms) / 1000 / columns
     yield f"levels over time, one column is {span(one_s)}: b blue, y yellow, o orange, R red, · none"
-    left, right = clock_time(played.from_ms)[:16], clock_time(played.to_ms)[:16]
+    left, right = past.clock(played.from_ms)[:16], past.clock(played.to_ms)[:16]
     yield " " * (names + 4) + left + right.rjust(columns - len(left))
     for story in stories:
         lane = story.highest(columns, played.from_ms, played.to_ms)
@@ -100,7 +109,7 @@ def _header() -> Sequence[str]:
     return ("limit", *(level.name.lower() for level in LEVELS), "first", "least", "greatest", "name")
 
 
-def _rows(played: Replay) -> Iterator[Sequence[str]]:
+def _rows(past: Past, played: Replay) -> Iterator[Sequence[str]]:
     for story in played.stories:
         if not story.judged:
             continue
@@ -110,7 +119,7 @@ def _rows(played: Replay) -> Iterator[Sequence[str]]:
             f"{known.times} x, {span(known.lasted_s)}" if known.times else "never" if level in has else ""
             for level, known in stood.items()
         ]
-        first = clock_time(
+        first = past.clock(
             min((known.first_ms for known in stood.values() if known.first_ms is not None), default=None)
         )
         least, greatest = _ends(story)
@@ -136,7 +145,7 @@ def _ends(story: Story) -> tuple[str, str]:
     return f"{scale.show(min(lows))} {scale.unit}{window}", f"{scale.show(max(highs))} {scale.unit}{window}"
 
 
-def _alarm_lines(site: Site, played: Replay) -> Iterator[str]:
+def _alarm_lines(site: Site, past: Past, played: Replay) -> Iterator[str]:
     alarms = sorted((alarm for story in played.stories for alarm in story.alarms), key=lambda alarm: alarm.at_ms)
     if not alarms:
         yield "alarms: none would have been raised"
@@ -145,7 +154,7 @@ def _alarm_lines(site: Site, played: Replay) -> Iterator[str]:
     yield f"alarms ({len(alarms)}){shown}"
     points = {point.id: point for point in site.points}
     for alarm in alarms[:ALARMS_SHOWN]:
-        yield printable(f"  {clock_time(alarm.at_ms)}  {alarm.limit}: {alarm.words(points[alarm.point])}")
+        yield printable(f"  {past.clock(alarm.at_ms)}  {alarm.limit}: {alarm.words(points[alarm.point])}")
 
 
 # -- for programs -------------------------------------------------------------------------------------------------
@@ -156,6 +165,8 @@ def as_json(site: Site, past: Past, played: Replay, notes: Sequence[str]) -> dic
     return {
         "from_ms": played.from_ms,
         "to_ms": played.to_ms,
+        "read_as": past.read_as,
+        "zone": past.zone,
         "readings": len(past.at_ms),
         "rows": past.rows,
         "bad_rows": past.bad,

@@ -5,10 +5,9 @@ No library and no script in it: any browser, and any printer, shows it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from html import escape
 
-from edge.cli.show import clock_time
 from edge.contract import Level, Rule
 from edge.limit_words import explain, lasting
 from edge.replay import Replay, Story
@@ -25,8 +24,8 @@ FILLS: Mapping[Level, str] = {
 WITHOUT_CURVE = (Rule.STALE, Rule.SUSPECT, Rule.COMBINED)
 
 
-def drawing(played: Replay, title: str) -> str:
-    """The whole file."""
+def drawing(played: Replay, title: str, clock: Callable[[int | None], str]) -> str:
+    """The whole file. `clock`: a time as people read it."""
     stories = [story for story in played.stories if story.judged]
     parts: list[str] = []
     y = TOP
@@ -34,7 +33,7 @@ def drawing(played: Replay, title: str) -> str:
         parts += _story(story, played, y)
         y += _height(story)
     size = f'width="{LEFT + COLUMNS + RIGHT}" height="{y + 10}"'
-    ends = f"{clock_time(played.from_ms)} to {clock_time(played.to_ms)}"
+    ends = f"{clock(played.from_ms)} to {clock(played.to_ms)}"
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12">',
