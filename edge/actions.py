@@ -43,6 +43,10 @@ class Action:
     only_while_raised: bool = True
     text: str = ""
 
+    def follows(self, level: Level) -> bool:
+        """Whether it asks for its output while its limits stand at `level`, the highest of them."""
+        return level is self.level if self.only else level >= self.level
+
 
 class Lane(Enum):
     """By what an action goes: what is judged, what of it is told, or a drill."""
@@ -97,8 +101,8 @@ class _Output:
 
 
 class Actions:
-    """All actions of a site. `outputs`: id -> whether it rests on. `leaves`: limit -> those it comes down to: of one
-    about other limits its members, of another itself."""
+    """All actions of a site. `outputs`: id -> whether it rests on. `leaves`: of what switches one that rests on,
+    limit -> those it comes down to: of one about other limits its members, of another itself."""
 
     def __init__(
         self, outputs: Mapping[str, bool], actions: Sequence[Action], leaves: Mapping[str, Iterable[str]]
@@ -183,12 +187,11 @@ class Actions:
         demands, key = self._outputs[action.output].demands, (action.id, drill)
         levels = [self._levels.get((it, lane), Level.NONE) for it in action.limits]
         level, top = self._levels[limit, lane], max(levels)
+        stands = action.follows(top)
         if action.only:
-            stands = top is action.level
             stood = max(before if it == limit else at for it, at in zip(action.limits, levels, strict=True))
             begins = stood is not top or (level is top and before is not top)
         else:
-            stands = top >= action.level
             begins = level > before and level >= action.level
         if stands and begins:
             most_s = min(action.max_on_s, DRILL_MOST_S) if drill else action.max_on_s

@@ -18,9 +18,9 @@ from math import inf
 from typing import Any
 
 from edge.actions import Actions, Wanted
-from edge.config.site import Limit, Site
+from edge.config.site import Site
 from edge.contract import Alarm, Level, OpenPort, Output, Sensor, Switched
-from edge.limit_nouns import Limit as Judged
+from edge.limit_reach import leaves_of
 
 ORDER_MOST_S = 15.0  # a driver ends by itself long before; one that does not must not be waited for
 STOP_S = 2.0  # at the end: the service is killed after 20 s, and the store is to be committed before
@@ -189,7 +189,9 @@ class Outputs:
 
     def __init__(self, site: Site, outputs: Mapping[str, Output], say: Say, tell: Tell) -> None:
         rests = {output.id: output.rest_on for output in site.outputs}
-        self.actions = Actions(rests, site.actions, leaves_of(site.limits))
+        waited = {limit for action in site.actions if rests[action.output] for limit in action.limits}
+        leaves = leaves_of([limit.judged for limit in site.limits], waited)
+        self.actions = Actions(rests, site.actions, leaves)
         self._say = say
         self.switchers = {id_: Switcher(id_, output, self.actions, say, tell) for id_, output in outputs.items()}
 
@@ -245,16 +247,6 @@ class Outputs:
     def _wake(self, outputs: Sequence[str] | set[str] | Mapping[str, Any]) -> None:
         for output in outputs:
             self.switchers[output].wake()
-
-
-def leaves_of(limits: Sequence[Limit]) -> dict[str, set[str]]:
-    """Limit -> those that it comes down to: of combined ones their members', of others itself."""
-    judged = {limit.id: limit.judged for limit in limits}
-
-    def leaves(limit: Judged) -> set[str]:
-        return set().union(*(leaves(judged[member]) for member in limit.members)) if limit.members else {limit.id}
-
-    return {limit_id: leaves(limit) for limit_id, limit in judged.items()}
 
 
 def open_outputs(site: Site, open_port: OpenPort, sensors: Mapping[str, Sensor]) -> dict[str, Output]:

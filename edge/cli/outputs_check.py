@@ -10,8 +10,10 @@ from edge.cli.show import table
 from edge.config.plugs import opinion
 from edge.config.site import Output, Site
 from edge.config.units import show_ms
+from edge.config.words import listing
 from edge.contract import Port, PortSettings
 from edge.errors import PortLost
+from edge.limit_reach import reach
 from edge.switching import open_outputs
 
 SHOWN = 6  # names in one note
@@ -46,6 +48,16 @@ def notes(site: Site) -> list[str]:
         ]
         if late:
             found.append(f"{who}: `hold` {hold_s:g} s is longer than what may be on at most: {', '.join(late)}")
+    return found + _in_vain(site)
+
+
+def _in_vain(site: Site) -> list[str]:
+    """Limits that an action names and never follows, and lamps that are never lit."""
+    reached, found = reach([limit.judged for limit in site.limits]), []
+    for action in site.actions:
+        never = [limit for limit in action.limits if not any(map(action.follows, reached[limit]))]
+        if len(never) == len(action.limits) or (never and not action.only):
+            found.append(f"action {action.id}: {action.level.name.lower()} is never reached by {listing(never)}")
     return found
 
 

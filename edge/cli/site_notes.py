@@ -33,8 +33,9 @@ def forgotten(site: Site) -> list[str]:
                 sorted(doubted - asked),
             ),
             (
-                "limits whose red switches nothing on the spot, no [[action]] names them",
-                [limit.id for limit in site.red_alone],
+                "limits whose red switches nothing on the spot by itself: no [[action]] follows it, nor what it makes "
+                "of other limits",
+                site.red_alone,
             ),
             (
                 "limits on a `total` without `start`: the zero is the first value read, known to this disk alone; with "

@@ -11,6 +11,7 @@ from msgspec import Struct
 from edge.actions import Action
 from edge.contract import DeviceSpec, Driver, Level, OutputSpec, Point, Rule
 from edge.limit_nouns import Limit as Judged
+from edge.limit_reach import red_alone
 
 
 class Gateway(Struct, frozen=True):
@@ -154,13 +155,10 @@ class Site(Struct, frozen=True):
         return {every_ms: tuple(found[every_ms]) for every_ms in sorted(found)}
 
     @property
-    def red_alone(self) -> list[Limit]:
-        """Limits that reach red while no action follows, neither them nor one that they are members of."""
-        members = {limit.id: limit.judged.members for limit in self.limits}
-        followed = {limit for action in self.actions for limit in action.limits}
-        followed |= {member for limit in followed for member in members[limit]}
-        return [
-            limit
-            for limit in self.limits
-            if limit.id not in followed and any(level is Level.RED for level, _ in limit.thresholds)
-        ]
+    def red_alone(self) -> list[str]:
+        """Limits whose red, when nothing else stands, no action follows, nor what it makes of other limits."""
+
+        def switches(limit: str, level: Level) -> bool:
+            return any(limit in action.limits and action.follows(level) for action in self.actions)
+
+        return red_alone([limit.judged for limit in self.limits], switches)

@@ -37,6 +37,7 @@ from edge.config.tables import (
 from edge.config.walk_limits import read_limits
 from edge.config.walk_outputs import read_actions, read_outputs
 from edge.contract import DeviceSpec, Driver, Point
+from edge.limit_reach import reach
 from edge.power_line import line_of
 
 MAX_POINTS = 2000  # what a Pi-class box and one sheet are built for
@@ -114,7 +115,8 @@ class Walk:
         made_outputs = read_outputs(self.reader, outputs, made_ports, users)
         known_outputs: dict[str, Output | None] = dict.fromkeys(_ids(outputs))
         known_outputs |= {output.id: output for output in made_outputs}
-        made_actions = read_actions(self.reader, actions, known_outputs, _ids(limits))
+        reached = reach([limit.judged for limit in made_limits if limit])
+        made_actions = read_actions(self.reader, actions, known_outputs, _ids(limits), reached)
         self._enough(devices, [*measured, *watched], links)
         if self.reader.problems or gateway is None or store is None:
             return None

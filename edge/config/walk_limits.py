@@ -13,6 +13,9 @@ from edge.config.reader import Reader, Table, Where
 from edge.config.site import Limit
 from edge.contract import Point
 
+COMBINED_MOST = 1000  # limits about others are gone through with each alarm, before it goes out
+DEPTH_MOST = 16  # a mine of ponds of items of kinds of points takes five; what is deeper nobody sees through
+
 
 class Part(Protocol):
     """A [[limit]] and where it stands; `table` None: wrong."""
@@ -96,7 +99,13 @@ def _check_twins(
 
 def _read_combined(reader: Reader, parts: Sequence[Part], known: Sequence[str], made: dict[str, Limit | None]) -> None:
     """Limits about other limits, each after its members; a ring of them has no beginning."""
-    waiting = list(parts)
+    if len(parts) > COMBINED_MOST:
+        reader.problem(
+            ("limit",),
+            f"{len(parts)} limits about other limits are more than the {COMBINED_MOST} that one gateway follows",
+        )
+        return
+    waiting, depth = list(parts), 0
     for part in parts:
         for member in members_of(part.table):
             reader.reference(part.where, "limit", member, known)
@@ -107,7 +116,14 @@ def _read_combined(reader: Reader, parts: Sequence[Part], known: Sequence[str], 
             ring = ", ".join(part.where[0] for part in waiting)
             reader.problem(waiting[0].where, f"limits that judge each other in a ring: {ring}")
             return
+        depth += 1
+        if depth > DEPTH_MOST:
+            reader.problem(
+                ready[0].where,
+                f"stands on limits that stand on limits, more than {DEPTH_MOST} deep: name those below directly",
+            )
+            return
+        right = {limit.id: limit for limit in made.values() if limit}
         for part in ready:
-            right = {limit.id: limit for limit in made.values() if limit}
             made[part.table.id] = read_combined(reader, part.where, part.table, right)
-            waiting.remove(part)
+        waiting = [part for part in waiting if part.table.id not in made]

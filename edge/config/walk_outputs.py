@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import Any, Protocol
 
@@ -12,10 +12,13 @@ from edge.config.reader import Reader, Where
 from edge.config.site import Output, Port
 from edge.config.tables import ActionTable, OutputTable
 from edge.config.thresholds import LEVELS
+from edge.config.words import listing
 from edge.contract import Driver, Level, OutputSpec
+from edge.limit_reach import Reach
 
 BEAT_LEAST_MS, BEAT_MOST_MS = 100, 600_000  # a relay and a bus at 9600 baud keep up; longer is no pattern
 MAX_ON_LEAST_MS = 1000
+LIMITS_SAID = 6  # in one sentence
 
 
 class Part(Protocol):
@@ -60,16 +63,17 @@ def read_outputs(
 
 
 def read_actions(
-    reader: Reader, parts: Sequence[Part], outputs: Mapping[str, Output | None], limits: Sequence[str]
+    reader: Reader, parts: Sequence[Part], outputs: Mapping[str, Output | None], limits: Sequence[str], reached: Reach
 ) -> list[Action]:
-    """The actions, a light column as one for each lamp. `outputs`: all ids that are given; None: wrong."""
+    """The actions, a light column as one for each lamp. `outputs`: all ids that are given; None: wrong. `reached`: of
+    the limits that are right."""
     for given in outputs:
         if given in limits:
             reader.problem(("output",), f"“{given}” is a limit's name too: fengsui drill could not tell them apart")
     made = []
     for part in parts:
         if part.table is not None:
-            made += _action(reader, part.where, part.table, outputs, limits)
+            made += _action(reader, part.where, part.table, outputs, limits, reached)
     asked = {action.output for action in made}
     for id_, output in outputs.items():
         if output is not None and id_ not in asked and not reader.problems:
@@ -78,7 +82,12 @@ def read_actions(
 
 
 def _action(
-    reader: Reader, where: Where, table: ActionTable, outputs: Mapping[str, Output | None], limits: Sequence[str]
+    reader: Reader,
+    where: Where,
+    table: ActionTable,
+    outputs: Mapping[str, Output | None],
+    limits: Sequence[str],
+    reached: Reach,
 ) -> list[Action]:
     before = len(reader.problems)
     for limit in table.on:
@@ -100,10 +109,29 @@ def _action(
     only = table.column is not None
     how = (max_on_s, pattern_s, only, table.only_while_raised, table.text)
     names = [f"{table.id}.{level.name.lower()}" if only else table.id for level, _ in lamps]
-    return [
+    made = [
         Action(name, tuple(dict.fromkeys(table.on)), level, output, *how)
         for name, (level, output) in zip(names, lamps, strict=True)
     ]
+    _check_reached(reader, (*where, "column" if only else "level"), made, reached)
+    return made
+
+
+def _check_reached(reader: Reader, where: Where, made: Sequence[Action], reached: Reach) -> None:
+    """One that can never ask for its output would be found out when it is needed. Of a column some lamps may stay dark:
+    it is bought with four."""
+    limits = made[0].limits if made else ()
+    if not made or not all(limit in reached for limit in limits):
+        return
+    if any(action.follows(level) for action in made for limit in limits for level in reached[limit]):
+        return
+    levels = ", ".join(action.level.name.lower() for action in made)
+    stand = "; ".join(f"“{limit}” at {listing(_colours(reached[limit]))}" for limit in limits[:LIMITS_SAID])
+    reader.problem(where, f"{levels} is never reached: its limits can only stand so: {stand}")
+
+
+def _colours(levels: Iterable[Level]) -> list[str]:
+    return [level.name.lower() for level in sorted(levels)]
 
 
 def _lamps(
