@@ -74,6 +74,9 @@ NUMBERS: Mapping[str, Mapping[str, float]] = {
         "dust_high": 50,
         "dust_high_high": 200,
         "pressure_low": 400,
+        "pressure_full_scale": 3000,
+        "dust_full_scale": 1000,
+        "temperature_full_scale": 400,
         "pressure_high": 1800,
         "inlet_high": 60,
         "inlet_high_high": 70,
@@ -91,6 +94,8 @@ USUAL: Sequence[tuple[str, float | None]] = (
     (r"_zero$", 12.5),
     (r"_reach$|_rating$", 30),
     (r"_full_scale$", 100),
+    (r"_span$", 300),
+    (r"_rating_[12]$", 30),
 )
 
 

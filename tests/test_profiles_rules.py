@@ -9,10 +9,13 @@ import pytest
 
 from edge.config import load
 from edge.config.profiles import profiles
-from edge.contract import Level
+from edge.contract import Level, Quality, Rule
+from edge.intake_nouns import PointNow
+from edge.limits import Limits
 from tests.limit_sites import Played
 from tests.profile_numbers import filled_in, write
 
+NOTHING = 65535  # of a register of 16 bits
 YELLOW, ORANGE, RED = Level.YELLOW, Level.ORANGE, Level.RED
 
 
@@ -71,3 +74,26 @@ def test_methane_at_every_place_of_the_table_aq_1029(place: str, tmp_path: Path)
     assert mine.raised("gas-any", RED) == [up]
     if place == "series":
         assert mine.raised("series-fan-cut", RED) == [75.0], "1.5 for the fan itself"
+
+
+@pytest.mark.parametrize("name", [name for name in profiles() if name != "forest-fire"])
+def test_registers_with_nothing_in_them_raise_nothing(name: str, tmp_path: Path) -> None:
+    """65535 in each register of 16 bits, as often as one likes."""
+    profile = profiles()[name]
+    site = load(write(tmp_path, profile, filled_in(profile)))
+    limits = Limits([limit.judged for limit in site.limits], 0.0)
+    registers = {
+        point.id: settings
+        for device in site.devices
+        for point in device.points
+        if getattr(settings := device.spec.points[point.id], "type", "no register") in (None, "u16")
+    }
+    assert len(registers) > 1
+    for turn in range(10):
+        for now in (PointNow(point) for point in site.points if point.id in registers):
+            settings = registers[now.point.id]
+            refused = NOTHING in settings.invalid
+            now.take(None if refused else NOTHING * settings.scale + settings.offset, Quality.GOOD, 0)
+            told = limits.judge(now.point.id, now.value, now.quality, 600.0 * turn)
+            told = [alarm for alarm in told if alarm.rule not in (Rule.STALE, Rule.SUSPECT)]
+            assert not told, told

@@ -11,9 +11,21 @@ import pytest
 
 from edge.config import Site, load
 from edge.config.templates import find, folders, names, read_template
+from edge.contract import Quality
 from edge.errors import SiteFileError
+from edge.intake_nouns import PointNow
 from edge.last_good import copy_path, load_or_last_good
-from tests.sensor_sites import GATEWAY, PORT, TEMPLATES, own_template, site_text
+from tests.sensor_sites import (
+    GATEWAY,
+    PORT,
+    TEMPLATES,
+    all_shorts,
+    choice,
+    own_template,
+    site_text,
+    template,
+)
+from tests.world_wires import site_of
 
 RADAR = """
 [[device]]
@@ -311,3 +323,33 @@ def test_names_are_only_such_as_stay_in_their_folder(tmp_path: Path) -> None:
     own_template(tmp_path, "Mine Own", MINE)
     assert names((tmp_path / "sensors",)) == []
     assert find("../mine", (tmp_path / "sensors",)) is None
+
+
+NOTHING = 65535  # of 16 bits: an address without a register, an instrument that has lost its sensor
+
+
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if template(name).driver == "modbus"])
+def test_a_register_with_nothing_in_it_is_never_taken_for_a_value(name: str, tmp_path: Path) -> None:
+    """Of every point that says what its instrument can show: marked, or too far beyond it to be believed."""
+    site = site_of(tmp_path, site_text(name, choice(all_shorts(name))))
+    believed = []
+    for point in site.points:
+        settings = site.devices[0].spec.points[point.id]
+        if settings.type not in (None, "u16") or point.maximum is None or NOTHING in settings.invalid:
+            continue
+        if settings.vibrating_wire is not None:
+            continue  # a frequency that no wire has; what it makes of it is further off still
+        now = PointNow(point)
+        now.take(NOTHING * settings.scale + settings.offset, Quality.GOOD, 0)
+        if now.quality is not Quality.SUSPECT:
+            believed.append(point.id)
+    assert not believed
+
+
+@pytest.mark.parametrize("behind_mm", [0.01, 0.02, 1.0, 15.0])
+@pytest.mark.parametrize("name", ["jinan-bolin-cable", "changsha-kunpeng-displacement"])
+def test_a_wire_that_has_gone_back_behind_its_zero_is_no_slide(name: str, behind_mm: float, tmp_path: Path) -> None:
+    (point,) = site_of(tmp_path, site_text(name)).points
+    now = PointNow(point)
+    now.take(655.36 - behind_mm, Quality.GOOD, 0)
+    assert now.quality is Quality.SUSPECT

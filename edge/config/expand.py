@@ -23,6 +23,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from edge.config.formula import FORMULA, computed, names_in
 from edge.config.reader import Reader, Table, Where, label
 from edge.config.templates import OWN_POINT_KEYS, Template, find, keys_of, missing, read_template
 from edge.config.words import did_you_mean, listing, show
@@ -32,11 +33,6 @@ TEMPLATE_KEY, CHOICE_KEY, POINT_KEY = "device", "points", "point"
 RANGE_KEY = "range"
 SCALING_KEYS = ("scale", "offset", "vibrating_wire")  # what makes of a register the number that has the range
 
-# "$name * -1000 + 5", "$name - $other": without the blanks a name
-_NUMBER = re.compile(
-    r"\$(?P<name>[a-z][a-z0-9_]*)(?: \* (?P<times>-?[0-9]+(?:\.[0-9]+)?))?"
-    r"(?: (?P<sign>[+-]) (?:\$(?P<other>[a-z][a-z0-9_]*)|(?P<more>[0-9]+(?:\.[0-9]+)?)))?"
-)
 _SIBLING = re.compile(r"@([a-z0-9_-]+)")
 
 
@@ -300,14 +296,10 @@ class _Values:
             self._device.reader.problem(self._device.where, problem)
 
     def _number(self, text: str) -> float | str:
-        match = _NUMBER.fullmatch(text)
-        if match is None or match["name"] not in self._keys or (match["other"] or match["name"]) not in self._keys:
+        match = FORMULA.fullmatch(text)
+        if match is None or not all(name in self._keys for name in names_in(match)):
             return text
-        number = self._given(match["name"]) * Decimal(match["times"] or 1)
-        if match["sign"]:
-            more = self._given(match["other"]) if match["other"] else Decimal(match["more"])
-            number += more if match["sign"] == "+" else -more
-        return float(number)
+        return computed(match, self._given)
 
     def _given(self, name: str) -> Decimal:
         number = self._device.numbers.get(name)

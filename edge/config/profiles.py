@@ -41,5 +41,6 @@ def profiles() -> dict[str, Profile]:
 def _read(path: Path) -> Profile:
     text = path.read_text("utf-8")
     title = _TITLE.match(text)
-    asks = tomllib.loads(text).get(DESIGN_KEY, {})
+    design = tomllib.loads(text).get(DESIGN_KEY, {})
+    asks = {key: value for key, value in design.items() if isinstance(value, str)}
     return Profile(path.stem, title[1] if title else path.stem, title[2] if title else "", text, asks)

@@ -32,6 +32,13 @@ Schema = dict[str, Any]
 DESIGN: Schema = {
     "type": "object",
     "description": 'Numbers of the site\'s own design by name; a limit or a device has "$name" or "$name * 1.1"',
+    "properties": {
+        "must": {
+            "type": ["array", "number", "string"],
+            "items": {"type": "string"},
+            "description": 'What is always so, "0 < least < most": mixed up numbers are found',
+        }
+    },
     "additionalProperties": {"type": ["number", "string"], "description": "A text is a number that is still asked for"},
 }
 
