@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
 
+from edge.cli.show import folded, folded_table, table, width
 from edge.cli.verbs import fengsui
 from edge.config.load import load
 from edge.config.templates import TRUST, shipped
@@ -36,6 +39,11 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(fengsui, ["sensors", *arguments], catch_exceptions=False)
 
 
+def plain(shown: Result) -> str:
+    """What was folded in one piece again, without spaces."""
+    return "".join(shown.output.split())
+
+
 def beside(folder: Path, name: str, text: str) -> str:
     own_template(folder, name, text)
     return str(folder / "site.toml")
@@ -47,7 +55,7 @@ def test_the_list_has_every_template_and_says_how_far_each_is_to_be_trusted() ->
     rows = [line.split() for line in shown.output.splitlines()]
     first = {row[0] for row in rows if row}
     assert first >= set(TEMPLATES)
-    assert all(f"  {mark}  {means}" in shown.output for mark, means in TRUST.items())
+    assert all("".join(f"{mark}{means}".split()) in plain(shown) for mark, means in TRUST.items())
 
 
 def test_the_list_for_a_program() -> None:
@@ -62,7 +70,7 @@ def test_one_of_them_is_explained(name: str) -> None:
     assert shown.exit_code == 0
     said = template(name)
     for text in (said.maker, said.model, *said.sources, TRUST[said.trust], f'device = "{name}"'):
-        assert text in shown.output
+        assert "".join(text.split()) in plain(shown)
     as_json = json.loads(invoke(name, "--json").output)
     assert as_json["name"] == name
     assert as_json["trust_means"] == TRUST[said.trust]
@@ -107,15 +115,73 @@ def test_one_s_own_goes_before_ours(tmp_path: Path) -> None:
     assert str(tmp_path) in json.loads(invoke(TEMPLATES[0], "--site", site, "--json").output)["file"]
 
 
-def test_one_that_is_half_written_hides_no_other(tmp_path: Path) -> None:
-    site = beside(tmp_path, "our-nail", "maker = ")
+def test_those_that_are_half_written_hide_no_other_and_are_said_in_a_line_each(tmp_path: Path) -> None:
+    beside(tmp_path, "our-nail", "maker = ")
+    site = beside(tmp_path, "our-screw", 'maker = "us"\n')
     shown = invoke("--site", site)
-    assert shown.exit_code == 3
-    assert "our-nail" in shown.stderr
+    assert shown.exit_code == 0
+    nail, screw = shown.stderr.splitlines()
+    assert nail.startswith(f"left out: {tmp_path / 'sensors' / 'our-nail.toml'} is wrong: not TOML: Invalid value")
+    assert screw.endswith(
+        'the key `model` is missing: a text in "quotes" and 5 more: fengsui sensors our-screw --site SITE'
+    )
     assert all(name in shown.stdout for name in TEMPLATES)
-    one = invoke("our-nail", "--site", site)
+    one = invoke("our-screw", "--site", site)
     assert one.exit_code == 3
-    assert "our-nail.toml" in one.stderr
+    assert one.stderr.count("our-screw.toml") == 1
+    assert "the key `driver` is missing" in one.stderr
+    assert "our-screw.toml is wrong" in invoke("screw", "--site", site).stderr
+    assert invoke("vtn416", "--site", site).stderr == ""
+
+
+def test_parts_of_a_name_and_words_in_both_languages_find_it() -> None:
+    assert invoke("vtn416").output == invoke("hebei-wenkong-vtn416").output
+    assert json.loads(invoke("VTN416", "--json").output)["name"] == "hebei-wenkong-vtn416"
+    wires = [entry["name"] for entry in json.loads(invoke("振弦", "--json").output)]
+    assert "hebei-wenkong-vtn416" in wires
+    assert 1 < len(wires) < 10
+    shown = invoke("radar", "level").output
+    assert shown.startswith("sensors (2 of ")
+    assert all(f"  {name}  " in shown for name in ("dfrobot-sen0676", "geolux-lx80"))
+    nothing = invoke("radar", "seismometer")
+    assert (nothing.exit_code, "there is no sensor template “radar seismometer”" in nothing.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("columns", [80, 132])
+@pytest.mark.parametrize("name", ["", *TEMPLATES])
+def test_a_serial_console_shows_all_of_it(name: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown, _, _ = invoke(*filter(None, [name])).output.partition("lines for a site file")
+    assert max(width(line) for line in shown.splitlines()) <= columns
+
+
+@given(st.text(alphabet="ab 水位。é\u0301", max_size=200), st.integers(40, 90))
+def test_folding_loses_nothing_but_spaces(text: str, columns: int) -> None:
+    lines = list(folded(text, columns))
+    assert all(width(line) <= columns for line in lines)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    assert lines == [text] or width(text) > columns
+
+
+def test_a_wide_table_keeps_its_columns_one_below_the_other() -> None:
+    rows = [("a", "x" * 30, "1"), ("bb", "y", "22")]
+    assert folded_table("things", ("name", "what", "size"), rows, 80) == table("things", ("name", "what", "size"), rows)
+    assert folded_table("things", ("name", "what", "size"), rows, 40).splitlines() == [
+        "things (2)",
+        "  name  what",
+        "      size",
+        "  a     " + "x" * 30,
+        "      1",
+        "  bb    y",
+        "      22",
+    ]
+
+
+def test_nothing_of_one_s_own_steers_the_terminal(tmp_path: Path) -> None:
+    site = beside(tmp_path, "our-nail", OWN.replace("crack gauge", "\\u001b[2Jcrack gauge"))
+    shown = invoke("--site", site).output + invoke("our-nail", "--site", site).output
+    assert "\x1b" not in shown
+    assert "\\x1b[2Jcrack gauge" in shown
 
 
 def test_the_folder_s_readme_has_every_template() -> None:
@@ -134,7 +200,9 @@ def test_the_readme_s_examples_are_right(tmp_path: Path) -> None:
     own_template(tmp_path, "ours", own)
     more = PORT + device + '[[device]]\nid = "log"\ndevice = "ours"\nport = "bus"\n'
     path = tmp_path / "site.toml"
-    path.write_text(GATEWAY + more + 'points = ["pressure-16"]\nk16 = 1e-4\nf0_16 = 2000\nfull_scale_16 = 350\n', "utf-8")
+    path.write_text(
+        GATEWAY + more + 'points = ["pressure-16"]\nk16 = 1e-4\nf0_16 = 2000\nfull_scale_16 = 350\n', "utf-8"
+    )
     assert [point.id for point in load(path).points] == [
         "pond.level",
         "pond.distance",

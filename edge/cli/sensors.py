@@ -11,67 +11,101 @@ from typing import Any
 import click
 
 from edge.cli import EXIT_FAILED, EXIT_SITE_FILE
-from edge.cli.show import printable, table
+from edge.cli.show import folded, folded_table, printable, terminal_columns
 from edge.cli.verbs import json_option, stop
 from edge.config.expand import offered
 from edge.config.templates import TRUST, Template, find, folders, keys_of, missing, names, read_template
 from edge.errors import SiteFileError
 
+HEAD_HANG = 10  # where what is said of a template begins
 EXAMPLE_POINTS = 2  # of a logger that reads nothing by itself
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("words", nargs=-1, metavar="[NAME | WORDS]")
 @click.option(
     "--site",
     type=click.Path(path_type=Path),
     help="Also those of one's own, in the folder sensors beside this site file.",
 )
 @json_option
-def sensors(name: str | None, site: Path | None, as_json: bool) -> None:
-    """List the instruments that a [[device]] can name, or explain NAME: registers, wire, source, lines to paste."""
+def sensors(words: tuple[str, ...], site: Path | None, as_json: bool) -> None:
+    """List the instruments that a [[device]] can name, or explain one: registers, wire, source, lines to paste.
+
+    WORDS: parts of its name, its maker, its model or what it measures, in English or Chinese (vtn416, 振弦, radar
+    level): one that has them all is explained, several are listed.
+    """
     places = folders(site.absolute().parent if site else None)
-    if name is None:
-        _list(places, as_json)
+    wanted = " ".join(words)
+    if (path := find(wanted, places)) is not None:
+        try:
+            template = read_template(path)
+        except SiteFileError as error:
+            stop(EXIT_SITE_FILE, f"{error}\nput that right, then: fengsui sensors {wanted} --site SITE")
+        _explain(wanted, path, template, as_json)
         return
-    path = find(name, places)
-    if path is None:
-        stop(EXIT_FAILED, missing(name, places))
-    template = read_template(path)
-    if as_json:
-        _print_json(_as_json(name, path, template))
-        return
-    for line in _explained(name, path, template).splitlines():
-        click.echo(printable(line))
+    found, broken = _read_all(places)
+    matching = [one for one in found if _has(one, words)]
+    if words and not matching:
+        about = [said for name, said in broken if all(word.casefold() in name for word in words)]
+        stop(EXIT_FAILED, "\n".join(about) or missing(wanted, places))
+    if words and len(matching) == 1:
+        _explain(*matching[0], as_json)
+    elif as_json:
+        _print_json([_head(*one) for one in matching])
+    else:
+        _list(matching, f"{len(matching)} of {len(found)} with {wanted}" if words else str(len(found)))
+    for _, said in () if words else broken:
+        click.echo(printable(said), err=True)
 
 
-def _list(places: Sequence[Path], as_json: bool) -> None:
-    found: list[tuple[str, Path, Template]] = []
-    broken: list[str] = []
+Found = tuple[str, Path, Template]
+
+
+def _read_all(places: Sequence[Path]) -> tuple[list[Found], list[tuple[str, str]]]:
+    """All there are, and of those of one's own that are half written the name and a line about it."""
+    found: list[Found] = []
+    broken: list[tuple[str, str]] = []
     for name in names(places):
         path = find(name, places)
         if path is None:
             continue
         try:
             found.append((name, path, read_template(path)))
-        except SiteFileError as error:  # one's own, half written: the others are listed all the same
-            broken.append(str(error))
+        except SiteFileError as error:
+            count = len(error.problems)
+            more = f" and {count - 1} more: fengsui sensors {name} --site SITE" if count > 1 else ""
+            broken.append((name, f"left out: {path} is wrong: {error.problems[0]}{more}"))
+    return found, broken
+
+
+def _has(one: Found, words: Sequence[str]) -> bool:
+    name, _, template = one
+    text = "\n".join((name, template.maker, template.model, template.what, wire(template))).casefold()
+    return all(word.casefold() in text for word in words)
+
+
+def _list(found: Sequence[Found], count: str) -> None:
+    """Two lines each: what a serial console shows."""
+    columns = terminal_columns()
+    lines = [f"sensors ({count})"]
+    for name, _, template in found:
+        lines += folded(f"  {name}  {template.what}", columns)
+        lines += folded(f"      {template.maker}, {template.model}; {wire(template)}; {template.trust}", columns)
+    lines += ["", "the last letter is how far it may be believed"]
+    for mark, means in TRUST.items():
+        lines += folded(f"  {mark}  {means}", columns)
+    lines += ["", "more of one: fengsui sensors NAME; of some: fengsui sensors radar level"]
+    for line in lines:
+        click.echo(printable(line))
+
+
+def _explain(name: str, path: Path, template: Template, as_json: bool) -> None:
     if as_json:
-        _print_json([_head(name, path, template) for name, path, template in found])
-    else:
-        rows = [
-            (name, template.maker, template.model, template.what, wire(template), template.trust)
-            for name, _, template in found
-        ]
-        click.echo(table("sensors", ("name", "maker", "model", "what", "wire", "trust"), rows))
-        click.echo("\ntrust")
-        for mark, means in TRUST.items():
-            click.echo(f"  {mark}  {means}")
-        click.echo("\nmore of one: fengsui sensors NAME")
-    for problem in broken:
-        click.echo(problem, err=True)
-    if broken:
-        raise click.exceptions.Exit(EXIT_SITE_FILE)
+        _print_json(_as_json(name, path, template))
+        return
+    for line in _explained(name, path, template, terminal_columns()):
+        click.echo(printable(line))
 
 
 def wire(template: Template) -> str:
@@ -116,9 +150,10 @@ def _needed(template: Template, chosen: Sequence[str]) -> set[str]:
     return {key for key in keys_of(template) if re.search(rf"\${key}\b", text)}
 
 
-def _explained(name: str, path: Path, template: Template) -> str:
+def _explained(name: str, path: Path, template: Template, columns: int) -> Iterator[str]:
+    """Folded, but for the lines to paste."""
     notes = template.notes.strip().splitlines()
-    lines = [
+    head = [
         f"{name}: {template.maker}, {template.model}",
         f"  what    {template.what}",
         f"  wire    {wire(template)}{' (from the factory)' if template.line else ', line not told by the sources'}",
@@ -126,16 +161,14 @@ def _explained(name: str, path: Path, template: Template) -> str:
         *(f"  source  {source}" for source in template.sources),
         *(f"  {'notes ' if index == 0 else '      '}  {line}" for index, line in enumerate(notes)),
         f"  file    {path}",
-        "",
-        table("points", ("id", "unit", "step", "range", "every", "where", "read", "name"), list(_rows(template))),
-        "",
-        "lines for a site file (every number behind a # is yours to find):"
-        if template.key
-        else "lines for a site file:",
-        "",
-        example(name, template),
     ]
-    return "\n".join(lines)
+    for line in head:
+        yield from folded(line, columns, HEAD_HANG)
+    header = ("id", "unit", "step", "range", "every", "where", "read", "name")
+    yield ""
+    yield from folded_table("points", header, list(_rows(template)), columns).splitlines()
+    more = " (every number behind a # is yours to find)" if template.key else ""
+    yield from ("", f"lines for a site file{more}:", "", *example(name, template).splitlines())
 
 
 def _rows(template: Template) -> Iterator[tuple[str, ...]]:

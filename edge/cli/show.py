@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from unicodedata import combining, east_asian_width
 
 GAP = "  "
 BOOT_MOST_MS = 10**11  # 1973: an earlier time is not UTC, it counts from the boot
+USUAL_TERMINAL = (80, 24)  # of a serial console, which does not tell
+LEAST_COLUMNS = 40
+HANG = 6  # how far what is folded is indented
 LAST_DATE_MS = 253_402_300_799_999  # 9999-12-31, the last day of datetime
 
 
@@ -26,6 +30,59 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> s
     for line in lines:
         cells = [cell + " " * (size - width(cell)) for cell, size in zip(line, widths, strict=True)]
         shown.append((GAP + GAP.join(cells)).rstrip())
+    return "\n".join(shown)
+
+
+def terminal_columns() -> int:
+    """How wide the terminal is."""
+    return max(LEAST_COLUMNS, shutil.get_terminal_size(USUAL_TERMINAL).columns)
+
+
+def folded(text: str, columns: int, hang: int = HANG) -> Iterator[str]:
+    """One line as lines of at most so many columns, all but the first indented by `hang`. Folded at spaces and between
+    Chinese characters; a word that is longer than a line is cut."""
+    while width(text) > columns:
+        cut = _cut(text, columns)
+        yield text[:cut].rstrip()
+        text = " " * hang + text[cut:].lstrip()
+    yield text
+
+
+def _cut(text: str, columns: int) -> int:
+    """Where the line ends: the last place where it may, else the last where it can."""
+    start = len(text) - len(text.lstrip())
+    used, best = 0, 0
+    for index, char in enumerate(text):
+        wide = "W" in (east_asian_width(char), east_asian_width(text[index - 1]))
+        if index > start and (char == " " or (wide and char.isalnum())):  # no line begins with a bracket or a comma
+            best = index
+        used += width(char)
+        if used > columns:
+            return best or max(index, start + 1)
+    return len(text)
+
+
+def folded_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], columns: int) -> str:
+    """A table; where it is wider than the terminal each row, and the header, takes several lines, its columns still
+    one below the other."""
+    text = table(title, header, rows)
+    if all(width(line) <= columns for line in text.splitlines()):
+        return text
+    widths = [max(width(line[column]) for line in (header, *rows)) for column in range(len(header))]
+    groups: list[list[int]] = []
+    room = 0
+    for column, size in enumerate(widths):
+        if not groups or size + len(GAP) > room:
+            room = columns - (HANG if groups else len(GAP)) + len(GAP)
+            groups.append([])
+        room -= size + len(GAP)
+        groups[-1].append(column)
+    shown = [f"{title} ({len(rows)})"]
+    for line in (header, *rows):
+        for place, group in enumerate(groups):
+            cells = [line[column] + " " * (widths[column] - width(line[column])) for column in group]
+            joined = " " * (HANG if place else len(GAP)) + GAP.join(cells).rstrip()
+            shown += folded(joined, columns) if joined.strip() else ()
     return "\n".join(shown)
 
 
