@@ -28,7 +28,6 @@ from edge.dating import date_all
 from edge.diskwork import OneThread, aside
 from edge.drills import Drills
 from edge.entries import Standing
-from edge.errors import StoreBroken
 from edge.hurry import Hurry
 from edge.intake import Intake
 from edge.keeper import Keeper
@@ -40,15 +39,14 @@ from edge.powerfail import PowerFail
 from edge.preflight import look
 from edge.process import hold_name, lock_in_time, notify
 from edge.relay import Relay
+from edge.reporter import report
 from edge.shelving import Shelving
 from edge.site_sheet import SheetMaker
+from edge.standings import fitting, held_back, scale_of
 from edge.switching import Outputs, open_outputs
 from edge.wear import Sample, Wear, read_counters
 from edge.wire.seal import parse_key_file
 
-STATUS_EVERY_S = 600.0
-ACCOUNT_FIRST_S = 60.0
-ACCOUNT_EVERY_S = 3600.0
 TICK_S = 1.0
 UNDATED_S = 10.0  # what could not be dated when the time was learnt (it waited for a commit) is dated now and then
 KEY_AGAIN_S = 10.0
@@ -83,6 +81,8 @@ class Daemon:
         self._points = {point.id: point for point in site.points}
         self.sheets = SheetMaker(site, links, clock, self.say)
         self._raised: list[tuple[Alarm, bytes]] = []
+        self._unwritten: set[str] = set()  # whose standing the store has not got yet
+        self._scales = {limit.id: scale_of(limit.scale) for limit in site.limits}
         self._alarm_waits = asyncio.Event()
         self._background: set[asyncio.Future[None]] = set()
         self._dating: asyncio.Future[None] | None = None
@@ -104,9 +104,9 @@ class Daemon:
         self.hurry = Hurry(site, self.limits, self.intake)
         self.memory = LimitMemory(
             *(self.limits, site.store.folder, clock, aside(run_blocking), lambda: self.keeper.outbox, self.say),
-            *(self.intake.beliefs, lambda: self.keeper.standings, self._raise),
+            *(self.intake.beliefs, self._standings, self._raise),
         )
-        self.keeper.tail, self.memory.tail.waits = self.memory.tail, lambda: bool(self._raised)
+        self.keeper.tail, self.memory.tail.waits = self.memory.tail, lambda: bool(self._raised or self._unwritten)
         self.shelving = Shelving(self.limits, self._tell, self.say)
         self.outputs = Outputs(site, outputs or {}, self.say, self._tell)
         self.drills = Drills(site, self.outputs, self._send, self._tell, self.say)
@@ -145,7 +145,7 @@ class Daemon:
                         "ticker": self._tick,
                         "limits": self.memory.run,
                         "power": self.power.run,
-                        "reporter": self._report,
+                        "reporter": lambda: report(self.answers, self.wear, self._tell),
                     }.items()
                 ]
                 for number in (signal.SIGTERM, signal.SIGINT):
@@ -174,7 +174,7 @@ class Daemon:
 
     def _restore(self) -> None:
         """Where the limits stood, and the newest time we knew."""
-        standings = self.keeper.standings
+        standings = self._standings()
         self.clock.set_floor(self.keeper.newest_ms)
         self.limits.restore(stood(self.limits, standings))
         if self.keeper.was_broken:
@@ -190,6 +190,9 @@ class Daemon:
         self._look_back(standings)
         self._raise(self.limits.tick(asyncio.get_running_loop().time()))  # members may stand that do not move
 
+    def _standings(self) -> list[Standing]:
+        return fitting(self.keeper.standings, self._scales)
+
     def _look_back(self, standings: Sequence[Standing]) -> None:
         """What was told before this run, and the end of what nobody judges any more."""
         self.journal.recall(self.keeper.past.before())
@@ -198,13 +201,14 @@ class Daemon:
         self._send(removed(standings, self.limits.judged, self.journal.alarms))
 
     def _resume(self, standings: Sequence[Standing]) -> None:
-        """What outputs were on for goes on, for the rest of its time."""
+        """What outputs were on for goes on, for the rest of its time; what the shelf had held back is told."""
+        self.limits.owe({it.id: it.level for it in standings if it.true is not None})
         self.outputs.restore({it.id: (it.level, self.memory.ago_s(it)) for it in standings})
 
     def _restore_late(self) -> None:
         """The disk took its time: what no limit has said since holds, so that an alarm of before still has its end."""
-        late = [standing for standing in self.keeper.standings if standing.id not in self.answers.since]
-        self.limits.restore({standing.id: (standing.level, standing.value) for standing in late})
+        late = [standing for standing in self._standings() if standing.id not in self.answers.since]
+        self.limits.restore({standing.id: standing.stands for standing in late})
         self.answers.since.update({standing.id: standing for standing in late})
         self._resume(late)
         self.memory.came(self.keeper.told)
@@ -258,26 +262,6 @@ class Daemon:
                 undated_s = loop.time() + UNDATED_S
                 self._date()
 
-    async def _report(self) -> None:
-        """Status at the start and now and then, the account each hour: entries like any other."""
-        loop = asyncio.get_running_loop()
-        account_s = loop.time() + ACCOUNT_FIRST_S
-        status_s = loop.time()
-        while True:
-            if loop.time() >= status_s:
-                self._tell(self.answers.short_status())
-                status_s += STATUS_EVERY_S
-            if loop.time() >= account_s:
-                with contextlib.suppress(StoreBroken):
-                    account = {
-                        **await self.answers.account(),
-                        "days": await self.answers.daily(),
-                        "wear": self.wear.short(),
-                    }
-                    self._tell(account, Kind.ACCOUNT)
-                account_s += ACCOUNT_EVERY_S
-            await asyncio.sleep(max(0.0, min(status_s, account_s) - loop.time()))
-
     # -- the way of a reading ------------------------------------------------------------------------------------
 
     def _judge(self, point: str, value: int | None, quality: Quality, now_s: float) -> None:
@@ -292,7 +276,13 @@ class Daemon:
             return
         self.outputs.judged(changed)
         self.hurry.look()
-        self._send(self.shelving.let_through(changed))
+        passed = self.shelving.let_through(changed)
+        for alarm in (alarm for alarm in changed if alarm not in passed):
+            since, scale = self.answers.since, self._scales[alarm.limit]
+            since[alarm.limit] = held_back(since.get(alarm.limit), alarm, scale)
+            self._unwritten.add(alarm.limit)
+            self._alarm_waits.set()
+        self._send(passed)
 
     def _send(self, alarms: Sequence[Alarm]) -> None:
         if not alarms:
@@ -305,7 +295,9 @@ class Daemon:
             a = replace(alarm, at_ms=now.at_ms, clock=now.quality)
             self._raised.append((a, self.journal.alarm(a, self._points)))
             if not a.drill:
-                self.answers.since[a.limit] = Standing(a.limit, a.level, a.value, a.at_ms, *here, a.clock)
+                how = (a.at_ms, *here, a.clock, None, self._scales.get(a.limit, ""))
+                self.answers.since[a.limit] = Standing(a.limit, a.level, a.value, *how)
+                self._unwritten.add(a.limit)
 
     async def _commit_alarms(self) -> None:
         while True:
@@ -315,8 +307,8 @@ class Daemon:
 
     async def _commit_raised(self) -> None:
         raised, told = [alarm for alarm, _ in self._raised], [body for _, body in self._raised]
-        self._raised = []
-        standings = [self.answers.since[alarm.limit] for alarm in raised if not alarm.drill]
+        standings = [self.answers.since[limit] for limit in self._unwritten]
+        self._raised, self._unwritten = [], set()
         self.keeper.past.add(told)  # with this commit, as no other can come between
         await self.keeper.take_now([alarm_entry(alarm) for alarm in raised], standings)
 

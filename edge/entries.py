@@ -129,6 +129,11 @@ class Standing:
     true: Level | None = None
     scale: str = ""
 
+    @property
+    def stands(self) -> tuple[Level, int | None]:
+        """For `Limits.restore`."""
+        return self.level if self.true is None else self.true, self.value
+
 
 @dataclass(frozen=True, slots=True)
 class SheetNow:

@@ -345,5 +345,5 @@ class LimitMemory:
 
 def stood(limits: Limits, standings: Iterable[Standing]) -> dict[str, tuple[Level, int | None]]:
     """For `Limits.restore`: where limits stood in the store; none where it knows of no alarm."""
-    known = {standing.id: (standing.level, standing.value) for standing in standings}
+    known = {standing.id: standing.stands for standing in standings}
     return dict.fromkeys(limits.judged, (Level.NONE, None)) | known

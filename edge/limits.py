@@ -118,6 +118,10 @@ class Limits:
                 part.doubted = _as_if_set(part)
                 part.low, part.high = 1.0, 0.0
 
+    def owe(self, told: Mapping[str, Level]) -> None:
+        """Where limits stand elsewhere than was told last (limit -> level): that is told with the next tick."""
+        self._left += [(limit_id, level) for limit_id, level in told.items() if limit_id in self.judged]
+
     def trust(self) -> None:
         """What was doubted has turned out to be as it was taken for."""
         for state in self.judged.values():
@@ -211,6 +215,8 @@ class Limits:
             self._tell(state, told, count, members_basis(state.limit, levels), changed)
         else:
             part = state.part or state.parts[0]
+            if state.part is None:  # the level that was told is not in the site file any more, nor its threshold
+                state.threshold = part.latches[0].threshold
             self._tell(state, told, part.value, self._basis(state.limit, part), changed)
         return changed[0]
 

@@ -1,17 +1,18 @@
-"""Where limits stood, as a store says it: looked at before it is believed. Pure, and never raises.
+"""Where limits stood: what a store is told of it, and what it says, looked at before it is believed. Pure.
 
 A disk can give back anything. What is damaged of a row is left out and its level kept: a level that stood goes on to
-stand, since when nobody knows. Only a row without a limit's name or without a level says nothing at all.
+stand, since when nobody knows. Only a row without a limit's name or without a level says nothing at all. Never raises.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import isfinite
 from typing import Any
 
-from edge.contract import MAX_STEPS, ClockQuality, Level
+from edge.contract import MAX_STEPS, Alarm, ClockQuality, Level, Point
 from edge.entries import Standing
 from edge.ledger import DAY_MS, LAST_DAY
 
@@ -43,6 +44,27 @@ def _standing(
     if whole(at_ms, 0 if clock == ClockQuality.UNKNOWN else FIRST_MS, LAST_MS) is not None:
         found.boot, found.monotonic_s, found.clock = boot, monotonic_ms / 1000, ClockQuality(clock)
     return found
+
+
+def scale_of(shown: Point) -> str:
+    """What a number counts that is shown so."""
+    return f"{shown.step.normalize()} {shown.unit}"
+
+
+def fitting(standings: Iterable[Standing], scales: Mapping[str, str]) -> list[Standing]:
+    """Without values that count something else than they would in the site file now (limit -> scale)."""
+    found = []
+    for standing in standings:
+        same = not standing.scale or scales.get(standing.id, standing.scale) == standing.scale
+        found.append(standing if same else replace(standing, value=None))
+    return found
+
+
+def held_back(told: Standing | None, alarm: Alarm, scale: str) -> Standing:
+    """The shelf keeps an alarm from the province: `told` goes on, and where the limit stands is known beside it."""
+    told = told or Standing(alarm.limit, Level.NONE, None, 0)
+    true = None if alarm.level is told.level else alarm.level
+    return replace(told, value=alarm.value, true=true, scale=scale)
 
 
 def whole(value: Any, least: int, most: int) -> int | None:
