@@ -1,7 +1,8 @@
 """The last site file that was right: a copy from which the gateway starts when the file has been spoilt.
 
 A technician's slip, or a power cut in the middle of an editor's save, must not leave a site blind. The copy is made
-whole, synced and then named, so a cut leaves the old one or the new.
+whole, synced and then named, so a cut leaves the old one or the new; and only of a file of which the gateway has been
+built.
 
 The sensor templates that the file was written out with are kept too, in a folder beside the copy: a slip in one of
 one's own, or a new version of ours, must not take the copy with it.
@@ -15,8 +16,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from edge.config.load import load
 from edge.config.site import Site
@@ -35,8 +40,16 @@ def copy_path(site_file: Path) -> Path:
     return (Path(state) if state else site_file.absolute().parent) / f"{site_file.name}.good"
 
 
-def load_or_last_good(site_file: Path) -> tuple[Site, list[str]]:
-    """The site, and what is to be said about it. Raises SiteFileError when neither file nor copy is right."""
+class Loaded(NamedTuple):
+    """The site, what is to be said about it, and what keeps its file as the last good one."""
+
+    site: Site
+    said: list[str]
+    keep: Callable[[], None]
+
+
+def load_or_last_good(site_file: Path) -> Loaded:
+    """The site of `site_file`, or of its last good copy (`Site.stands_in`). Raises SiteFileError if none is right."""
     copy, text = copy_path(site_file), _text(site_file)
     try:
         site = load(site_file)
@@ -45,21 +58,28 @@ def load_or_last_good(site_file: Path) -> tuple[Site, list[str]]:
         if good is None:
             raise
         said = [f"{site_file}: {problem}" for problem in error.problems[:PROBLEMS_SAID]]
-        return good, [*said, f"{site_file} is wrong (fengsui check lists all): running on the last good copy, {copy}"]
+        wrong = f"{site_file} is wrong (fengsui check lists all): running on the last good copy, {copy}"
+        return _instead(good, [*said, wrong])
     said, kept = [], _text(copy)
     if kept and kept != text:
         good = _load_copy(site_file, copy)
         gone = _gone(site, good) if good is not None else []
         if good is not None and _is_cut(text, kept, gone):
-            return good, [_cut_words(site_file, copy, gone)]
+            return _instead(good, [_cut_words(site_file, copy, gone)])
         said = [f"{site_file} has no longer: {', '.join(gone[:GONE_SAID])}"] if gone else []
-    templates = {path.name: _text(path) for path in site.templates}
-    is_new = text != kept or any(_text(_kept_templates(copy) / name) != now for name, now in templates.items())
+    return Loaded(site, said, partial(_keep_all, site_file, copy, text, {it.name: _text(it) for it in site.templates}))
+
+
+def _instead(good: Site, said: list[str]) -> Loaded:
+    return Loaded(replace(good, stands_in=said[-1]), said, lambda: None)
+
+
+def _keep_all(site_file: Path, copy: Path, text: bytes, templates: Mapping[str, bytes]) -> None:
+    is_new = text != _text(copy) or any(_text(_kept_templates(copy) / it) != now for it, now in templates.items())
     if text and is_new and text == _text(site_file):  # what is being written now is kept the next time
         with contextlib.suppress(OSError):  # no room or no right to keep a copy: no reason not to run
             _keep_templates(templates, copy)
             _keep(text, copy)
-    return site, said
 
 
 def _kept_templates(copy: Path) -> Path:

@@ -229,6 +229,7 @@ def test_a_site_file_that_was_spoilt_does_not_leave_the_site_blind(tmp_path: Pat
             rig.site_file.write_text(spoilt)
         rig.start_gateway()
         until("it is said", lambda: any("last good copy" in text for text in events(rig, "site file")))
+        assert "last good copy" in rig.asked("status")["site_file"]["wrong"]
         settled_alarm(rig, slaves)
 
 

@@ -76,6 +76,7 @@ STATUS = {
     "gateway": "gw",
     "name": "一号站",
     "version": "1",
+    "site_file": {"path": "/e/site.toml.good", "wrong": "/e/site.toml is wrong: running on the last good copy"},
     "up_s": 5,
     "clock": {"at_ms": AT_MS, "quality": "trusted", "source": "NTP"},
     "points": {"all": 3, "without_good_value": ["rain-24h"]},
@@ -203,10 +204,13 @@ def test_status_is_one_page(path: Path) -> None:
     text = ask(path, "status").stdout
     for part in (
         *("gw 一号站", "2 of 3 good; not: rain-24h", "port     bus: unplugged", "limits   high red"),
+        "site     /e/site.toml is wrong: running on the last good copy\n",
         *("link     none works yet", "1.5 of 200 MB", "taken 9 = settled 4 + held 5", r"port bus: unplugged\x07"),
     ):
         assert part in text
     assert "gauge" not in text
+    with daemon(path.with_name("right"), {"status": says({**STATUS, "site_file": {"path": "/e/x", "wrong": ""}})}):
+        assert "site  " not in ask(path.with_name("right"), "status").stdout
     assert json.loads(ask(path, "status", "--json").stdout) == STATUS
 
 

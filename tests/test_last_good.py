@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.cli.gateway import gateway
 from edge.errors import SiteFileError
 from edge.last_good import load_or_last_good
 
@@ -49,31 +50,35 @@ def site_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     path = tmp_path / "site.toml"
     path.write_text(SITE)
-    assert load_or_last_good(path)[1] == []
+    assert limits(path)[1] == []
     return path
 
 
 def limits(path: Path) -> tuple[list[str], list[str]]:
-    site, said = load_or_last_good(path)
+    """Of a start of the gateway."""
+    site, said, keep = load_or_last_good(path)
+    keep()
     return [limit.id for limit in site.limits], said
 
 
 def test_wherever_it_breaks_off_the_limits_are_judged_and_it_is_said(site_file: Path) -> None:
-    whole, _ = load_or_last_good(site_file)
+    whole = load_or_last_good(site_file).site
     for length in range(len(SITE.rstrip())):
         site_file.write_text(SITE[:length])
-        site, said = load_or_last_good(site_file)
+        site, said, keep = load_or_last_good(site_file)
+        keep()
         assert (site.limits, site.links, site.points) == (whole.limits, whole.links, whole.points)
         assert any("running on the last good copy" in sentence for sentence in said)
 
 
 def test_one_that_was_edited_and_breaks_off_in_a_line_is_not_believed(site_file: Path) -> None:
-    whole, _ = load_or_last_good(site_file)
+    whole = load_or_last_good(site_file).site
     edited = SITE.replace("312", "310.5")
     for length in range(edited.index("310.5"), len(edited.rstrip())):
         if edited[length] != "\n" and edited[length - 1] != "\n":
             site_file.write_text(edited[:length])
-            site, said = load_or_last_good(site_file)
+            site, said, keep = load_or_last_good(site_file)
+            keep()
             assert site.limits == whole.limits
             assert said
 
@@ -114,3 +119,30 @@ def test_a_copy_that_is_wrong_itself_stands_in_nobodys_way(site_file: Path) -> N
     site_file.write_text("")
     with pytest.raises(SiteFileError):
         load_or_last_good(site_file)
+
+
+def test_a_file_is_kept_when_the_gateway_has_been_built_of_it_and_not_before(site_file: Path) -> None:
+    copy = site_file.with_name("site.toml.good")
+    site_file.write_text(SITE.replace("312", "313"))
+    loaded = load_or_last_good(site_file)
+    assert copy.read_text() == SITE
+    assert loaded.site.stands_in == ""
+    loaded.keep()
+    assert copy.read_text() == SITE.replace("312", "313")
+    loaded = load_or_last_good(site_file)
+    site_file.write_text(SITE + "[[limit")
+    loaded.keep()
+    assert copy.read_text() == SITE.replace("312", "313"), "what was loaded is no longer there"
+    found = load_or_last_good(site_file)
+    assert found.site.stands_in == found.said[-1]
+
+
+def test_a_gateway_that_can_not_be_built_leaves_the_copy(site_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(*_: object, **__: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr("edge.daemon.build", build)
+    site_file.write_text(SITE.replace("312", "313"))
+    with pytest.raises(RecursionError):
+        gateway(site_file)
+    assert site_file.with_name("site.toml.good").read_text() == SITE

@@ -235,12 +235,15 @@ def test_a_spoilt_template_does_not_stop_the_gateway(tmp_path: Path, monkeypatch
     text = GATEWAY + PORT + '[[device]]\nid = "d"\ndevice = "mine"\nport = "bus"\n'
     file = tmp_path / "site.toml"
     file.write_text(text, "utf-8")
-    good, said = load_or_last_good(file)
+    good, said, keep = load_or_last_good(file)
+    keep()
     assert said == []
     own_template(tmp_path, "mine", MINE.replace("register = 3", "register = 4"))  # right, and other: kept anew
-    assert load_or_last_good(file)[0].devices[0].spec.points["d.level"].register == 4
+    found, _, keep = load_or_last_good(file)
+    keep()
+    assert found.devices[0].spec.points["d.level"].register == 4
     own_template(tmp_path, "mine", MINE.replace("step", "stp"))
-    found, said = load_or_last_good(file)
+    found, said, _ = load_or_last_good(file)
     assert found.devices[0].spec.points["d.level"].register == 4
     assert any("running on the last good copy" in sentence for sentence in said)
     (tmp_path / "sensors" / "mine.toml").unlink()

@@ -25,7 +25,7 @@ def gateway(site_file: Path) -> int:
     if not os.isatty(2):
         os.set_blocking(2, False)  # a log that nobody reads any more must not hold up the gateway
     try:
-        site, said = load_or_last_good(site_file)
+        site, said, keep = load_or_last_good(site_file)
     except SiteFileError as error:
         return _stop(EXIT_SITE_FILE, f"{error}\nput that right, then: fengsui check {error.file}")
     ports = next(iter(entries(PORTS_GROUP).values()), None)
@@ -35,6 +35,7 @@ def gateway(site_file: Path) -> int:
 
     async def serve() -> None:
         daemon = build(site, open_port, version=version("fengsui"))
+        keep()
         for sentence in said:
             daemon.say("site file", sentence)
         # What is alive now stays alive: spares the collector from walking it again and again.

@@ -126,7 +126,8 @@ class Output(Struct, frozen=True):
 
 
 class Site(Struct, frozen=True):
-    """The whole site file. `templates`: the files of the sensor templates that it was written out with."""
+    """The whole site file. `templates`: the files of the sensor templates that it was written out with. `stands_in`: of
+    a last good copy, why it is taken instead of the file itself, in a sentence."""
 
     file: Path
     gateway: Gateway
@@ -139,6 +140,7 @@ class Site(Struct, frozen=True):
     templates: tuple[Path, ...] = ()
     outputs: tuple[Output, ...] = ()
     actions: tuple[Action, ...] = ()
+    stands_in: str = ""
 
     @property
     def points(self) -> tuple[Point, ...]:

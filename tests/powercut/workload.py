@@ -294,7 +294,7 @@ def small_files(folder: Path) -> None:
     for number in range(4):
         tell(saving=number)
         elsewhere.write_text(SITE.format(number))
-        load_or_last_good(elsewhere)
+        load_or_last_good(elsewhere).keep()
         tell(copied=number)
         asyncio.run(memory.save(f"slot {number}".encode() * (1 + 100 * (number % 2))))
         tell(saved=number)
