@@ -19,7 +19,7 @@ WHAT = {
     Of.RATE: ("the rate of change of {point} over {window}", "{point} 在 {window}内的变化速率"),
     Of.SUM: ("the sum of {point} over {window}", "{point} 在 {window}内的累计值"),
     Of.MEAN: ("the mean of {point} over {window}", "{point} 的 {window}平均值"),
-    Of.TOTAL: ("the change of {point} since its start", "{point} 自起点的累计变化"),
+    Of.TOTAL: ("the change of {point} from {start}", "{point} 自{start}起的累计变化"),
     Of.DIFFERENCE: ("{point} less {other}", "{point} 与 {other} 之差"),
     Of.RATIO: ("the ratio of {point} to its design value", "{point} 与设计值之比"),
     Of.TANGENT_ANGLE: ("the tangent angle of {point} over {window}", "{point} 的 {window}切线角"),
@@ -61,10 +61,12 @@ def _colour(level: Level, chinese: bool) -> str:
     return COLOURS[level] if chinese else level.name.lower()
 
 
-def _what(limit: Limit, spec: Spec | None, chinese: bool) -> str:
-    of = spec.of if spec else Of.VALUE
-    window = lasting(spec.window_s if spec else 0, chinese)
-    return WHAT[of][chinese].format(point=limit.point, window=window, other=spec.other if spec else "")
+def _what(limit: Limit, spec: Spec | None, number: Number, chinese: bool) -> str:
+    if spec is None:
+        return limit.point
+    start = number(spec.start) if spec.start is not None else "首个读数" if chinese else "its first value"
+    window = lasting(spec.window_s, chinese)
+    return WHAT[spec.of][chinese].format(point=limit.point, window=window, other=spec.other, start=start)
 
 
 def _part(limit: Limit, part: Part, number: Number, chinese: bool) -> str:
@@ -82,7 +84,7 @@ def _part(limit: Limit, part: Part, number: Number, chinese: bool) -> str:
             else f"{_colour(level, chinese)} at {number(at)} {said}"
             for level, at in part.thresholds
         ]
-    what = _what(limit, part.spec, chinese)
+    what = _what(limit, part.spec, number, chinese)
     return f"{what}：{'，'.join(levels)}" if chinese else f"{what}: {', '.join(levels)}"
 
 

@@ -39,6 +39,11 @@ class Total:
         self._start, self._step = spec.start, spec.value_step
         self._given = spec.start is not None
 
+    @property
+    def start(self) -> int | None:
+        """What it is counted from; None before the first value."""
+        return self._start
+
     def take(self, value: int | None, at_s: float) -> int | None:
         if value is None:
             return None

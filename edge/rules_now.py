@@ -15,6 +15,7 @@ from edge.intake_nouns import PointNow
 from edge.limit_nouns import Latch
 from edge.limit_words import COLOURS, explain, lasting
 from edge.limits import Judged, JudgedPart, Limits
+from edge.measure_plain import Total
 
 MINUTES_FROM_S = 300.0  # what is left of a time is told in whole minutes from here
 
@@ -52,11 +53,13 @@ def _inputs(limit: Limit, limits: Limits, points: Mapping[str, PointNow]) -> Ite
 
 
 def _judged(limit: Limit, state: Judged) -> Iterator[dict[str, Any]]:
-    """The number of each window, where that is not the reading itself."""
+    """The number of each window, where that is not the reading itself; of a total what it is counted from."""
     for part in state.parts:
         if part.spec is not None:
             window = {"window_s": part.spec.window_s, "unit": limit.scale.unit}
-            yield {"of": part.spec.of.name.lower(), "value": limit.scale.show(part.value), **window}
+            start = part.measure.start if isinstance(part.measure, Total) else None
+            counted = {} if start is None else {"start": limit.scale.show(start)}
+            yield {"of": part.spec.of.name.lower(), "value": limit.scale.show(part.value), **window, **counted}
 
 
 # -- what would trip it -------------------------------------------------------------------------------------------

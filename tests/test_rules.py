@@ -269,6 +269,47 @@ def test_now_is_what_stands_and_history_what_was(tmp_path: Path) -> None:
     assert "fengsui alarms why low" in refused.stderr
 
 
+def test_the_history_of_what_is_no_limit_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    """Else a slip of the finger reads as: nothing has ever happened."""
+    box = Box(tmp_path)
+    refused = shown(tmp_path, box, "alarms", "history", "hihg")
+    assert refused.exit_code == EXIT_REFUSED
+    assert refused.stderr.startswith("there is no limit hihg; limits: high, storm, silent, both, low")
+    assert "no alarm of low is among the last hundred" in shown(tmp_path, box, "alarms", "history", "low").stdout
+    assert json.loads(shown(tmp_path, box, "alarms", "history", "low", "--json").stdout) == []
+
+
+def test_a_limit_that_is_gone_still_has_a_history(tmp_path: Path) -> None:
+    told = {"limit": "gone", "at_ms": 1_795_000_020_000, "level": "red", "text": "RED raised", "drill": False}
+    with daemon(tmp_path / "s", {"alarms": says({"limits": [], "recent": [told], "shelf": {}})}):
+        found = ask(tmp_path / "s", "alarms", "history", "gone")
+    assert "RED raised" in found.stdout
+
+
+MOVED = """
+[[limit]]
+id = "moved"
+point = "level"
+of = "total"
+above = { red = 2 }
+"""
+
+
+def test_a_total_says_what_it_is_counted_from(tmp_path: Path) -> None:
+    given = Box(tmp_path, SITE + MOVED + "start = 12.5\n")
+    rule = given.rule("moved")
+    assert rule["rule"] == "the change of level from 12.50 m: red at 2.00 m or more."
+    assert rule["rule_zh"] == "level 自12.50 m起的累计变化：红色 2.00 m及以上。"
+    first = Box(tmp_path, SITE + MOVED)
+    assert first.rule("moved")["rule"].startswith("the change of level from its first value: red")
+    assert first.rule("moved")["rule_zh"].startswith("level 自首个读数起的累计变化")
+    assert "start" not in first.rule("moved")["judged"][0]
+    first.read("level", 8.75, 60)
+    first.read("level", 9.25, 120)
+    assert first.rule("moved")["judged"][0]["start"] == "8.75"
+    assert "  judged  total from 8.75 m: 0.50 m" in shown(tmp_path, first, "rules", "moved").stdout
+
+
 def test_the_daemon_answers_with_rules_and_the_numbers_of_the_last_alarm(tmp_path: Path) -> None:
     async def asked() -> tuple[Any, Any]:
         box, clock = Box(tmp_path), Clock()

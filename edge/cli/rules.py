@@ -41,6 +41,8 @@ def alarms(view: str | None, limit: str | None, socket_path: Path, as_json: bool
         wanted = _narrowed(found, view, limit)
         if as_json:
             click.echo(json.dumps(wanted, ensure_ascii=False, indent=2))
+        elif view == "history":
+            _show_history(wanted, limit)
         else:
             SHOWS[view](wanted)
 
@@ -55,8 +57,17 @@ def _narrowed(found: Any, view: str | None, limit: str | None) -> Any:
     if view == "now":
         return {**found, "limits": _standing(found["limits"]), "judged": len(found["limits"])}
     if view == "history":
-        return [alarm for alarm in found["recent"] if limit in (None, alarm["limit"])]
+        return _history(found, limit)
     return _standing(found) if view == "why" and limit is None else found
+
+
+def _history(found: Answer, limit: str | None) -> list[Answer]:
+    """Of one limit, if it is named: one of the site, or one that was."""
+    kept = [alarm for alarm in found["recent"] if limit in (None, alarm["limit"])]
+    known = [rule["id"] for rule in found["limits"]]
+    if limit is not None and not kept and limit not in known:
+        stop(EXIT_REFUSED, printable(f"there is no limit {limit}; limits: {', '.join(known) or 'none'}"))
+    return kept
 
 
 @click.command()
@@ -94,9 +105,10 @@ def _show_now(found: Answer) -> None:
         click.echo(line)
 
 
-def _show_history(kept: Sequence[Answer]) -> None:
+def _show_history(kept: Sequence[Answer], limit: str | None) -> None:
     since = f", since {clock_time(kept[0]['at_ms'])}" if kept else ""
-    click.echo(f"the last alarms ({len(kept)}{since})" if kept else "no alarm is known: none has been told yet")
+    nothing = f"no alarm of {limit} is among the last hundred" if limit else "no alarm is known: none has been told yet"
+    click.echo(f"the last alarms ({len(kept)}{since})" if kept else nothing)
     for alarm in kept:
         click.echo(f"  {alarm['limit']}  {alarm_line(alarm)}")
 
@@ -158,6 +170,7 @@ def _present(rule: Answer) -> Iterator[str]:
         yield printable(f"  now     {item['name']} {_number(item['value'], item['unit'])}{quality}")
     for item in rule["judged"]:
         window = f" over {lasting(item['window_s'])}" if item["window_s"] else ""
+        window += f" from {_number(item['start'], item['unit'])}" if item.get("start") else ""
         yield printable(f"  judged  {item['of'].replace('_', ' ')}{window}: {_number(item['value'], item['unit'])}")
     for english, chinese in zip(rule["trips"], rule["trips_zh"], strict=True):
         yield printable(f"  trips   {english}  ·  {chinese}")
@@ -170,6 +183,5 @@ def _number(value: str | None, unit: str) -> str:
 SHOWS: Mapping[str | None, Callable[[Any], None]] = {
     None: _show_alarms,
     "now": _show_now,
-    "history": _show_history,
     "why": _explained,
 }
