@@ -206,6 +206,28 @@ WRONG = {
         f'{BASE}[[limit]]\nid = "a"\namong = ["base"]\nrollup = {{ red = "9 orange" }}\n',
         "rollup: `among` names only 1: none of these counts",
     ),
+    "total beyond the gauge": (
+        point("z", more="range = [0, 655]")
+        + limit("a", "z", 'of = "total"\nstart = 12.5\nabove = { orange = 600, red = 650 }'),
+        "red: 650.0 can never be reached: z less 12.5 measures -12.5 to 642.5 mm",
+    ),
+    "band beyond the gauge": (
+        point("z", more="range = [0, 655]")
+        + limit("a", "z", 'of = "total"\nstart = 300\noutside = { red = [-350, 370] }'),
+        "red: can never be reached: z less 300.0 measures -300.0 to 355.0 mm",
+    ),
+    "total without its sign": (
+        limit("a", "x", 'of = "total"\nstart = 0\nbelow = { orange = 150 }'),
+        "below → orange: 150.0 is reached where the total begins, at 0; write less than 0",
+    ),
+    "total with a sign": (
+        limit("a", "x", 'of = "total"\nabove = { red = -5 }'),
+        "above → red: -5.0 is reached where the total begins, at 0; write more than 0",
+    ),
+    "sum of nothing": (
+        limit("a", "r", 'of = "sum"\ncounter = true\nwindow = "1h"\nabove = { red = 0 }'),
+        "red: 0.0 is reached by every value: r measures 0 and more mm$",
+    ),
     "another quantity": (point("z", more='twin = "t"\ntwin_differs = 1'), "twin: “t” is no second instrument"),
 }
 

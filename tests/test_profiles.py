@@ -90,7 +90,7 @@ def test_every_number_says_where_it_comes_from(profile: Profile) -> None:
     bare = []
     for number, line in enumerate(profile.text.splitlines(), 1):
         key = line.partition(" = ")[0]
-        if line.startswith(("#", "[")) or not line or key in ("id", "name", "device"):
+        if line.startswith(("#", "[", "must = [", '    "', "]")) or not line or key in ("id", "name", "device"):
             continue
         try:
             [value] = tomllib.loads(line).values()
@@ -150,3 +150,39 @@ def test_the_siren_that_is_commented_out_is_right_once_it_is_not(profile: Profil
     assert all(limit in reds | combined for action in site.actions for limit in action.limits)
     bare = [line for line in block.splitlines() if re.search(r"= (\[?\"?[0-9])", line) and not SOURCE.search(line)]
     assert bare in ([], ["register = 0"], ["register = 0", "register = 1"])
+
+
+SLIPS = [
+    ("tailings", "dam_total_orange", -150, "0"),
+    ("tailings", "pond_level_operating", 421, "pond_level_flood"),
+    ("tailings", "radar_height", 4, "pond_level_flood"),
+    ("tailings", "bank_total_red", 900, "bank_span"),
+    ("tailings", "freeboard_orange", 0.5, "freeboard_least"),
+    ("tailings", "beach_least", 95, "beach_orange"),
+    ("tailings", "phreatic_1_least", 40, "probe_depth_1"),
+    ("landslide", "crack_rate_red", -20, "crack_rate_orange"),
+    ("river", "rain_3h_leave", 45, "rain_1h_leave"),
+    ("river", "reservoir_check_flood", 10.99, "reservoir_design_flood"),
+    ("tank-farm", "tank_high", 0.1, "tank_low"),
+    ("dust", "pressure_low", 4000, "pressure_high"),
+    ("open-pit", "slope_height", -120, "0"),
+    ("coal-gas", "ch4_scale", -0.01, "0"),
+    ("forest-fire", "dry_red", 60, "dry_yellow"),
+]
+
+
+@pytest.mark.parametrize(("name", "design", "number", "other"), SLIPS)
+def test_a_slip_of_the_pen_among_design_numbers_is_found(
+    name: str, design: str, number: float, other: str, tmp_path: Path
+) -> None:
+    text = re.sub(rf"^{design} = .*$", f"{design} = {number}", filled_in(PROFILES[name]), flags=re.MULTILINE)
+    found = [problem for problem in problems(write(tmp_path, PROFILES[name], text)) if "; must lie " in problem]
+    names = [set(re.findall(r"[a-z0-9_]+", problem)) for problem in found]
+    assert any({design, other} <= words for words in names), found
+
+
+def test_a_total_that_the_gauge_can_not_show_is_found(tmp_path: Path) -> None:
+    """12.5 at the zero, and 300 at the end of the gauge."""
+    text = filled_in(PROFILES["tailings"]).replace("bank_total_red = 100", "bank_total_red = 290")
+    [problem] = problems(write(tmp_path, PROFILES["tailings"], text))
+    assert "red: 290.00 can never be reached: bank.displacement less 12.50 measures -12.50 to 287.50 mm" in problem

@@ -111,7 +111,7 @@ def _check_order(reader: Reader, must: list[Any], given: Mapping[str, Any], numb
                 side = "below" if name == low else "above"
                 wanted = f"{other} ({show(numbers[other])})" if other in numbers else other
                 reader.problem(
-                    (DESIGN_KEY, name), f"found {show(found)}; must lie {side} {wanted}; look at its sign too"
+                    (DESIGN_KEY, name), f"found {show(found)}; must lie {side} {wanted}; look at both, and their signs"
                 )
 
 

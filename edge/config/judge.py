@@ -19,6 +19,7 @@ from edge.config.thresholds import (
     check_band_left,
     check_order,
     check_reach,
+    check_total,
     clear_of,
     hysteresis_of,
     named_levels,
@@ -157,7 +158,7 @@ def _by_value(
         reader.problem((*where, "clear"), "belongs to `above` or `below` with one number for each level")
     rule_where = (*where, RULES[rule])
     if rule in BANDS:
-        parts = [(scale, bands_of(reader, rule_where, rule, levels, shown))]
+        parts = [(scale, bands_of(reader, rule_where, rule, levels, shown, scale.spec if scale else None))]
     elif windows:
         parts = _windowed(reader, rule_where, rule, levels, scale)
     else:
@@ -189,7 +190,9 @@ def _part(
         clear = clear_of(reader, (*where, "clear"), rule, table.clear, thresholds, scale.point)
     own = [level for level, _ in clear]
     check_order(reader, where, rule, thresholds, hysteresis, scale.point, own)
-    check_reach(reader, where, rule, thresholds, hysteresis, scale.point, own)
+    check_reach(reader, where, rule, thresholds, hysteresis, scale.point, own, scale.spec)
+    if scale.spec is not None and scale.spec.of is Of.TOTAL:
+        check_total(reader, where, rule, thresholds, scale.point)
     return Part(scale.spec, thresholds, clear)
 
 

@@ -135,7 +135,9 @@ def _make(
             return None
         start = None if table.start is None else round(table.start / point.step)
         spec = Spec(of, every_s, point.unit, point.step, start=start)
-        return Scale(_as_point(point, spec, None, None), spec)
+        ends = (point.minimum, point.maximum) if start is not None else (None, None)
+        low, high = (None if end is None else end - (start or 0) * point.step for end in ends)
+        return Scale(_as_point(point, spec, low, high), spec)
     if of is Of.DIFFERENCE:
         return _difference(reader, where, point, points[table.minus or ""])
     if of is Of.RATIO:

@@ -20,6 +20,7 @@ from edge.config.reader import Reader, Where
 from edge.config.words import did_you_mean, show
 from edge.contract import MAX_STEPS, Level, Point, Rule
 from edge.limit_nouns import bands
+from edge.measure_nouns import Spec
 
 LEVELS = {level.name.lower(): level for level in Level if level is not Level.NONE}
 
@@ -72,7 +73,12 @@ def thresholds_of(
 
 
 def bands_of(
-    reader: Reader, where: Where, rule: Rule, levels: Mapping[str, Any], point: Point | None
+    reader: Reader,
+    where: Where,
+    rule: Rule,
+    levels: Mapping[str, Any],
+    point: Point | None,
+    spec: Spec | None = None,
 ) -> Thresholds | None:
     """Of OUTSIDE or INSIDE: two of each level, low before high."""
     before = len(reader.problems)
@@ -91,7 +97,7 @@ def bands_of(
                 reader.problem(key, f"the band from {low} to {high} is not even one step ({point.step}) wide")
     if point is None or len(reader.problems) > before:
         return None
-    _check_bands(reader, where, rule, tuple(found), point)
+    _check_bands(reader, where, rule, tuple(found), point, spec)
     return tuple(found)
 
 
@@ -133,7 +139,26 @@ def _check_size(reader: Reader, where: Where, value: Decimal, point: Point) -> N
         reader.problem(where, f"{value} is beyond all numbers kept for {point.id}")
 
 
-def _check_bands(reader: Reader, where: Where, rule: Rule, thresholds: Thresholds, point: Point) -> None:
+def _span(point: Point, spec: Spec | None) -> str:
+    """What there can be to judge."""
+    low, high = point.minimum, point.maximum
+    ends = f"up to {high}" if low is None else f"{low} and more" if high is None else f"{low} to {high}"
+    less = "" if spec is None or spec.start is None else f" less {spec.start * point.step}"
+    return f"{point.id}{less} measures {ends} {point.unit}".rstrip()
+
+
+def check_total(reader: Reader, where: Where, rule: Rule, thresholds: Thresholds, point: Point) -> None:
+    """A total begins at 0: a level that is reached there is a number that lost its sign."""
+    for level, steps in thresholds:
+        if steps <= 0 if rule is Rule.ABOVE else steps >= 0:
+            less = "more" if rule is Rule.ABOVE else "less"
+            key = (*where, rule.name.lower(), level.name.lower())
+            reader.problem(key, f"{point.show(steps)} is reached where the total begins, at 0; write {less} than 0")
+
+
+def _check_bands(
+    reader: Reader, where: Where, rule: Rule, thresholds: Thresholds, point: Point, spec: Spec | None
+) -> None:
     pairs = list(zip(thresholds[::2], thresholds[1::2], strict=True))
     wider = "wider" if rule is Rule.OUTSIDE else "narrower"
     for ((low, first), (_, second)), ((high, third), (_, fourth)) in pairwise(pairs):
@@ -146,7 +171,7 @@ def _check_bands(reader: Reader, where: Where, rule: Rule, thresholds: Threshold
         return
     for (level, least), (_, most) in pairs:
         start, end, key = least * point.step, most * point.step, (*where, level.name.lower())
-        span = f"{point.id} measures {point.minimum} to {point.maximum} {point.unit}"
+        span = _span(point, spec)
         away, whole = end < point.minimum or start > point.maximum, start <= point.minimum and end >= point.maximum
         if whole if rule is Rule.OUTSIDE else away:
             reader.problem(key, f"can never be reached: {span}")
@@ -211,12 +236,13 @@ def check_reach(
     hysteresis_steps: int,
     point: Point,
     own: Collection[Level],
+    spec: Spec | None = None,
 ) -> None:
     """Thresholds against what the instrument can show (range ends, in steps: the ends themselves are reached)."""
     rule_where = (*where, rule.name.lower())
     sign = 1 if rule is Rule.ABOVE else -1
     far, near = (point.maximum, point.minimum) if rule is Rule.ABOVE else (point.minimum, point.maximum)
-    span = f"{point.id} measures {point.minimum} to {point.maximum} {point.unit}"
+    span = _span(point, spec)
     for level, steps in thresholds:
         key = (*rule_where, level.name.lower())
         if far is not None and (steps * point.step - far) * sign > 0:
