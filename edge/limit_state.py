@@ -11,8 +11,9 @@ end and on a failing supply: after a power cut what came since is missing, and n
 `gap_s` is the time that passed since, None when it is not known (a box without a clock): sums then keep all, hold times
 go on, rates begin anew. A silence goes on where it was, without the gap: nobody listened then, and a box that is off
 each night is not to wake with an alarm. A part that judges something else in the site file now, or whose bytes are
-damaged, begins anew; a limit whose thresholds are others keeps its window and not its latches. How often a point is
-read, its limit's `start`, `uniform` or `noise` are no other thing: what is remembered are readings. Never raises.
+damaged, begins anew; a limit whose thresholds are others keeps its window and not its latches; one that has got another
+name goes on from the old one. How often a point is read, its limit's `start`, `uniform` or `noise` are no other thing:
+what is remembered are readings. Never raises.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from typing import Any
 import cbor2
 
 from edge.contract import Of, Rule
-from edge.limits import Judged, JudgedPart, Limits
+from edge.limits import Judged, JudgedPart, Limit, Limits
 from edge.measure_nouns import DAMAGED
 
-VERSION = 2
+VERSION = 3
 NEED_THE_GAP = (Of.RATE, Of.TANGENT_ANGLE, Of.TIME_TO_FAILURE)  # a rate over a time nobody knows is none
 UNREADABLE = (*DAMAGED, cbor2.CBORError, zlib.error, RecursionError, MemoryError)
 MOST_BYTES = 50_000_000  # inflated; 500 limits of 24 h take some 5 MB
@@ -36,7 +37,8 @@ MOST_BYTES = 50_000_000  # inflated; 500 limits of 24 h take some 5 MB
 def save(limits: Limits, now_s: float) -> bytes:
     """All of it: check value, CBOR; it deflates well."""
     states = {limit_id: _limit(state, now_s) for limit_id, state in limits.judged.items() if state.parts}
-    lasts = {point: last for point in limits.points() if (last := limits.last(point)) is not None}
+    counts = _counts(limits)
+    lasts = {point: [last, mark] for point, mark in counts.items() if (last := limits.last(point)) is not None}
     plain = cbor2.dumps([VERSION, states, lasts])
     return zlib.crc32(plain).to_bytes(4, "big") + plain
 
@@ -45,13 +47,16 @@ def load(limits: Limits, data: bytes, now_s: float, gap_s: float | None) -> int:
     """Goes on from what `save` gave; how many parts do."""
     try:
         known, lasts = parsed(data)
-        limits.recall({str(point): int(last) for point, last in lasts.items()})
+        counts = _counts(limits)
+        limits.recall({point: int(last) for point, (last, mark) in lasts.items() if counts.get(point) == mark})
     except UNREADABLE:
         return 0
     restored = 0
+    gone = [saved for limit_id, saved in known.items() if limit_id not in limits.judged]
     for limit_id, state in limits.judged.items():
         try:
-            restored += _restore(state, known[limit_id], now_s, gap_s)
+            saved = known[limit_id] if limit_id in known else _of_another_name(state, gone)
+            restored += _restore(state, saved, now_s, gap_s)
         except UNREADABLE:
             continue
     return restored
@@ -67,6 +72,32 @@ def parsed(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     return dict(states), dict(lasts)
 
 
+def _counts(limits: Limits) -> dict[str, int]:
+    """What a reading of each point counts, as far as its limits say so: in other steps it is another number."""
+    found: dict[str, set[str]] = {point: set() for point in limits.points()}
+    for part in (part for state in limits.judged.values() for part in state.parts if part.spec is not None):
+        assert part.spec is not None
+        found[part.whole.limit.point].add(f"{part.spec.value_step} {part.spec.value_unit}")
+        if part.spec.other:
+            found[part.spec.other].add(f"{part.spec.other_factor} {part.spec.step} {part.spec.unit}")
+    return {point: _mark(sorted(scales)) for point, scales in found.items()}
+
+
+def _of_another_name(state: Judged, gone: Sequence[Sequence[Any]]) -> Sequence[Any]:
+    """Of limits that are in the site file no more the one that judged most of what this one does: it may have got
+    another name. Raises one of UNREADABLE where there is none."""
+    wanted, whole = {_meaning(part) for part in state.parts}, _whole(state.limit)
+    best = max(gone, key=lambda saved: (len(wanted & {part[0] for part in saved[3]}), saved[0] == whole))
+    if not wanted & {part[0] for part in best[3]}:
+        raise KeyError(state.limit.id)
+    return best
+
+
+def _whole(limit: Limit) -> int:
+    """Of a limit but for its numbers and its name."""
+    return _mark(limit.point, limit.rule, limit.hold_s, limit.clear_hold_s)
+
+
 def _mark(*what: object) -> int:
     """Stands for a part of the site file: another number, another meaning."""
     return zlib.crc32(repr(what).encode())
@@ -77,7 +108,7 @@ def _limit(state: Judged, now_s: float) -> list[Any]:
     suspect = None if state.suspect_s is None else now_s - state.suspect_s
     parts = [_part(part, now_s) for part in state.parts]
     silent = now_s - state.last_evidence_s if limit.rule is Rule.STALE else None
-    return [_mark(limit.point, limit.rule, limit.hold_s, limit.clear_hold_s), suspect, silent, parts]
+    return [_whole(limit), suspect, silent, parts]
 
 
 def _part(part: JudgedPart, now_s: float) -> list[Any]:
@@ -109,7 +140,7 @@ def _thresholds(part: JudgedPart) -> int:
 def _restore(state: Judged, saved: Sequence[Any], now_s: float, gap_s: float | None) -> int:
     mark, suspect, silent, parts = saved
     limit = state.limit
-    same = mark == _mark(limit.point, limit.rule, limit.hold_s, limit.clear_hold_s)
+    same = mark == _whole(limit)
     if same and suspect is not None:
         state.suspect_s = now_s - (gap_s or 0.0) - float(suspect)
     if same and silent is not None:

@@ -5,19 +5,27 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from edge.clock import Clock
+from edge.contract import Level, Of, Rule
 from edge.daemon import build
+from edge.limit_nouns import Limit
+from edge.measure_nouns import Spec
 from sim.modbus_port import opener
 from sim.virtual import run
+from tests import outputs_site
 from tests.outputs_site import SIREN, T0_MS, Rig, action, output
+from tests.test_limit_restarts import NONE, RATE, RED, STORM, TOTAL, YELLOW, Box
 
 Story = Callable[["Life"], Awaitable[None]]
 LONG_SIREN = output("siren", 0) + action("wail", "high", 'output = "siren"\nlevel = "red"\nmax_on = "20min"')
+FAST = replace(RATE, thresholds=((RED, 130),), spec=replace(cast(Spec, RATE.spec), window_s=1800))
 
 
 class Life(Rig):
@@ -113,3 +121,112 @@ def test_what_the_shelf_holds_back_and_is_over_again_is_not_told_after_a_power_c
         assert not life.on()
 
     Life(Life(folder).live(shelved), boot=2, later_ms=60_000).live(after)
+
+
+# -- an edited site file -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["clean", "cut"])
+@pytest.mark.parametrize("limit", [STORM, TOTAL, FAST], ids=lambda limit: str(limit.id))
+def test_a_limit_of_another_name_goes_on_with_what_the_old_one_knew(limit: Limit, how: str, tmp_path: Path) -> None:
+    async def story(name: str, folder: Path) -> list[tuple[Level, int | None]]:
+        folder.mkdir()
+        box = Box(folder, limit, Limit("other", "p", Rule.ABOVE, ((RED, 1000),)))
+        await box.start()
+        await box.climb(0, 20, 2)
+        if how == "cut":
+            await box.memory.save()
+        await box.climb(40, 20, 2)
+        if how == "clean":
+            await box.memory.save(last=True)
+        box.plan = (replace(limit, id=name), *box.plan[1:])
+        await box.start()
+        await box.climb(80, 20, 3)
+        return [(alarm.level, alarm.value) for alarm in box.told]
+
+    told = run(story(limit.id, tmp_path / "same"))
+    assert told, "or it shows nothing"
+    assert run(story("new-name", tmp_path / "new")) == told
+
+
+def test_a_silence_and_a_hold_time_go_on_under_another_name(tmp_path: Path) -> None:
+    held = Limit("held", "p", Rule.ABOVE, ((RED, 5),), hold_s=600.0, every_s=60.0)
+    quiet = Limit("quiet", "q", Rule.STALE, ((RED, 1200),), every_s=60.0)
+
+    async def story() -> None:
+        box = Box(tmp_path, held, quiet)
+        await box.start()
+        await box.climb(9, 8, 0)
+        await box.memory.save(last=True)
+        box.plan = (replace(held, id="a"), replace(quiet, id="b"))
+        await box.start()
+        assert await box.climb(9, 3, 0) == [RED]
+        await asyncio.sleep(480)
+        assert box.limits.tick(asyncio.get_running_loop().time()) == []
+        await asyncio.sleep(120)
+        assert [alarm.limit for alarm in box.limits.tick(asyncio.get_running_loop().time())] == ["b"]
+
+    run(story())
+
+
+def test_a_level_that_was_taken_out_ends_with_numbers_that_are_so(tmp_path: Path) -> None:
+    both = Limit("l", "p", Rule.ABOVE, ((YELLOW, 50), (RED, 100)))
+
+    async def story() -> None:
+        box = Box(tmp_path, both)
+        await box.start()
+        box.read("p", 60)
+        box.plan = (replace(both, thresholds=((RED, 100),)),)
+        await box.start()
+        assert [(alarm.level, alarm.value, alarm.threshold) for alarm in box.told] == [
+            (YELLOW, 60, 50),
+            (NONE, 60, 100),
+        ]
+
+    run(story())
+
+
+def test_a_value_in_steps_of_before_is_not_shown_in_those_of_now(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it choose the side of a band that has stood."""
+    band = '[[limit]]\nid = "band"\npoint = "level"\noutside = { yellow = [1, 3] }\nclear_hold = "1min"\n'
+
+    async def before(life: Life) -> None:
+        life.set(0, 4)
+        await asyncio.sleep(5)
+        assert {name: level for name, level, _ in life.alarms} == {"high": "yellow", "band": "yellow"}
+
+    async def after(life: Life) -> None:
+        await asyncio.sleep(5)
+        assert [text for name, level, text in life.alarms if level == "none"] == ["cleared: level - m, limit 5.000 m"]
+        assert life.now.journal.alarms[-1]["why"]["value"] is None
+        assert {state.part.value for state in life.now.limits.judged.values() if state.part} == {4000}
+
+    cut = Life(folder, SIREN + band).live(before)
+    edited = outputs_site.HEAD.replace("yellow = 3, red = 5", "red = 5").replace("step = 0.01", "step = 0.001", 1)
+    monkeypatch.setattr(outputs_site, "HEAD", edited)
+    again = Life(cut, SIREN + band, boot=2, later_ms=60_000)
+    again.set(0, 4)
+    again.live(after)
+
+
+def test_the_last_readings_in_other_steps_are_not_shown_as_the_inputs_of_an_alarm(tmp_path: Path) -> None:
+    """Those in the same steps are."""
+    plain = Limit("l", "p", Rule.ABOVE, ((YELLOW, 50), (RED, 100)), spec=Spec(Of.TOTAL, 60.0, "m", Decimal(1), start=0))
+
+    async def story(step: Decimal, folder: Path) -> int | None:
+        folder.mkdir()
+        box = Box(folder, plain)
+        await box.start()
+        box.read("p", 60)
+        await box.memory.save(last=True)
+        assert plain.spec is not None
+        spec = replace(plain.spec, value_step=step)
+        box.plan = (replace(plain, thresholds=((RED, 100),), spec=spec),)
+        await box.start()
+        ended = box.told[-1]
+        assert (ended.level, len(box.told)) == (NONE, 2)
+        assert ended.basis is not None
+        return ended.basis.inputs[0].value
+
+    assert run(story(Decimal(1), tmp_path / "same")) == 60
+    assert run(story(Decimal("0.1"), tmp_path / "other")) is None
