@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import os
 import stat
 import time
 from pathlib import Path
@@ -60,12 +59,49 @@ def test_a_command_without_end_is_killed_with_its_children(tmp_path: Path) -> No
     assert missing.why == "/nowhere/off can not be run: No such file or directory"
     assert time.monotonic() - began_s < 5
     child = int((tmp_path / "child").read_text())
-    for _ in range(100):
-        if not Path(f"/proc/{child}").exists() or " Z " in Path(f"/proc/{child}/stat").read_text():
-            return
-        time.sleep(0.02)
-    os.kill(child, 0)
-    pytest.fail("its child lives on")
+    assert dies(child)
+
+
+def dies(process: int) -> bool:
+    """A kill takes its moment."""
+    until_s = time.monotonic() + 5
+    while lives(process) and time.monotonic() < until_s:
+        time.sleep(0.01)
+    return not lives(process)
+
+
+def lives(process: int) -> bool:
+    try:
+        return " Z " not in Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_what_a_command_leaves_running_ends_with_the_next_order(tmp_path: Path) -> None:
+    on = program(tmp_path, "on", f"sleep 60 &\necho $! > {tmp_path}/player")
+    command = Command(CommandOutput(run_on=(on,), run_off=("/bin/true",)))
+
+    def player() -> int:
+        return int((tmp_path / "player").read_text())
+
+    async def main() -> None:
+        assert await command.switch(True, 9.0) == Switched(True)
+        first = player()
+        assert lives(first)
+        assert await command.switch(True, 9.0) == Switched(True)
+        second = player()
+        assert lives(second)
+        assert dies(first)
+        assert await command.switch(False, 9.0) == Switched(False)
+        assert dies(second)
+
+    asyncio.run(main())
+
+
+def test_a_command_that_is_ended_by_a_signal_has_failed(tmp_path: Path) -> None:
+    on = program(tmp_path, "on", "kill -9 $$")
+    got = asyncio.run(Command(CommandOutput(run_on=(on,), run_off=(on,))).switch(True, 1.0))
+    assert got == Switched(None, f"{on} was ended by signal 9")
 
 
 async def _both(command: Command) -> tuple[Switched, Switched]:

@@ -2,8 +2,8 @@
 
 What may run stands in the site file, whole: an absolute path and fixed arguments, no shell, nothing from an alarm or an
 order goes in. It gets an almost empty environment, no input, and a time limit, after which it and its process group are
-killed (what it has put into a session of its own, as setsid and daemons do, lives on). 0 as exit code is done; how the
-thing stands afterwards can not be asked.
+killed; what it leaves running in its group dies with the next order (what it has put into a session of its own, as
+setsid and daemons do, lives on). 0 as exit code is done; how the thing stands afterwards can not be asked.
 
 The commonest shells are refused as the program to run, against slips. That is no protection from who may write the site
 file: an interpreter has many names, and a script of one's own may do what it likes.

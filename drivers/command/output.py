@@ -1,8 +1,9 @@
 """Runs the one command or the other. A `contract.Output`.
 
 Each run has a thread of its own: starting a program reads it from the disk, and a disk that hangs must hold up nothing
-but this. An order while another's command still runs kills that first: what is wanted now counts. While one can not
-even be killed (its program is on a disk that hangs), no other is begun; it dies as soon as it begins.
+but this. An order first kills what the one before has begun, and what that has left running in its process group: what
+is wanted now counts. While one can not even be killed (its program is on a disk that hangs), no other is begun; it dies
+as soon as it begins.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any
 
 from drivers.command import CommandOutput
@@ -22,10 +24,13 @@ from edge.contract import Switched
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 GRACE_S = 1.0  # for the kill to be seen
+LOOK_S = 0.005  # how often it is looked whether a program has ended: an order to a relay takes as long
 
 
 class _Run:
-    """One command on its way, in a thread of its own. `why`: what was wrong, "" if nothing, once it has ended."""
+    """One command on its way, in a thread of its own, and what it leaves running in its process group. `ended`: what
+    was wrong, "" if nothing, once the program itself has ended; it is kept unburied so long, as a zombie, so that its
+    number stays that of its group and nothing else can be killed by it."""
 
     def __init__(self, words: Sequence[str], timeout_s: float) -> None:
         self._words, self._timeout_s = words, timeout_s
@@ -37,13 +42,19 @@ class _Run:
         threading.Thread(target=self._work, name="command", daemon=True).start()
 
     def kill(self) -> None:
-        """It, and all of its process group; one that has not begun yet never will for longer than it takes to see."""
+        """All of its process group; one that has not begun yet never will for longer than it takes to see."""
         with self._lock:
             self._unwanted = True
-            # Not waited for yet, so its number is still its own.
-            if self._child is not None and self._child.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
+            if self._child is not None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):  # gone; or another user's by now
                     os.killpg(self._child.pid, signal.SIGKILL)
+
+    def bury(self) -> None:
+        """When it has ended, and all it left was killed."""
+        with self._lock:
+            if self._child is not None:
+                self._child.wait()
+                self._child = None
 
     def _work(self) -> None:
         why = self._run()
@@ -65,13 +76,23 @@ class _Run:
             self._child, unwanted = child, self._unwanted
         if unwanted:
             self.kill()
-        try:
-            code = child.wait(self._timeout_s)
-        except subprocess.TimeoutExpired:
+        status = _end_of(child.pid, self._timeout_s)
+        if status is None:
             self.kill()
-            child.wait()
+            _end_of(child.pid, inf)
             return f"{program} was killed: no end in {self._timeout_s:g} s"
-        return f"{program} ended with code {code}" if code else ""
+        if status.si_code != os.CLD_EXITED:
+            return f"{program} was ended by signal {status.si_status}"
+        return f"{program} ended with code {status.si_status}" if status.si_status else ""
+
+
+def _end_of(pid: int, most_s: float) -> os.waitid_result | None:
+    """How it has ended, without taking its number from it; None: it has not. Blocks."""
+    pause, waited_s = threading.Event(), 0.0
+    while (status := os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is None and waited_s < most_s:
+        pause.wait(LOOK_S)
+        waited_s += LOOK_S
+    return status
 
 
 class Command:
@@ -83,19 +104,20 @@ class Command:
     def __init__(self, settings: CommandOutput) -> None:
         self._words = {True: settings.run_on, False: settings.run_off}
         self._timeout_s = parse_duration_s(settings.timeout)
-        self._running: _Run | None = None
+        self._last: _Run | None = None
         self._counts = dict.fromkeys(("runs", "done", "failed"), 0)
 
     async def switch(self, on: bool, for_s: float, text: str = "") -> Switched:
         words = self._words[on]
-        if self._running is not None:
-            self._running.kill()
-            if not await _in_time(self._running.ended, GRACE_S):
+        if self._last is not None:
+            self._last.kill()
+            if not await _in_time(self._last.ended, GRACE_S):
                 return Switched(None, f"{words[0]} is not run: the command before can not be killed; its disk hangs?")
+            self._last.bury()
         self._counts["runs"] += 1
-        running = self._running = _Run(words, self._timeout_s)
-        if await _in_time(running.ended, self._timeout_s + 2 * GRACE_S):
-            self._running, why = None, running.ended.result()
+        run = self._last = _Run(words, self._timeout_s)
+        if await _in_time(run.ended, self._timeout_s + 2 * GRACE_S):
+            why = run.ended.result()
         else:
             why = f"{words[0]} can not even be started: does its disk hang?"
         self._counts["failed" if why else "done"] += 1
