@@ -17,6 +17,7 @@ from edge.config.templates import TRUST, shipped
 from edge.errors import SiteFileError
 from tests.sensor_sites import GATEWAY, PORT, TEMPLATES, own_template, template
 
+RADAR = "dfrobot-sen0676"
 OWN = """
 maker = "us"
 model = "a bent nail"
@@ -209,3 +210,14 @@ def test_the_readme_s_examples_are_right(tmp_path: Path) -> None:
         "pond.installed",
         "log.pressure-16",
     ]
+
+
+def test_a_wrong_template_is_said_once_however_many_devices_name_it(tmp_path: Path) -> None:
+    own_template(tmp_path, "our-nail", 'maker = "us"\n')
+    devices = [f'[[device]]\nid = "n{n}"\ndevice = "our-nail"\nport = "bus"\n' for n in range(11)]
+    ours = f'[[device]]\nid = "pond"\ndevice = "{RADAR}"\nport = "bus"\nheight = 9\n'
+    (tmp_path / "site.toml").write_text("".join([GATEWAY, PORT, ours, *devices]), "utf-8")
+    with pytest.raises(SiteFileError) as refused:
+        load(tmp_path / "site.toml")
+    assert len(refused.value.problems) == 6
+    assert all('device[1] "n0" → device: the template ' in problem for problem in refused.value.problems)

@@ -63,7 +63,7 @@ class _Device(NamedTuple):
 def expand(reader: Reader, raw: Table, places: Sequence[Path], asked: Collection[Where] = ()) -> Expanded:
     """The site file with every device written out; problems go to `reader`. `asked`: (label of a device, key) whose
     number only stands in for one that is still asked for."""
-    known: dict[str, Template] = {}
+    known: dict[str, Template | None] = {}
     files: dict[str, Path] = {}
     templates: dict[str, str] = {}
     asks: dict[str, Sequence[str]] = {}
@@ -105,7 +105,7 @@ def _template(
     name: object,
     reader: Reader,
     places: Sequence[Path],
-    known: dict[str, Template],
+    known: dict[str, Template | None],
     files: dict[str, Path],
 ) -> Template | None:
     if not isinstance(name, str):
@@ -120,6 +120,7 @@ def _template(
     try:
         known[name] = read_template(path)
     except SiteFileError as error:
+        known[name] = None  # said once, however many devices name it
         for problem in error.problems:
             reader.problem(where, f"the template {path} is wrong: {problem}")
         return None

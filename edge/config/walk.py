@@ -274,7 +274,7 @@ class Walk:
         """What is on each port, and its driver's own opinion of it."""
         wires = []
         for where, port in ports:
-            on_port = [part for part in parts if part.raw.get("port") == port.id]
+            on_port = [part for part in parts if part.raw.get("port") == port.id and "driver" in part.raw]
             names = sorted({str(part.raw.get("driver")) for part in on_port})
             if len(names) > 1:
                 users = ", ".join(f"{part.where[0]} ({part.raw.get('driver')})" for part in on_port)
