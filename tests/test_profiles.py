@@ -150,6 +150,37 @@ def test_the_siren_that_is_commented_out_is_right_once_it_is_not(profile: Profil
     assert all(limit in reds | combined for action in site.actions for limit in action.limits)
     bare = [line for line in block.splitlines() if re.search(r"= (\[?\"?[0-9])", line) and not SOURCE.search(line)]
     assert bare in ([], ["register = 0"], ["register = 0", "register = 1"])
+    left_out = dict(re.findall(r"^#   ([a-z0-9-]+): (.+)$", block, re.MULTILINE))
+    assert set(site.red_alone) == set(left_out), "a red that switches nothing has its reason beside the siren"
+    checked = json.loads(invoke("check", str(tmp_path / f"{profile.name}.toml"), "--json").output)
+    alone = [note for note in checked["warnings"] if "red switches nothing" in note]
+    assert len(alone) == bool(left_out)
+
+
+POWER_STAYS = {"air-hot", "machine-room-hot"}  # heat is no gas
+
+
+def test_the_mines_relay_falls_for_every_red_that_has_to_do_with_gas(tmp_path: Path) -> None:
+    profile = PROFILES["coal-gas"]
+    feeder = profile.text[profile.text.index('# id = "cut"') :]
+    [cut] = [line for line in feeder.splitlines() if line.startswith("# on = ")]
+    site = load(write(tmp_path, profile, filled_in(profile)))
+    reds = {limit.id for limit in site.limits if any(level is Level.RED for level, _ in limit.thresholds)}
+    assert set(tomllib.loads(cut.removeprefix("# "))["on"]) == reds - POWER_STAYS
+
+
+@every
+def test_what_is_read_often_is_not_missed_for_long(profile: Profile, tmp_path: Path) -> None:
+    """Of a point that a red is judged of, read each minute or more often: silence is told in a quarter of an hour."""
+    site = load(write(tmp_path, profile, filled_in(profile)))
+    reds = {
+        limit.point
+        for limit in site.limits
+        if limit.judged.spec is None and any(level is Level.RED for level, _ in limit.thresholds)
+    }
+    told_s = {limit.point: limit.thresholds[0][1] for limit in site.limits if limit.rule is Rule.STALE}
+    often = {point.id for point in site.points if point.every_ms <= 60_000} & reds
+    assert all(told_s[point] <= 900 for point in often), told_s
 
 
 SLIPS = [
