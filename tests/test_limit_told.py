@@ -12,7 +12,9 @@ from typing import Any, cast
 
 import pytest
 
+from edge.answers import since_ms
 from edge.clock import Clock
+from edge.config import load
 from edge.contract import Level, Of, Rule
 from edge.daemon import build
 from edge.limit_nouns import Limit
@@ -24,7 +26,7 @@ from tests.outputs_site import SIREN, T0_MS, Rig, action, output
 from tests.test_limit_restarts import NONE, RATE, RED, STORM, TOTAL, YELLOW, Box
 
 Story = Callable[["Life"], Awaitable[None]]
-LONG_SIREN = output("siren", 0) + action("wail", "high", 'output = "siren"\nlevel = "red"\nmax_on = "20min"')
+LONG_SIREN = output("siren", 0) + action("wail", "high", 'output = "siren"\nlevel = "red"\nmax_on = "4min"')
 FAST = replace(RATE, thresholds=((RED, 130),), spec=replace(cast(Spec, RATE.spec), window_s=1800))
 
 
@@ -33,6 +35,9 @@ class Life(Rig):
 
     def __init__(self, folder: Path, outputs: str = SIREN, *, boot: int = 1, later_ms: int = 0) -> None:
         super().__init__(folder, outputs)
+        file = folder / "site.toml"
+        file.write_text(file.read_text().replace("100ms", "1s"))  # stories of many minutes
+        self.site = load(file)
         self.folder, self.boot, self.later_ms, self.trusted = folder, boot, later_ms, True
 
     async def _live(self, story: Story) -> None:
@@ -188,15 +193,15 @@ def test_a_level_that_was_taken_out_ends_with_numbers_that_are_so(tmp_path: Path
 
 def test_a_value_in_steps_of_before_is_not_shown_in_those_of_now(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does it choose the side of a band that has stood."""
-    band = '[[limit]]\nid = "band"\npoint = "level"\noutside = { yellow = [1, 3] }\nclear_hold = "1min"\n'
+    band = '[[limit]]\nid = "band"\npoint = "level"\noutside = { yellow = [1, 3] }\nhold = "30s"\nclear_hold = "5s"\n'
 
     async def before(life: Life) -> None:
         life.set(0, 4)
-        await asyncio.sleep(5)
+        await asyncio.sleep(40)
         assert {name: level for name, level, _ in life.alarms} == {"high": "yellow", "band": "yellow"}
 
     async def after(life: Life) -> None:
-        await asyncio.sleep(5)
+        await asyncio.sleep(20)
         assert [text for name, level, text in life.alarms if level == "none"] == ["cleared: level - m, limit 5.000 m"]
         assert life.now.journal.alarms[-1]["why"]["value"] is None
         assert {state.part.value for state in life.now.limits.judged.values() if state.part} == {4000}
@@ -230,3 +235,64 @@ def test_the_last_readings_in_other_steps_are_not_shown_as_the_inputs_of_an_alar
 
     assert run(story(Decimal(1), tmp_path / "same")) == 60
     assert run(story(Decimal("0.1"), tmp_path / "other")) is None
+
+
+# -- a clock that was wrong --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", ["1970", "an hour behind"])
+def test_a_siren_goes_on_for_the_rest_of_its_time_though_its_alarm_came_before_the_time_was_known(
+    wrong: str, folder: Path
+) -> None:
+    behind_ms = T0_MS - 1000 if wrong == "1970" else 3_600_000
+
+    async def before(life: Life) -> None:
+        life.set(0, 6)
+        await asyncio.sleep(60)
+        assert life.on()
+        life.later_ms, life.trusted = 0, True  # the time is learnt
+        await asyncio.sleep(30)
+        assert since_ms(life.now.answers.since["high"], life.now.clock) == pytest.approx(T0_MS + 1000, abs=1000)
+
+    async def after(life: Life) -> None:
+        await asyncio.sleep(100)
+        assert life.on(), "two of its four minutes are left, and a bit"
+        await asyncio.sleep(30)
+        assert not life.on()
+        assert len(life.alarms) == 1
+        assert since_ms(life.now.answers.since["high"], life.now.clock) == pytest.approx(T0_MS + 1000, abs=1000)
+
+    first = Life(folder, LONG_SIREN, later_ms=-behind_ms)
+    first.trusted = False
+    cut = first.live(before)
+    again = Life(cut, LONG_SIREN, boot=2, later_ms=120_000)
+    again.set(0, 6)
+    again.live(after)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_siren_of_a_long_ended_time_does_not_sound_anew(late: bool, folder: Path) -> None:
+    """`late`: nor where the time is learnt after the start."""
+
+    async def before(life: Life) -> None:
+        life.set(0, 6)
+        await asyncio.sleep(60)
+        life.later_ms, life.trusted = 0, True
+        await asyncio.sleep(60)
+
+    first = Life(folder, SIREN, later_ms=1000 - T0_MS)
+    first.trusted = False
+    cut = first.live(before)
+
+    async def after(life: Life) -> None:
+        if late:
+            await asyncio.sleep(2)
+            life.trusted = True
+            await asyncio.sleep(30)  # 20 s at most, where nobody knows
+        assert not life.on()
+        assert len(life.alarms) == 1
+
+    again = Life(cut, SIREN, boot=2, later_ms=10 * 86_400_000)
+    again.trusted = not late
+    again.set(0, 6)
+    again.live(after)
