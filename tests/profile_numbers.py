@@ -62,6 +62,7 @@ NUMBERS: Mapping[str, Mapping[str, float]] = {
     "tank-farm": {
         "toxic_oel": 7,
         "toxic_status": 256,
+        "hot_work": 10,
         "tank_height": 14,
         "tank_high": 11,
         "tank_high_high": 12,

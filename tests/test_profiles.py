@@ -217,3 +217,38 @@ def test_a_total_that_the_gauge_can_not_show_is_found(tmp_path: Path) -> None:
     text = filled_in(PROFILES["tailings"]).replace("bank_total_red = 100", "bank_total_red = 290")
     [problem] = problems(write(tmp_path, PROFILES["tailings"], text))
     assert "red: 290.00 can never be reached: bank.displacement less 12.50 measures -12.50 to 287.50 mm" in problem
+
+
+EMERGENCY = {
+    "landslide": {"crack-rate", "tilt-x-rate", "tilt-y-rate", "stream-high"},
+    "open-pit": {"crack-rock-wide", "crack-top-wide"},
+    "tailings": {"bank-slides", "phreatic-1-shallow", "phreatic-2-shallow", "beach-short", "freeboard-low"},
+    "river": {"river-high"},
+    "tank-farm": {"tank-high"},
+}
+
+
+@every
+def test_instruments_are_read_more_often_in_an_emergency(profile: Profile, tmp_path: Path) -> None:
+    """A crack station: 2 h, and 10 min in an emergency (geohazard platform, command `setworkmode`, example [P])."""
+    site = load(write(tmp_path, profile, filled_in(profile)))
+    every_ms = {point.id: point.every_ms for point in site.points}
+    faster = {
+        limit.id: (every_ms[limit.point], limit.while_raised_ms) for limit in site.limits if limit.while_raised_ms
+    }
+    assert set(faster) == EMERGENCY.get(profile.name, set())
+    assert all(calm / hurried >= 6 for calm, hurried in faster.values() if hurried)
+    assert all(level > Level.BLUE for limit in site.limits if limit.id in faster for level, _ in limit.thresholds), (
+        "a level that stands for weeks would fill a narrow link"
+    )
+
+
+def test_gusts_and_hot_work_by_the_tables(tmp_path: Path) -> None:
+    """Gale signals by gusts of force 7, 9, 11, 13 [M]; SL 651-2014 F for m/s. GB 30871-2022 for hot work [M]."""
+    fire, tanks = (
+        load(write(tmp_path, PROFILES[name], filled_in(PROFILES[name]))) for name in ("forest-fire", "tank-farm")
+    )
+    [gust] = [limit for limit in fire.limits if limit.id == "gust"]
+    assert [float(steps * gust.scale.step) for _, steps in gust.thresholds] == pytest.approx([13.9, 20.8, 28.5, 37.0])
+    [hot] = [limit for limit in tanks.limits if limit.id == "hot-work-barred"]
+    assert [(level, float(steps * hot.scale.step)) for level, steps in hot.thresholds] == [(Level.BLUE, 10.0)]
