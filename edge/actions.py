@@ -143,13 +143,15 @@ class Actions:
                 ready |= set() if limits else {output}
         return ready
 
-    def drill(self, output: str, for_s: float, now_s: float) -> None:
-        """An output is tried, with the pattern and the text of its first action, for `for_s` (DRILL_MOST_S at most)."""
+    def drill(self, output: str, for_s: float, now_s: float) -> float:
+        """An output is tried, with the pattern and the text of its first action, for `for_s`, and no longer than that
+        action and DRILL_MOST_S allow; for how long."""
         model = next((a for actions in self._of_limit.values() for a in actions if a.output == output), None)
         for_s = min(for_s, DRILL_MOST_S, model.max_on_s if model else inf)
         pattern, text = (model.pattern_s, model.text) if model else ((), "")
         action = Action(f"drill of {output}", (), Level.NONE, output, for_s, pattern, text=text)
         self._outputs[output].demands[action.id, True] = _Demand(action, Level.NONE, now_s, now_s + for_s, True)
+        return for_s
 
     def wanted(self, output: str, now_s: float, *, steady: bool = False) -> Wanted:
         """How an output has to stand at `now_s`. `steady`: without the pauses of a pattern."""

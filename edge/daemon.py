@@ -154,6 +154,7 @@ class Daemon:
         finally:
             notify("STOPPING=1")
             await self.outputs.end()
+            self._send(self.drills.end())
             await self._commit_last()
             await self.keeper.stop()
 
@@ -195,10 +196,12 @@ class Daemon:
 
     def _look_back(self, standings: Sequence[Standing]) -> None:
         """What was told before this run, and the end of what nobody judges any more."""
-        self.journal.recall(self.keeper.past.before())
+        before = self.keeper.past.before()
+        self.journal.recall(before)
         if self.keeper.was_broken and not self.journal.alarms:
             self.say("alarms", "their history was lost with the store and begins anew")
         self._send(removed(standings, self.limits.judged, self.journal.alarms))
+        self._send(self.drills.left(before))
 
     def _resume(self, standings: Sequence[Standing]) -> None:
         """What outputs were on for goes on, for the rest of its time; what the shelf had held back is told."""

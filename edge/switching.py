@@ -222,10 +222,11 @@ class Outputs:
         for limit in [waited for waited in self.actions.waits_for if sure(waited)]:
             self._wake(self.actions.sure(limit))
 
-    def drill(self, output: str, for_s: float) -> None:
-        """Switches an output as its first action would."""
-        self.actions.drill(output, for_s, asyncio.get_running_loop().time())
+    def drill(self, output: str, for_s: float) -> float:
+        """Switches an output as its first action would; for how long."""
+        for_s = self.actions.drill(output, for_s, asyncio.get_running_loop().time())
         self._wake([output])
+        return for_s
 
     async def end(self) -> None:
         """All off, each by itself, in STOP_S at most; what could not be done is said."""

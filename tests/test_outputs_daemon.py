@@ -290,6 +290,64 @@ def test_a_drill_of_a_limit_is_marked_everywhere_and_ends(tmp_path: Path) -> Non
     run_virtual(rig.play(story))
 
 
+def texts(rig: Rig) -> list[str]:
+    assert rig.daemon is not None
+    return [alarm["text"].partition(":")[0] for alarm in rig.daemon.journal.alarms if alarm["drill"]]
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_a_drill_that_is_cut_off_has_its_end(tmp_path: Path, crash: bool) -> None:
+    """At the stop of the gateway, or when it runs again after a crash; once."""
+
+    async def cut_off(rig: Rig) -> None:
+        assert rig.daemon is not None
+        await rig.daemon.drills._ask_drill({"name": "high", "by": "wang", "reason": "monthly", "for_s": 30})
+        await asyncio.sleep(2)
+        if crash:
+            rig.daemon.drills._running = {}
+
+    async def again(rig: Rig) -> None:
+        assert texts(rig) == ["DRILL, RED raised", "DRILL, cleared"]
+        assert not rig.on()
+
+    first = Rig(tmp_path, SIREN)
+    run_virtual(first.play(cut_off))
+    assert texts(first) == ["DRILL, RED raised", "DRILL, cleared"][: 1 if crash else 2]
+    run_virtual(Rig(tmp_path, SIREN).play(again))
+    run_virtual(Rig(tmp_path, SIREN).play(again))
+
+
+def test_a_drill_of_a_limit_that_is_gone_has_its_end_too(tmp_path: Path) -> None:
+    more = '[[limit]]\nid = "more"\npoint = "level"\nabove = { red = 9 }\n'
+
+    async def cut_off(rig: Rig) -> None:
+        assert rig.daemon is not None
+        await rig.daemon.drills._ask_drill({"name": "more", "by": "wang", "reason": "monthly", "for_s": 30})
+        await asyncio.sleep(2)
+        rig.daemon.drills._running = {}
+
+    async def again(rig: Rig) -> None:
+        assert texts(rig) == ["DRILL, RED raised", "cleared"]
+
+    run_virtual(Rig(tmp_path, more + SIREN).play(cut_off))
+    run_virtual(Rig(tmp_path, SIREN).play(again))
+
+
+def test_a_drill_of_an_output_says_how_long_it_really_is_and_has_no_level(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        assert rig.daemon is not None
+        ask = {"name": "siren", "by": "wang", "reason": "monthly", "for_s": 50}
+        with pytest.raises(FengsuiError, match="siren is an output and has no levels"):
+            await rig.daemon.drills._ask_drill({**ask, "level": "red"})
+        with pytest.raises(FengsuiError, match="there is no level rde"):
+            await rig.daemon.drills._ask_drill({**ask, "name": "high", "level": "rde"})
+        assert not rig.on()
+        assert not [event for event in rig.daemon.journal.events if event["about"] == "drill"]
+        assert (await rig.daemon.drills._ask_drill({**ask, "level": None}))["for_s"] == 20.0
+
+    run_virtual(Rig(tmp_path, SIREN).play(story))
+
+
 def test_a_drill_is_a_field_of_the_alarms_and_decides_nothing(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
         assert rig.daemon is not None
