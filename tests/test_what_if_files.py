@@ -59,6 +59,12 @@ SAVED = {
         "gbk",
         "GB18030, separated by commas",
     ),
+    "day there twice": (
+        sheet("日期,时间,level,rain", time=lambda at: f"2026/7/1,{slashed(at)}"),
+        "gbk",
+        "GB18030, separated by commas",
+    ),
+    "a title about time": ("时间,2026年7月\r\n" + sheet(), "gbk", "GB18030, separated by commas, header in line 2"),
     "titles": (
         "大树沟尾矿库 2026年\r\n\r\n打印, 2026/7/2\r\n" + sheet(),
         "gb18030",
@@ -144,6 +150,8 @@ def test_columns_may_be_called_by_the_names_of_points(tmp_path: Path) -> None:
     assert "10 readings of 2 points" in text
     long = "时间,point,value\n2026/7/1 0:00,水位,9\n2026/7/1 0:01,level,9\n2026/7/1 0:01,雨量,1\n"
     assert "3 readings of 2 points" in invoke(tmp_path, long, site=NAMED).stdout
+    wrong = invoke(tmp_path, "time,水位计\n2026/7/1 0:00,9\n", site=NAMED)
+    assert "it has 水位计, the site level (水位), rain (雨量)" in wrong.stderr
     twice = invoke(tmp_path, "time,水位,level\n2026/7/1 0:00,9,8\n", site=NAMED)
     assert (twice.exit_code, "the header names level more than once" in twice.stderr) == (EXIT_FAILED, True)
 
@@ -213,13 +221,14 @@ def test_rows_of_a_clock_that_was_lost_and_numbers_that_are_none_are_left_out(tm
     assert [value for value in levels if value == value] == [9]
 
 
-def test_bytes_that_fit_nothing_spoil_their_row_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("encoding", "spoken"), [("utf-8", "UTF-8"), ("gbk", "GB18030")])
+def test_bytes_that_fit_nothing_spoil_their_row_alone(tmp_path: Path, encoding: str, spoken: str) -> None:
     file = tmp_path / "record.csv"
-    text = "time,level,备注\n2026/7/1 0:00,9,正常\n2026/7/1 0:01,?9,正常\n2026/7/1 0:02,9,正"
-    file.write_bytes(text.encode().replace(b"?", b"\xff")[:-1])
-    past = read_past(file, IDS)
-    assert (past.rows, past.bad, len(past.at_ms)) == (3, 1, 3)
-    assert past.read_as == "read as UTF-8 (not all of it is, nor is it GB18030), separated by commas"
+    text = "time,level,雨量\n2026/7/1 0:00,9,1\n2026/7/1 0:01,?9,1\n2026/7/1 0:02,9,正"
+    file.write_bytes(text.encode(encoding).replace(b"?", b"\xff")[:-1])
+    past = read_past(file, Names({"level": "level", "雨量": "rain"}, {}))
+    assert (past.rows, past.bad, len(past.at_ms)) == (3, 2, 6)
+    assert past.read_as == f"read as {spoken} (but not every byte of it is), separated by commas"
 
 
 def test_a_row_longer_than_the_header_is_bad_only_where_something_stands(tmp_path: Path) -> None:

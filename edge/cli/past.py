@@ -116,6 +116,12 @@ class Names(NamedTuple):
     ids: Mapping[str, str]
     shared: Mapping[str, Sequence[str]]
 
+    def spoken(self) -> Iterator[str]:
+        """`pond.level (水位)` of each point."""
+        called = {point: name for name, point in self.ids.items() if name != point}
+        for point in dict.fromkeys(self.ids.values()):
+            yield f"{point} ({called[point]})" if point in called else point
+
 
 def names_of(points: Iterable[Point]) -> Names:
     named: dict[str, list[str]] = defaultdict(list)
@@ -130,7 +136,7 @@ def names_of(points: Iterable[Point]) -> Names:
 def read_past(path: Path, names: Names) -> Past:
     """The readings of known points in the file. Raises BadHistory when there is nothing to be had."""
     try:
-        form = form_of(path)
+        form = form_of(path, {*names.ids, *names.shared, VALUE})
         past = Past(form.words())
         with path.open(encoding=form.encoding, errors="replace", newline="") as file:
             _Reader(path, form, names, past).read(file)
@@ -138,8 +144,8 @@ def read_past(path: Path, names: Names) -> Past:
         raise BadHistory(f"{path} can not be read: {error.strerror or error}") from error
     if not past.at_ms:
         why = f"; the first trouble: {past.said[0]}" if past.said else "" if past.rows else "; it has no row"
-        strangers = f"; it has {', '.join(past.strangers)}, the site {listing(names.ids)}" if past.strangers else ""
-        raise BadHistory(f"{path}, {form.words()}, has no reading of any point of this site{strangers}{why}")
+        its = f"; it has {', '.join(past.strangers)}, the site {listing(names.spoken())}" if past.strangers else ""
+        raise BadHistory(f"{path}, {form.words()}, has no reading of any point of this site{its}{why}")
     past.sort()
     return past
 
@@ -204,7 +210,7 @@ class _Reader:
         if len(cells) < self.least or any(map(str.strip, cells[wide:])):
             raise BadHistory(f"{where}: {len(cells)} columns, the header has {wide}")
         text = cells[self.form.time].strip()
-        if self.form.date is not None:
+        if self.form.date is not None and not text[:4].isdecimal():  # the time of day alone
             text = f"{cells[self.form.date].strip()} {text}"
         at_ms, zoned = time_of(where, text)
         if zoned is not None:

@@ -95,6 +95,6 @@ def _hint(text: str, error: Exception) -> str:
         return f": {error}"
     if re.fullmatch(r"\d{5}(\.\d+)?", text):
         return ": a spreadsheet's number of a day? give the column a date format that shows year, month, day and time"
-    if re.match(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}\b", text):
+    if re.match(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{1,4}\b", text):
         return ": day or month first? write the year first, 2026/7/1 22:00"
     return "; write 2026/7/1 22:00, 2026-11-21T22:00:00Z, or milliseconds since 1970"

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import codecs
 import csv
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -53,18 +54,22 @@ class Form(NamedTuple):
         return f"{_read_as(self.encoding, self.fits)}, separated by {DELIMITERS[self.delimiter]}{where}"
 
 
-def form_of(path: Path) -> Form:
-    """Looks at all of it, in pieces. Raises BadHistory and OSError."""
+def form_of(path: Path, known: Set[str]) -> Form:
+    """Looks at all of it, in pieces. `known`: what its columns may be called; a line that has one of them goes before
+    one that has a column of time alone ("时间,2026年7月" above the header). Raises BadHistory and OSError."""
     if path.exists() and not path.is_file():
         raise BadHistory(f"{path} is no file; save the record in one first")  # it is read more than once
     encoding, fits = _encoding(path)
     with path.open(encoding=encoding, errors="replace", newline="") as file:
         top = list(islice(file, HEADER_WITHIN))
-    for number, line in enumerate(top, 1):
-        for delimiter in DELIMITERS:
-            header = _names(line, delimiter)
-            if found := _times(header):
-                return Form(encoding, fits, delimiter, number, header, *found)
+    forms = [
+        Form(encoding, fits, delimiter, number, header, *found)
+        for number, line in enumerate(top, 1)
+        for delimiter in DELIMITERS
+        if (found := _times(header := _names(line, delimiter)))
+    ]
+    if forms:
+        return next((form for form in forms if not known.isdisjoint(form.header)), forms[0])
     first = next((line.strip() for line in top if line.strip()), "")
     raise BadHistory(
         f"{path} has no header: none of its first {HEADER_WITHIN} lines has a column {', '.join((*TIMES, *DATES))} "
@@ -74,7 +79,7 @@ def form_of(path: Path) -> Form:
 
 
 def _read_as(encoding: str, fits: bool) -> str:
-    return f"read as {SPOKEN[encoding]}{'' if fits else ' (not all of it is, nor is it GB18030)'}"
+    return f"read as {SPOKEN[encoding]}{'' if fits else ' (but not every byte of it is)'}"
 
 
 def cells_of(line: str, delimiter: str) -> list[str]:
@@ -104,7 +109,7 @@ def _times(header: Sequence[str]) -> tuple[int, int | None] | None:
 
 
 def _encoding(path: Path) -> tuple[str, bool]:
-    """The first one that fits all of it, True; where none does, the first one, False."""
+    """The first one that fits all of it, True; where none does, the one that fits longest, False."""
     with path.open("rb") as file:
         head = file.read(CHUNK_BYTES)
     if not head.strip():
@@ -114,21 +119,25 @@ def _encoding(path: Path) -> tuple[str, bool]:
     candidates = [MARKS[head[:2]]] if head[:2] in MARKS else ["utf-8-sig", "gb18030"]
     if head[:2] not in MARKS and head.count(0) > len(head) * NULS_MOST:
         raise BadHistory(f"{path} is no text, or UTF-16 without its mark; {HOW}")
+    reach: dict[str, float] = {}
     for encoding in candidates:
-        if _fits(path, encoding):
+        reach[encoding] = _reach(path, encoding)
+        if reach[encoding] == math.inf:
             return encoding, True
-    return candidates[0], False
+    return max(candidates, key=lambda encoding: reach[encoding]), False  # of equal ones the first
 
 
-def _fits(path: Path, encoding: str) -> bool:
-    """Whether every byte has a meaning; a character that is cut off at the file's end may be."""
+def _reach(path: Path, encoding: str) -> float:
+    """Up to which byte each has a meaning, inf: to the end; there a character may be cut off."""
     decoder = codecs.getincrementaldecoder(encoding)()
+    done = 0
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             if len(chunk) == CHUNK_BYTES and not LINE_END.search(chunk):
                 raise BadHistory(f"{path} has a line of more than {CHUNK_BYTES} bytes: is it CSV?")
             try:
                 decoder.decode(chunk)
-            except UnicodeDecodeError:
-                return False
-    return True
+            except UnicodeDecodeError as error:
+                return done + error.start
+            done += len(chunk)
+    return math.inf
