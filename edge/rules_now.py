@@ -6,7 +6,7 @@ Everything is read off the engine's own latches, so what is said would trip a le
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from math import isinf
+from math import inf, isinf
 from typing import Any
 
 from edge.config.site import Limit
@@ -18,6 +18,14 @@ from edge.limits import Judged, JudgedPart, Limits
 from edge.measure_plain import Total
 
 MINUTES_FROM_S = 300.0  # what is left of a time is told in whole minutes from here
+NOT_SURE = (
+    "whether a level stood before is not known, nor sure before the number is where every level is left",
+    "启动前是否已触发不详，数值回到全部解除范围之前不能确定",
+)
+NOT_HEARD = (
+    "whether it stood before is not known until the next good value",
+    "重启前是否已触发不详，须待下一个有效数据",
+)
 
 Words = tuple[str, str]  # English, Chinese
 
@@ -69,7 +77,10 @@ def _trips(limit: Limit, state: Judged, limits: Limits, now_s: float) -> Iterato
     if limit.rule is Rule.COMBINED:
         yield from _by_members(limit, state, limits)
         return
-    if limit.rule in (Rule.STALE, Rule.SUSPECT):
+    silent = limit.rule in (Rule.STALE, Rule.SUSPECT)
+    if state.unknown or any(part.doubted for part in state.parts):
+        yield NOT_HEARD if silent else NOT_SURE
+    if silent:
         yield from _by_silence(limit, state, now_s)
         return
     for part in state.parts:
@@ -90,7 +101,7 @@ def _by_number(limit: Limit, state: Judged, part: JudgedPart, latch: Latch, now_
     colour, zh = latch.level.name.lower(), COLOURS[latch.level]
     if latch.set:
         if latch.level is state.level:
-            yield from _left(limit, latch, colour, zh, now_s)
+            yield from _left(limit, part, latch, now_s)
         return
     if latch.level <= state.level:
         return
@@ -109,7 +120,21 @@ def _by_number(limit: Limit, state: Judged, part: JudgedPart, latch: Latch, now_
     yield f"{colour} at {_show(limit, at)} {way}{to_go}", f"{zh}：{_show(limit, at)}{way_zh}{to_go_zh}"
 
 
-def _left(limit: Limit, latch: Latch, colour: str, zh: str, now_s: float) -> Iterator[Words]:
+def _left(limit: Limit, part: JudgedPart, latch: Latch, now_s: float) -> Iterator[Words]:
+    colour, zh = latch.level.name.lower(), COLOURS[latch.level]
+    if latch.kept and part.memory_s == inf:
+        yield (
+            f"{colour} stands until its `start` is written: the zero is lost",
+            f"零点已丢失，写入 start 后方可解除{zh}",
+        )
+        return
+    seen_s = 0.0 if part.since_s is None else now_s - part.since_s
+    if latch.kept and seen_s < part.memory_s:
+        left, left_zh = _lasting(part.memory_s - seen_s)
+        yield (
+            f"{colour} stands from before, and for {left} longer: until its window has been seen again",
+            f"{zh}为重启前触发，至少再保持 {left_zh}：须重新观测完整时间窗",
+        )
     if latch.since_s is not None:
         left, left_zh = _rest(limit.clear_hold_s, latch, now_s)
         yield f"{colour} is left if it stays so {left} longer", f"再保持 {left_zh}即解除{zh}"
@@ -125,7 +150,8 @@ def _rest(hold_s: float, latch: Latch, now_s: float) -> Words:
 
 def _lasting(amount_s: float) -> Words:
     """Rounded as a person would say it."""
-    whole_s = max(0, round(amount_s)) if amount_s < MINUTES_FROM_S else round(amount_s / 60) * 60
+    amount_s = max(0.0, amount_s)
+    whole_s = round(amount_s) if amount_s < MINUTES_FROM_S else round(amount_s / 60) * 60
     return lasting(whole_s), lasting(whole_s, True)
 
 
