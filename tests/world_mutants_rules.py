@@ -39,6 +39,7 @@ RULES: tuple[Mutant, ...] = (
         "3 alarms",
         "rules",
         edit("edge.limits:Limits.judge", ("if quality is Quality.GOOD else watched.beyond", "")),
+        ground="day",
     ),
     Mutant(
         "a siren is ordered once",
@@ -48,30 +49,35 @@ RULES: tuple[Mutant, ...] = (
             SWITCHER + "_follow",
             ("got = await self._order(", "got = Switched(wanted.on, '') if not is_news else await self._order("),
         ),
+        ground="day",
     ),
     Mutant(
         "a siren is left on at the end",
         "3 alarms",
         "rules",
         edit(SWITCHER + "end", ("while self.on is not False:", "while False:")),
+        ground="day",
     ),
     Mutant(
         "a siren sounds on when its alarm is over",
         "3 alarms",
         "rules",
         edit("edge.actions:Actions._weigh", ("demands.pop(key, None)", "pass")),
+        ground="day",
     ),
     Mutant(
         "a siren sounds on after its time",
         "3 alarms",
         "rules",
         edit("edge.actions:Actions._weigh", ("since_s + most_s", "since_s + 2 * most_s")),
+        ground="day",
     ),
     Mutant(
         "a siren is forgotten at a restart",
         "3 alarms",
         "rules",
         edit("edge.actions:Actions.restore", ("in standing.items()", "in ()")),
+        ground="day",
     ),
     Mutant(
         "a roll-up counts nothing up",

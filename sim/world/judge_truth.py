@@ -223,18 +223,18 @@ class Truth:
         return merged(found)
 
     def forgot(self, at_s: float) -> list[Stretch]:
-        """Of what alarms told, the stretches that the gateway may not know of at an instant: all before a start whose
-        store was lost, or could not be read yet; what memory held when it died."""
-        found = []
-        for low, high in self.may_be_lost():
-            found += [(-inf, start) for start, end, _ in self.lives if low <= start <= at_s and start <= high]
-            later = [(start, end) for start, end, _ in self.lives if start > high]
-            first = next((place for place, (a, b) in enumerate(later) if b - a > LOOKED_S), len(later))
-            found += [(-inf, start) for start, _ in later[: first + 1] if start <= at_s]
-            found += [(low, high)] if high <= at_s else []
+        """Of what alarms told, the stretches that the gateway may not know of at an instant: what memory held when it
+        died; all before a start whose store was damaged, or could not be read yet."""
+        found = [(low, high) for low, high in self.may_be_lost() if high <= at_s]
+        starts = []
+        for damage in self.troubles("disk.damage"):
+            for start, end, _ in (life for life in self.lives if life[0] >= damage.at_s):
+                starts.append(start)
+                if end - start > LOOKED_S:
+                    break
         for low, high in self.disk_trouble(DISK_START_S):
-            found += [(-inf, start) for start, _, _ in self.lives if low <= start <= at_s <= high]
-        return found
+            starts += [start for start, _, _ in self.lives if low <= start and at_s <= high]
+        return found + [(-inf, start) for start in starts if start <= at_s]
 
     def windows_lost(self, window_s: float) -> Stretches:
         """Where what was in a window before may be gone, or be in it for too long (LIMITS.md, "Over restarts"): after a
