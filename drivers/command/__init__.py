@@ -34,7 +34,7 @@ class CommandOutput(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     """Keys of `[[output]]`."""
 
     run_on: Annotated[Words, Meta(description='Absolute path and fixed arguments: ["/usr/local/bin/horn", "on"]')]
-    run_off: Annotated[Words, Meta(description="Likewise; also run at the start and at the end")]
+    run_off: Annotated[Words, Meta(description='["/usr/local/bin/horn", "off"]; also run at the start and at the end')]
     timeout: Annotated[str, Meta(description="Killed after so long")] = "2s"
 
 

@@ -21,10 +21,11 @@ def width(text: str) -> int:
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A title line, a header and aligned rows, indented by two; "none" when there are no rows."""
+    """A title line, a header and aligned rows, indented by two; "none" when there are no rows. What would steer a
+    terminal is not in it: a cell may be a name that anybody wrote."""
     if not rows:
         return f"{title}: none"
-    lines = [header, *rows]
+    lines = [[printable(cell) for cell in line] for line in (header, *rows)]
     widths = [max(width(line[column]) for line in lines) for column in range(len(header))]
     shown = [f"{title} ({len(rows)})"]
     for line in lines:

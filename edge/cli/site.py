@@ -15,7 +15,7 @@ import click
 from msgspec.structs import replace
 
 from edge.cli import EXIT_REFUSED, EXIT_SITE_FILE
-from edge.cli.show import table
+from edge.cli.show import printable, table
 from edge.cli.site_notes import forgotten, too_much
 from edge.cli.verbs import json_option, stop
 from edge.config.load import load
@@ -49,7 +49,7 @@ def check(site: Path, as_json: bool) -> None:
     else:
         click.echo(_as_text(found))
         for warning in warnings:
-            click.echo(f"note: {warning}")
+            click.echo(printable(f"note: {warning}"))
         click.echo(f"{site} is right{', but on this machine:' if stops else '.'}")
         for problem in stops:
             click.echo(f"error: {problem}", err=True)
@@ -191,7 +191,7 @@ def _sentences(site: Site) -> list[str]:
     """What does not fit a column."""
     points = {point.id: point for point in site.points}
     below = [limit for limit in site.limits if _rule(limit, points) == "see below"]
-    lines = (f"  {limit.id}: {explain(limit.judged, limit.scale)}" for limit in below)
+    lines = (printable(f"  {limit.id}: {explain(limit.judged, limit.scale)}") for limit in below)
     return ["\n".join(["rules", *lines])] if below else []
 
 
@@ -211,7 +211,7 @@ def _as_text(site: Site) -> str:
     key, _ = _key_text(gateway.key)
     mark = f", fingerprint {fingerprint(key)}" if key else ""
     parts = [
-        f"gateway {gateway.id} {gateway.name}\n  key    {gateway.key}{mark}\n  socket {gateway.socket}\n"
+        f"gateway {gateway.id} {printable(gateway.name)}\n  key    {gateway.key}{mark}\n  socket {gateway.socket}\n"
         f"  store  {store.folder}, at most {show_bytes(store.quota_bytes)}, "
         f"committed every {show_ms(round(store.commit_every_s * 1000))}",
         table("ports", ("id", "opens", "line"), [(port.id, port.open, _line(port)) for port in site.ports]),

@@ -90,7 +90,7 @@ def folders(site_folder: Path | None = None) -> tuple[Path, ...]:
 
 def names(places: Sequence[Path]) -> list[str]:
     """All templates there are."""
-    found = {path.stem for place in places if place.is_dir() for path in place.glob(f"*{SUFFIX}")}
+    found = {path.stem for place in places if place.is_dir() for path in place.glob(f"*{SUFFIX}") if path.is_file()}
     return sorted(name for name in found if NAME.fullmatch(name))
 
 
@@ -103,6 +103,11 @@ def find(name: str, places: Sequence[Path]) -> Path | None:
 
 def missing(name: str, places: Sequence[Path]) -> str:
     """What to say of a template that is not there."""
+    for place in places if NAME.fullmatch(name) else ():
+        path = place / f"{name}{SUFFIX}"
+        if path.exists():
+            what = "a folder" if path.is_dir() else "a pipe or a device"
+            return f"{path} is {what}, no file; a sensor template is a text file"
     known = names(places)
     near = did_you_mean(name, known)
     hint = f"did you mean “{near}”? " if near else f"there are: {listing(known)}; "

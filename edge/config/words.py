@@ -50,7 +50,7 @@ def explain(key: str, value: object, kind: Any, why: str) -> str:
     if isinstance(value, str) and (number := _number(info)):
         said = description(info)
         return f"found {show(value)}; allowed: {number}, without quotes{f' ({said})' if said else ''}"
-    is_text = isinstance(value, str) and not _is_choice(info) and not _is_too_long(value, info)
+    is_text = isinstance(value, str) and _takes_text(info) and not _is_choice(info) and not _is_too_long(value, info)
     allowed = description(info) if is_text else ""  # a text, but not one of those: why, not what
     allowed = allowed or describe(info)
     return f"found {show(value)}; allowed: {allowed}" if allowed else f"found {show(value)}: {why}"
@@ -95,6 +95,15 @@ def _is_choice(info: msgspec.inspect.Type) -> bool:
     return isinstance(info, msgspec.inspect.LiteralType)
 
 
+def _takes_text(info: msgspec.inspect.Type) -> bool:
+    """Whether a text may stand in a key at all; otherwise its type is to be named."""
+    while isinstance(info, msgspec.inspect.Metadata):
+        info = info.type
+    if isinstance(info, msgspec.inspect.UnionType):
+        return any(_takes_text(kind) for kind in info.types)
+    return isinstance(info, msgspec.inspect.StrType | msgspec.inspect.CustomType)
+
+
 def _is_too_long(text: str, info: msgspec.inspect.Type) -> bool:
     while isinstance(info, msgspec.inspect.Metadata):
         info = info.type
@@ -122,7 +131,7 @@ def describe(info: msgspec.inspect.Type) -> str:
     if isinstance(info, msgspec.inspect.UnionType):
         parts = [describe(kind) for kind in info.types if not isinstance(kind, msgspec.inspect.NoneType)]
         return " or ".join(parts) if all(parts) else ""
-    if isinstance(info, msgspec.inspect.ListType):
+    if isinstance(info, msgspec.inspect.ListType | msgspec.inspect.VarTupleType):
         item = describe(info.item_type)
         return f"a list [ ... ], each {item}" if item else "a list [ ... ]"
     if isinstance(info, msgspec.inspect.StrType):
