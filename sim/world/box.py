@@ -17,6 +17,7 @@ from typing import Any
 
 from edge.clock import Clock
 from edge.config.load import load
+from edge.config.site import Site
 from edge.contract import OpenPort
 from edge.daemon import build
 from sim.world.blame import STARTS, blamed
@@ -42,14 +43,17 @@ class Box:
         open_port: OpenPort,
         unplug: Callable[[], None],
         record: Record,
+        furnish: Callable[[Site], Site],
     ) -> None:
-        """`unplug`: everything outside of the box that it holds open goes dead."""
+        """`unplug`: everything outside of the box that it holds open goes dead; `furnish`: what of a site it must not
+        touch is replaced."""
         self._loop = loop
         self._site_file = site_file
         self._disk = disk
         self._open_port = open_port
         self._unplug = unplug
         self._record = record
+        self._furnish = furnish
         self._life = 0
         self._boot = 1
         self._main: asyncio.Task[None] | None = None
@@ -81,7 +85,8 @@ class Box:
     async def _run(self) -> None:
         clock = Clock(self._wall_ms, self._loop.time, lambda: self.synchronised, self._boot)
         try:
-            daemon = build(load(self._site_file), self._open_port, clock, self._disk.blocking, "world")
+            site = self._furnish(load(self._site_file))
+            daemon = build(site, self._open_port, clock, self._disk.blocking, "world")
             await daemon.run()
         except (Exception, asyncio.CancelledError) as error:
             if self._main is not None:

@@ -47,7 +47,7 @@ class Outputs:
     def _is_known(self, output: Output, rows: Rows) -> bool:
         actions = [it for it in self._truth.site.actions if it.output == output.id]
         plain = all(it.only_while_raised and not it.pattern_s and not it.only for it in actions)
-        played = output.id in self._truth.record.switched  # no command, no speech, no relay on an instruments' wire
+        played = output.id in self._truth.record.switched  # no speech, no relay on an instruments' wire
         return played and not output.rest_on and plain and all(limit in rows for it in actions for limit in it.limits)
 
     def check(self, *, ended: bool = False) -> Iterator[Broken]:

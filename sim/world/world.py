@@ -41,6 +41,7 @@ from sim.world.judge import Watch
 from sim.world.loop import Spins, WorldLoop, run
 from sim.world.nouns import START_MS, Broken, Outcome, Record, Span, Story
 from sim.world.pins import Pins
+from sim.world.programs import Programs
 from sim.world.roads import Roads
 from sim.world.weather import Weather
 from sim.world.wire import Wires
@@ -80,8 +81,10 @@ class World:
         for model in self.models.values():
             record.switched |= {output: [] for output in getattr(model, "outputs", ())}
         self.pins = Pins(self.site, record)
+        self.programs = Programs(self.site, record)
         self.wires = Wires(self.models, random.Random(f"{seed}/wires"), record, others)
-        self.box = Box(loop, self.site_file, self.disk, self.wires.open_port, self._unplug, record)
+        unplug, furnish = self._unplug, self.programs.instead
+        self.box = Box(loop, self.site_file, self.disk, self.wires.open_port, unplug, record, furnish)
         self.fates = Fates(self)
         self._tasks = [loop.create_task(part) for part in (self.roads.run(), self.host.run(), self._measure())]
         if self.plugs is not None:
@@ -109,6 +112,7 @@ class World:
         self.roads.power_off()
         self.wires.kill()
         self.pins.fall()
+        self.programs.fall()
         if self.plugs is not None:
             self.plugs.unplug(self.sky_port)
             if not self.fates.is_unplugged(self.sky_port):
