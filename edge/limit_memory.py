@@ -17,7 +17,6 @@ comes after more than HEARD_MOST readings, is done without, in words.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import zlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -52,9 +51,8 @@ UNKNOWN_ROWS = 1_000_000_000  # rows are numbered from here where nobody knows y
 
 ANEW = "sums and rates begin anew; a level that stands ends when its whole window has been seen again"
 SPOILT = "{} of {} rows of what limits were told before the start are damaged: sums, rates and hold times lack them"
-UNWRITTEN = "{} can not be written: what limits know lies in the store alone, the last hour of it at most"
-
-
+UNWRITTEN = "{} can not be written: what limits are told lies in the store alone, which has room for {} rows of it"
+IN_MEMORY = "{} can not be written, and the store is in memory: a power cut costs what limits are told since"
 ZERO_LOST = (
     "the store was lost and with it the zero of {}: whether a level stood nobody knows. It counts from what is there"
     " now, and is told in a day as it stands then, with what hangs on it; write its `start`"
@@ -195,9 +193,12 @@ class LimitMemory:
     async def _set_aside(self) -> None:
         """The name is wanted for a new file: as if there were none."""
         aside = self._path.with_name(FILE + ".bad")
-        with contextlib.suppress(OSError):
+        now = f"and is called {aside.name} now"
+        try:
             await self._run_blocking(lambda: self._path.replace(aside))
-        self._say("limits", f"{self._path} can still not be read and is called {aside.name} now: {ANEW}")
+        except OSError as error:
+            now = f"nor be moved aside ({error.strerror or error})"
+        self._say("limits", f"{self._path} can still not be read {now}: {ANEW}")
 
     def _say_once(self, text: str) -> None:
         if text != self._said:
@@ -317,7 +318,8 @@ class LimitMemory:
             self._ages = ages
             self.tail.in_file(*held, now_s)
         else:
-            self._say_once(UNWRITTEN.format(self._path))
+            durable = getattr(self._store(), "durable", True)
+            self._say_once((UNWRITTEN if durable else IN_MEMORY).format(self._path, TAIL_ROWS))
 
     def _silences(self, now_s: float) -> Iterable[tuple[tuple[str, str], float, float]]:
         """What grows while nothing comes: name, age, and how old it may become."""

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from edge import limit_memory
 from edge.contract import ClockQuality, Level, Rule
 from edge.entries import Standing
+from edge.limit_memory import FILE
 from edge.limit_nouns import Limit
 from edge.salvage import peek
 from sim.virtual import run
@@ -61,3 +66,41 @@ def test_for_how_long_it_has_stood_is_none_where_nobody_knows(tmp_path: Path) ->
     store.close()
     salvaged = peek(tmp_path / "outbox.db")[0]
     assert sorted(salvaged, key=lambda one: one.at_ms)[::-1] == stands, "of a store that can not be written, too"
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_file_that_can_not_be_written_is_said_and_what_that_costs(durable: bool, tmp_path: Path) -> None:
+    (tmp_path / f"{FILE}.new").mkdir()
+
+    async def story() -> None:
+        box = Box(tmp_path, TOTAL)
+        await box.start()
+        box.durable = durable
+        box.read("p", 10)
+        await box.memory.save()
+        assert ("lies in the store alone" if durable else "the store is in memory: a power cut costs") in box.said[-1]
+
+    run(story())
+
+
+def test_a_file_that_can_not_even_be_moved_aside_is_not_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_path: Path, _target: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(limit_memory, "READ_TRIES", 1)
+    (tmp_path / FILE).mkdir()
+
+    async def story() -> None:
+        box = Box(tmp_path, TOTAL)
+        await box.start()
+        running = asyncio.ensure_future(box.memory.run())
+        monkeypatch.setattr(Path, "replace", refused)
+        await asyncio.sleep(60)
+        running.cancel()
+        said = "\n".join(box.said)
+        assert "can still not be read nor be moved aside (Operation not permitted)" in said
+        assert "is called" not in said
+
+    run(story())
