@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.cli import EXIT_FAILED
@@ -288,3 +289,22 @@ def test_a_number_is_what_it_was_or_none(value: float, text: str) -> None:
     with suppress(BadHistory):
         found = number_of("line 2", text, comma_is_free=False)
         assert not text.strip() or found == float(text)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(sorted(SAVED)), st.lists(st.tuples(st.integers(0, 200), st.binary(max_size=6)), max_size=6))
+def test_a_spoilt_file_is_read_or_refused_with_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, how: str, spoilt: list[tuple[int, bytes]]
+) -> None:
+    text, encoding, _ = SAVED[how]
+    raw = text.encode(encoding)
+    for at, with_what in spoilt:
+        raw = raw[:at] + with_what + raw[at + len(with_what) :]
+    file = tmp_path_factory.getbasetemp() / "spoilt.csv"
+    file.write_bytes(raw)
+    with suppress(BadHistory):
+        past = read_past(file, IDS)
+        assert len(past.at_ms) == len(past.value) == len(past.point) > 0
+        assert list(past.at_ms) == sorted(past.at_ms)
+        assert all(math.isnan(value) or math.isfinite(value) for value in past.value)
+        assert len(past.said) == min(past.bad, 5)
