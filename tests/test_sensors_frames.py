@@ -90,6 +90,18 @@ def asked_and_read(folder: Path, name: str, shorts: list[str], answer: str) -> t
         ("seeed-s-soil-mtec-02", ["temperature"], "", "010302FF05", [-2.51]),  # it prints -2.5
         # wiki.dfrobot.com/sen0482/docs/19708: 028Fh is 65.5 deg
         ("dfrobot-sen0482", ["wind-direction"], "", "020302028F", [65.5]),
+        # qianjia.com 2021-11/15_40690: three totals, the first 144.1 mm
+        (
+            "unnamed-rain-three-totals",
+            ["rain-total", "rain-total-2", "rain-total-3"],
+            "02030000000305F8",
+            "02030605A1000800BA8878",
+            [144.1, 0.8, 18.6],
+        ),
+        # CSDN 127531919: the question; cm
+        ("unnamed-level-cm", ["level"], "0203000000018439", "0203020091", [1.45]),
+        # zdjcyun/Glink, KpTem.js: tenths with a sign
+        ("changsha-kunpeng-temperature", ["temperature"], "", "010302FF9C", [-10.0]),
         # Balluff BSI R11A0, table "error indicator": 55555
         ("balluff-bsi-r11a0", ["angle"], "", "010402D903", [None]),
         # Lambrecht: FF676981h is its mark, -9999999
@@ -116,6 +128,20 @@ def test_vtn416_answers_twenty_registers(tmp_path: Path) -> None:
     asked, values = asked_and_read(tmp_path, "hebei-wenkong-vtn416", shorts, (sixteen + crc16(sixteen)).hex())
     assert asked[0][:12] == "010300640010"
     assert values == [1256.9, *[None] * 14, 1333.1, pytest.approx(0.0005 * (2876.3**2 - 1256.9**2))]
+
+
+def test_vtn416_without_a_thermometer_has_no_corrected_pressure(tmp_path: Path) -> None:
+    """The maker's question and whole answer: 270Fh, no temperature, on all four."""
+    shorts = ["frequency-1", "pressure-1", "corrected-pressure-1", *(f"temperature-{n}" for n in range(1, 5))]
+    shorts += ["frequency-9", "frequency-16"]  # so near that all is read at once
+    asked, values = asked_and_read(tmp_path, "hebei-wenkong-vtn416", shorts, VTN416)
+    assert asked == ["010300640014041A"]
+    assert values == [1256.9, pytest.approx(0.0005 * (2876.3**2 - 1256.9**2)), *[None] * 6, 1333.1]
+    raw = bytes.fromhex(VTN416)
+    warm = raw[:35] + (282).to_bytes(2) + raw[37:43]
+    _, values = asked_and_read(tmp_path, "hebei-wenkong-vtn416", shorts, (warm + crc16(warm)).hex())
+    assert values[2] == pytest.approx(0.0005 * (2876.3**2 - 1256.9**2) + 0.04 * (28.2 - 18.2))
+    assert values[3] == pytest.approx(28.2)
 
 
 def heard(folder: Path, name: str, line: str) -> dict[str, float | None]:
