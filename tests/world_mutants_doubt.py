@@ -110,13 +110,13 @@ DOUBT: tuple[Mutant, ...] = (
         "no account is ever sent",
         "2 custody",
         "alarms",
-        edit("edge.daemon:Daemon._report", ("self._tell(account, Kind.ACCOUNT)", "pass")),
+        edit("edge.reporter:report", ("tell(account, Kind.ACCOUNT)", "pass")),
     ),
     Mutant(
         "no status is ever sent",
         "2 custody",
         "alarms",
-        edit("edge.daemon:Daemon._report", ("self._tell(self.answers.short_status())", "pass")),
+        edit("edge.reporter:report", ("tell(answers.short_status(), Kind.STATUS)", "pass")),
     ),
     Mutant(
         "rounds are folded long before the store is full",
