@@ -55,7 +55,10 @@ def test_what_is_asked_for_hides_no_other_mistake_and_makes_none(tmp_path: Path)
         ("least = 4.0\nLeast = 3", ["design → Least: a name has a-z 0-9 _ only"]),
         ('least = ""', ["design → least: is asked for"]),
         ('least = 4\nmust = ["0 < least < 5", "-1.5 < least"]', []),
-        ('least = -4\nmust = ["0 < least"]', ["design → least: found -4; must lie above 0; look at both, and their signs"]),
+        (
+            'least = -4\nmust = ["0 < least"]',
+            ["design → least: found -4; must lie above 0; look at both, and their signs"],
+        ),
         ('least = "m"\nmust = ["0 < least < 5"]', ["design → least: is asked for"]),
         ('least = 4\nmust = ["5 < leest"]', ["design → must: found “5 < leest”; [design] has no leest"]),
         ('least = 4\nmust = ["least"]', ["design → must: found “least”; allowed: texts like “0 < least < most”"]),

@@ -6,8 +6,8 @@ from dataclasses import replace
 from math import inf
 from pathlib import Path
 
-from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Rule
-from sim.world.nouns import Expect, Span, true_ms
+from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Quality, Rule
+from sim.world.nouns import Expect, Shown, Span, true_ms
 from tests.judged_cases import (
     ALARMS,
     SOME,
@@ -18,6 +18,7 @@ from tests.judged_cases import (
     cut_off,
     renumber,
     restarted,
+    unshow,
 )
 from tests.judged_play import EPOCH, Play, Told, in_steps, moved
 
@@ -28,6 +29,25 @@ breaks = CASES.breaks
 @breaks()
 def alarms_after_a_loss_come_first(play: Play) -> None:
     cut_off(play, 900.0, 1800.0)
+
+
+def nothing_in_its_register(play: Play, at_s: float) -> None:
+    """655.35 m, kept and sent as doubtful."""
+    unshow(play.record, "level", at_s, at_s + 10.0, Shown(at_s + 0.3, 655.35, True))
+    play.of(at_s).steps["level"] = 65_535
+    play.of(at_s).quality["level"] = Quality.SUSPECT
+
+
+@breaks()
+def a_register_with_nothing_in_it_is_no_alarm(play: Play) -> None:
+    nothing_in_its_register(play, 500.0)
+
+
+@breaks(ALARMS)
+def an_alarm_of_a_register_with_nothing_in_it(play: Play) -> None:
+    nothing_in_its_register(play, 1200.0)
+    told = play.alarm("pond-high", Level.RED)
+    told.alarm = replace(told.alarm, value=65_535)
 
 
 @breaks()

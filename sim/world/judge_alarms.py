@@ -145,7 +145,9 @@ class Alarms:
         if level is not Level.NONE and abs(row.threshold / step - thresholds[level]) > 0.5:
             return False
         value = None if row.value is None else round(row.value / step)
-        if value is None or not (self._was_shown(kept.seen, value, row.at_s) or self._last_word(kept, value, row)):
+        if value is None or kept.seen.far(np.array([float(value)]))[0]:
+            return False
+        if not (self._was_shown(kept.seen, value, row.at_s) or self._last_word(kept, value, row)):
             return False
         if row.change != "cleared" and sign * (value - thresholds[level]) >= 0 and not self._falls(kept, row):
             beyond = sign * (self._sure(kept.seen, row.at_s, kept.limit.hold_s) - thresholds[level]) >= 0
@@ -201,6 +203,7 @@ class Alarms:
         calm &= ~self._truth.restless([seen.port], at, UNREST_BEFORE_S + seen.every_s, STAMP_S)
         calm &= ~self._truth.unheard(seen, at)
         calm &= np.abs(steps - np.floor(steps) - 0.5) > 1e-6  # a tie may be rounded either way
+        calm &= ~seen.far(steps)
         if seen.mixed:
             calm &= np.mod(at, seen.every_s) < seen.every_s / 2
         return calm

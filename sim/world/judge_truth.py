@@ -69,6 +69,16 @@ class Seen:
     def every_s(self) -> float:
         return self.point.every_ms / 1000
 
+    def far(self, steps: Floats) -> Bools:
+        """Which are further beyond the range than the range is wide: those are no evidence of anything."""
+        point, found = self.point, np.zeros(len(steps), bool)
+        if point.minimum is None or point.maximum is None:
+            return found
+        low, high = round(point.minimum / point.step), round(point.maximum / point.step)
+        beyond = np.maximum(low - np.rint(steps), np.rint(steps) - high)
+        found |= beyond > high - low
+        return found
+
     def window(self, at: Floats, more: Floats | float = 0.0) -> tuple[Floats, Floats]:
         """From when to when a value must have been shown that stands under the instants `at`, which are right within
         `more` seconds."""

@@ -112,14 +112,10 @@ class Values:
         point, steps, quality = self._seen[place].point, rows.steps[mine], rows.quality[mine]
         missing = np.isnan(steps)
         good = quality == Quality.GOOD
-        beyond = np.zeros(len(mine), bool)
-        far = np.zeros(len(mine), bool)  # further beyond than the range is wide
-        for bound, opposite, sign in ((point.minimum, point.maximum, -1), (point.maximum, point.minimum, 1)):
+        beyond, far = np.zeros(len(mine), bool), self._seen[place].far(steps)
+        for bound, sign in ((point.minimum, -1), (point.maximum, 1)):
             if bound is not None:
-                off = sign * (steps - round(bound / point.step))
-                beyond |= off > 0
-                if opposite is not None:
-                    far |= off > abs(round(bound / point.step) - round(opposite / point.step))
+                beyond |= sign * steps > sign * round(bound / point.step)
         lost = missing & (rows.clock[mine] == ClockQuality.TRUSTED)
         if lost.any():
             lost[lost] = self._was_given(self._seen[place], rows.at_s[mine[lost]])
