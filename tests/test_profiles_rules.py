@@ -76,11 +76,13 @@ def test_methane_at_every_place_of_the_table_aq_1029(place: str, tmp_path: Path)
         assert mine.raised("series-fan-cut", RED) == [75.0], "1.5 for the fan itself"
 
 
+@pytest.mark.parametrize("ch4_scale", [0.01, 0.001])
 @pytest.mark.parametrize("name", [name for name in profiles() if name != "forest-fire"])
-def test_registers_with_nothing_in_them_raise_nothing(name: str, tmp_path: Path) -> None:
+def test_registers_with_nothing_in_them_raise_nothing(name: str, ch4_scale: float, tmp_path: Path) -> None:
     """65535 in each register of 16 bits, as often as one likes."""
     profile = profiles()[name]
-    site = load(write(tmp_path, profile, filled_in(profile)))
+    text = filled_in(profile).replace("ch4_scale = 0.01", f"ch4_scale = {ch4_scale}")
+    site = load(write(tmp_path, profile, text))
     limits = Limits([limit.judged for limit in site.limits], 0.0)
     registers = {
         point.id: settings
