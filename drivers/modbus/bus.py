@@ -269,8 +269,10 @@ class Bus:
 
     def _in_the_way(self, request: Request) -> frozenset[wire.Shape]:
         """The shapes of what `request`'s unit may still reply until no late reply can be taken for the answer."""
+        if not self._owed.get(request.unit):
+            return frozenset()
         since_s = _now_s() - OWES_AT_MOST_S
-        owed = self._owed[request.unit] = [q for q in self._owed.get(request.unit, []) if q.sent_s > since_s]
+        owed = self._owed[request.unit] = [q for q in self._owed[request.unit] if q.sent_s > since_s]
         answer = wire.shapes(request)[0]
         last = max((i for i, question in enumerate(owed) if answer in question.shapes), default=-1)
         return frozenset(shape for question in owed[: last + 1] for shape in question.shapes)

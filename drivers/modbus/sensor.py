@@ -9,6 +9,7 @@ none was refused, an unused register between them was, and the device is read wi
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -125,7 +126,7 @@ class ModbusSensor:
 
     def _note_latency(self, took_ms: float) -> None:
         self._slowest_ms = max(self._slowest_ms, took_ms)
-        self._latency[sum(took_ms > bound for bound in LATENCY_BUCKETS_MS)] += 1
+        self._latency[bisect_left(LATENCY_BUCKETS_MS, took_ms)] += 1
 
     def _decode(self, read: Read, answer: Answer) -> dict[str, Reading]:
         found = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
 
 
 class Turns:
@@ -16,16 +15,15 @@ class Turns:
         self._urgent: deque[asyncio.Future[None]] = deque()
         self._others: deque[asyncio.Future[None]] = deque()
 
-    @contextlib.asynccontextmanager
-    async def take(self, urgent: bool) -> AsyncIterator[None]:
-        """Waits for the turn, and has it for as long as the block lasts."""
+    def take(self, urgent: bool) -> _Turn:
+        """Used as `async with turns.take(urgent):` waits for the turn, and has it for as long as the block lasts."""
+        return _Turn(self, urgent)
+
+    async def acquire(self, urgent: bool) -> None:
+        """Waits for the turn, which is then the caller's until `release`."""
         if self._taken:
             await self._wait(self._urgent if urgent else self._others)
         self._taken = True
-        try:
-            yield
-        finally:
-            self._pass_on()
 
     async def _wait(self, queue: deque[asyncio.Future[None]]) -> None:
         turn = asyncio.get_running_loop().create_future()
@@ -34,13 +32,14 @@ class Turns:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._pass_on()  # it was ours already
+                self.release()  # it was ours already
             else:
                 with contextlib.suppress(ValueError):  # taken off already, as one that waits no more
                     queue.remove(turn)
             raise
 
-    def _pass_on(self) -> None:
+    def release(self) -> None:
+        """Hands over to the next; without one, nobody has it."""
         for queue in (self._urgent, self._others):
             while queue:
                 turn = queue.popleft()
@@ -48,3 +47,18 @@ class Turns:
                     turn.set_result(None)  # taken all the while: nobody comes in between
                     return
         self._taken = False
+
+
+class _Turn:
+    """One turn, or the wait for it."""
+
+    __slots__ = ("_turns", "_urgent")
+
+    def __init__(self, turns: Turns, urgent: bool) -> None:
+        self._turns, self._urgent = turns, urgent
+
+    async def __aenter__(self) -> None:
+        await self._turns.acquire(self._urgent)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._turns.release()
