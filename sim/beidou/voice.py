@@ -99,10 +99,11 @@ def report(what: str, sky: Sky, card: Card | None, battery_percent: int, now_s: 
     if what in ("ZTI", "ZJXX"):
         beams = sky.heard() if what == "ZJXX" else ()
         return wire.build_report(wire.Health(dialect, card is not None, True, battery_percent, beams=beams))
-    best = max(sky.heard(), key=lambda beam: beam.strength, default=None)
+    heard = sky.heard()
+    best = max(heard, key=lambda beam: beam.strength, default=None)
     response = best.id if best is not None and best.strength else 0
     time_s = sky.time_s_of_day(now_s) if sky.has_fix else None
-    return wire.build_report(wire.Beams(dialect, sky.heard(), time_s, response, response))
+    return wire.build_report(wire.Beams(dialect, heard, time_s, response, response))
 
 
 def _gnss(what: str, sky: Sky, now_s: float) -> wire.Report:
@@ -116,7 +117,8 @@ def _gnss(what: str, sky: Sky, now_s: float) -> wire.Report:
 
 
 def _bit_limit(sky: Sky, card: Card, battery_percent: int) -> wire.BitLimit:
-    strengths = tuple(next((b.strength for b in sky.heard() if b.id == id_), 0.0) for id_ in range(1, 22))
+    heard = {beam.id: beam.strength for beam in sky.heard()}
+    strengths = tuple(heard.get(id_, 0.0) for id_ in range(1, 22))
     limit_bits = card.limit_bits(sky.dialect)
     return wire.BitLimit(card.address, limit_bits, card.period_s, card.level, battery_percent, strengths)
 
