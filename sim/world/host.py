@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from math import inf
 from pathlib import Path
 from types import SimpleNamespace
 
+from edge.turns import until
 from sim.beidou.port import Plugs
 from sim.beidou.station import Station
 from sim.ground_beidou import BeidouDesk
@@ -20,7 +22,6 @@ from sim.world.nouns import true_ms
 from sim.world.roads import Roads
 
 BATCH_AFTER_S = 0.02  # what comes together is stored together
-STATION_STEP_S = 1.0
 STATION_PORT = "province"
 
 
@@ -36,6 +37,7 @@ class Host:
         self._roads = roads
         self._arrived: deque[tuple[str, bytes]] = deque()
         self._woken = asyncio.Event()
+        self._spoken_to = asyncio.Event()  # its card's terminal has said something
         self._desk: BeidouDesk | None = None
         self.station: Station | None = None
         roads.arrived = self._take
@@ -84,6 +86,7 @@ class Host:
         """It is there again: what the broker has kept for it is taken."""
         self.away = False
         self._woken.set()
+        self._spoken_to.set()
 
     async def serve_beidou(self, plugs: Plugs, card: int) -> None:
         """Hears and answers short messages. Runs until cancelled."""
@@ -98,6 +101,7 @@ class Host:
                 data = await port.read()
                 if not self.away:
                     station.feed(data, loop.time(), true_ms(loop.time()))
+                    self._spoken_to.set()
 
         hearing = asyncio.ensure_future(hear())
         try:
@@ -105,6 +109,6 @@ class Host:
                 said = b"" if self.away else station.step(loop.time(), true_ms(loop.time()))
                 if said:
                     await port.write(said)
-                await asyncio.sleep(STATION_STEP_S)
+                await until(self._spoken_to, inf if self.away else station.wake_s(loop.time()))
         finally:
             hearing.cancel()
