@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from unittest import mock
 
 import msgspec
 import pytest
 
 from drivers.beidou import DRIVER
 from drivers.beidou.gnss import EARLIEST_MS, PERSIST_S, TimeCheck
+from drivers.beidou.line import Line
 from drivers.beidou.settings import BeidouLink, BeidouPoint
 from drivers.beidou.slots import dump, load
 from drivers.beidou.wire import Dialect, Feedback, Outcome, Report, build_report
 from edge.contract import Sent
 from sim.virtual import run
-from tests.beidou_rig import CARD, PACKET, PROVINCE, Site, now, site
+from tests.beidou_rig import CARD, PACKET, PROVINCE, Site, each_dialect, now, site
 
 
 def says(here: Site, report: Report) -> None:
@@ -345,3 +347,18 @@ def test_the_driver_explains() -> None:
     assert DRIVER.explain is not None
     (told,) = DRIVER.explain("$BDFKI,TXA,N,Y,0,0058*09")
     assert told["valid"] is True
+
+
+@each_dialect
+def test_a_link_at_rest_wakes_when_it_is_spoken_to_and_hardly_else(dialect: Dialect) -> None:
+    async def story() -> None:
+        here = site(dialect, reports={})  # it prints nothing that it was not asked for
+        here.start()
+        await here.up()
+        with mock.patch.object(Line, "hear", autospec=True, side_effect=Line.hear) as hear:
+            await asyncio.sleep(600.0)
+        assert here.state.up is True
+        assert 100 < hear.call_count < 300, "reports each 5, 20 and 30 s, and a card query each 30 s"
+        await here.stop()
+
+    run(story())

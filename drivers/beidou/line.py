@@ -53,7 +53,7 @@ class Line:
         """What comes within `patience_s`, as soon as there is something; [] for nothing (of use)."""
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(min(patience_s, QUIET_S) if self._stream.held_bytes else patience_s):
                 data = await self._port.read()
         except TimeoutError:
             quiet = loop.time() - self._byte_s >= QUIET_S

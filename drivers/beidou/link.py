@@ -45,7 +45,8 @@ from drivers.beidou.wire import (
 from edge.contract import LinkSpec, LinkState, Quality, Reading, Sent
 from edge.errors import LinkLost, PortLost
 
-TICK_S = 1.0  # how soon the passing of time shows in `state`
+TICK_S = 1.0  # while a request is on the way: what follows from its end waits no longer
+LISTEN_S = 6.0  # how soon the passing of time shows in `state`: while it reports each 5 s, nothing else need wake us
 SILENCE_S = 30.0  # it reports every 5 s: six missed ones are no noise
 RDSS_SILENCE_S = 75.0  # GNSS sentences alone: the other half of the terminal has answered no card query in that time
 STATUS_LATE_S = 12.0  # two missed reports: it was reset and has forgotten what it is to report
@@ -171,7 +172,7 @@ class MessagesOverBeidou:
         rdss_s = loop.time()
         while True:
             self._refresh(loop.time())
-            reports = await found.line.hear(TICK_S)
+            reports = await found.line.hear(self._patience_s(loop.time()))
             now_s = loop.time()
             for report in reports:
                 self._take(report, now_s)
@@ -183,6 +184,13 @@ class MessagesOverBeidou:
                     "only GNSS sentences are heard, the terminal answers no card query any more: switch it off and on"
                 )
             await self._chores(found.line, self._terminal, now_s)
+
+    def _patience_s(self, now_s: float) -> float:
+        """How long to listen before time is looked at again."""
+        if self._answer is not None:
+            return TICK_S
+        due_s = [at_s - now_s for at_s in (self._card_s, self._restraint.not_before_s) if at_s > now_s]
+        return min([LISTEN_S, *due_s])
 
     async def _chores(self, line: Line, terminal: Terminal, now_s: float) -> None:
         """What is due: reports to ask for again, the card, a poll, a save. Nothing while a request is on the way."""
