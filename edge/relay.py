@@ -32,7 +32,8 @@ from edge.wire.basics import WireError
 from edge.wire.packet import Receipt
 from edge.wire.sheet import Sheet
 
-SWEEP_S = 1.0
+WAIT_S = 1.0  # for the answer to a packet that asks for one
+SWEEP_LEAST_S = 1.0  # between two looks at what is overdue
 LOOK_S = 10.0  # how often what is held is counted, for links with slots that carry it
 SHEET_AGAIN_S = 5.0
 TEST_WAIT_S = 600.0  # a slot, a lost message, and the time of the province
@@ -133,7 +134,7 @@ class Relay:
             self._probe_until_s = min(self._probe_until_s, loop.time() + PROBE_S)
             if not way.slots and self._is_early(step.what, loop.time()):
                 if self.transit.flights or self.transit.alarms or loop.time() < self._probe_again_s:
-                    return loop.time() + SWEEP_S
+                    return loop.time() + WAIT_S
                 step, self._probe_again_s = Send(What.PROBE), loop.time() + PROBE_AGAIN_S
             transit = self.transit
             transit.packing()
@@ -236,21 +237,20 @@ class Relay:
                 way.test = None
 
     async def _sweep(self) -> None:
-        """Takes back what is overdue."""
+        """Takes back what is overdue, when it is: nothing that leaves while it sleeps is so before LOOK_S."""
         heard = self.receipts
-        look_s = 0.0
+        loop = asyncio.get_running_loop()
+        look_s = loop.time() + LOOK_S
         while True:
-            await asyncio.sleep(SWEEP_S)
-            now_s = asyncio.get_running_loop().time()
-            if self.transit.flights and self.transit.overdue(now_s, self.receipts != heard):
+            due_s = min(look_s, self.transit.next_overdue_s())
+            await asyncio.sleep(max(SWEEP_LEAST_S, due_s - loop.time()))
+            if self.transit.overdue(loop.time(), self.receipts != heard):
                 heard = self.receipts
                 self._rounds_came()
-            if (
-                now_s >= look_s
-                and self._loaded
-                and any(isinstance(way, SlotWay) and not way.wide for way in self.ways.values())
-            ):
-                look_s = now_s + LOOK_S
+            if loop.time() < look_s:
+                continue
+            look_s = loop.time() + LOOK_S
+            if self._loaded and any(isinstance(way, SlotWay) and not way.wide for way in self.ways.values()):
                 await self._look()
             if not self.unsigned:
                 self._look_for_signature()
@@ -378,10 +378,10 @@ class Relay:
         self.transit.freed(done.freed)
         if done.came:  # of another store: old ones
             self.transit.found(done.things, self._keeper.outbox.good_seq)
+        if done.came or any(entry.kind is Kind.ROUNDS for _, entry in entries):
             self._rounds_came()
-        if any(entry.kind is Kind.ROUNDS for _, entry in entries):
-            self._rounds_came()
-        self._wake()
+        elif entries:  # what has but left, by a receipt that all links have heard, gives them nothing to do
+            self._wake()
 
     def dated(self) -> None:
         """What had no time has one now: it may be sent."""

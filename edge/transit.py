@@ -229,6 +229,10 @@ class Transit:
             if flight.rounds and flight.way == way:
                 flight.due_s = min(flight.due_s, at_s)
 
+    def next_overdue_s(self) -> float:
+        """When the next packet on the way is overdue; inf for none."""
+        return min((flight.due_s for flight in self.flights), default=inf)
+
     def overdue(self, now_s: float, heard: bool) -> bool:
         """Takes back what is overdue; whether there was any. `heard`: some receipt has come since the last time."""
         late = [flight for flight in self.flights if flight.due_s <= now_s]

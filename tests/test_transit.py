@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from math import inf
 
 from edge.contract import ClockQuality, Kind
 from edge.entries import NewEntry
@@ -38,6 +39,16 @@ def test_a_receipt_beyond_what_was_ever_taken_is_cut() -> None:
     transit = with_rounds(3)
     transit.receipted(0, 2**62)
     assert list(transit.skip()) == [(0, 3)]
+
+
+def test_when_the_next_packet_is_overdue_is_known() -> None:
+    transit = with_rounds(6)
+    assert transit.next_overdue_s() == inf
+    transit.off(((1, 2),), 20, 5.0, rounds=True, patience_s=90.0)
+    transit.off(((3, 6),), 40, 7.0, rounds=True)
+    assert transit.next_overdue_s() == 7.0 + FIRST_RESEND_S
+    transit.overdue(transit.next_overdue_s(), heard=True)
+    assert transit.next_overdue_s() == 95.0
 
 
 def test_an_overdue_packet_waits_again_and_patience_grows_while_nothing_comes_back() -> None:
