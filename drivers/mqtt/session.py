@@ -184,7 +184,16 @@ class Session:
         self.end("closed by us")
 
     def _watch_write(self) -> None:
-        self._loop.add_writer(self._sock.fileno(), self._client.loop_write)
+        """Something is to leave. Not from within paho's call: should the socket fail, nobody there expects the end."""
+        self._loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        """A socket nearly always takes all; the rest leaves when it takes more."""
+        if self.ended.done():
+            return
+        self._client.loop_write()
+        if not self.ended.done() and self._client.want_write():
+            self._loop.add_writer(self._sock.fileno(), self._client.loop_write)
 
     def _unwatch(self, *, read: bool) -> None:
         fd = self._sock.fileno()
