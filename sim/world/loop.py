@@ -27,7 +27,7 @@ from unittest import mock
 
 import paho.mqtt.client
 
-from sim.virtual import VirtualLoop
+from sim.virtual import QUANTUM_S, VirtualLoop
 from sim.world.nouns import START_MS
 
 T = TypeVar("T")
@@ -122,15 +122,13 @@ class WorldLoop(VirtualLoop):
         while timers and timers[0][1]._cancelled:
             heapq.heappop(timers)[1]._scheduled = False
             self.dropped -= 1
-        wait_s: float | None = None
         if ready or self._stopping:
-            wait_s = 0.0
-        elif timers:
-            wait_s = timers[0][0] - clock.now_s
-            wait_s = LONGEST_S if wait_s > LONGEST_S else wait_s
-        events = clock.select(wait_s)
-        if events:
-            self._process_events(events)  # type: ignore[attr-defined]
+            clock.now_s += QUANTUM_S  # what the sockets hold is seen before time gets on
+        else:
+            wait_s = min(timers[0][0] - clock.now_s, LONGEST_S) if timers else None
+            events = clock.select(wait_s)
+            if events:
+                self._process_events(events)  # type: ignore[attr-defined]
         due_s = clock.now_s + RESOLUTION_S
         while timers and timers[0][0] < due_s:
             call = heapq.heappop(timers)[1]
