@@ -32,6 +32,7 @@ from edge.hurry import Hurry
 from edge.intake import Intake
 from edge.keeper import Keeper
 from edge.limit_memory import LimitMemory, stood
+from edge.limit_nouns import scale_of
 from edge.limits import Limits
 from edge.links import open_links
 from edge.packing import alarm_entry, map_entry, round_entry
@@ -42,7 +43,7 @@ from edge.relay import Relay
 from edge.reporter import report
 from edge.shelving import Shelving
 from edge.site_sheet import SheetMaker
-from edge.standings import fitting, held_back, scale_of
+from edge.standings import fitting, held_back
 from edge.switching import Outputs, open_outputs
 from edge.wear import Sample, Wear, read_counters
 from edge.wire.seal import parse_key_file

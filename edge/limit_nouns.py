@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-from edge.contract import Level, Quality, Rule
+from edge.contract import Level, Point, Quality, Rule
 from edge.measure_nouns import Spec
 
 EVIDENCE = frozenset({Quality.GOOD, Quality.OVER_RANGE})
@@ -33,7 +33,7 @@ class Limit:
     further windows with their own levels; the highest level of all parts is the limit's. COMBINED has no thresholds: a
     level stands when `votes` of the `members` (ids of limits) stand there or higher, or, with `rollup`, when one does,
     or for an item (level, count, of) so many stand at `of` or higher. `every_s`: how often the point is read, 0 where
-    nobody says so.
+    nobody says so. `counts`: (point, scale) of those that are judged, of which a reading is whole steps.
     """
 
     id: str
@@ -50,6 +50,7 @@ class Limit:
     votes: int = 1
     rollup: tuple[tuple[Level, int, Level], ...] = ()
     every_s: float = 0.0
+    counts: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -108,6 +109,11 @@ def latches_of(rule: Rule, part: Part, hysteresis: int) -> list[Latch]:
             made.append(Latch(level, low, high=low - 1, stay_high=low - 1 + hysteresis))
             made.append(Latch(level, high, low=high + 1, stay_low=high + 1 - hysteresis))
     return made
+
+
+def scale_of(shown: Point) -> str:
+    """What a number counts that is shown so: step and unit."""
+    return f"{shown.step.normalize()} {shown.unit}"
 
 
 def bands(thresholds: Thresholds) -> Iterator[tuple[Level, int, int]]:

@@ -37,8 +37,7 @@ MOST_BYTES = 50_000_000  # inflated; 500 limits of 24 h take some 5 MB
 def save(limits: Limits, now_s: float) -> bytes:
     """All of it: check value, CBOR; it deflates well."""
     states = {limit_id: _limit(state, now_s) for limit_id, state in limits.judged.items() if state.parts}
-    counts = _counts(limits)
-    lasts = {point: [last, mark] for point, mark in counts.items() if (last := limits.last(point)) is not None}
+    lasts = {name: last for point, name in limits.names.items() if (last := limits.last(point)) is not None}
     plain = cbor2.dumps([VERSION, states, lasts])
     return zlib.crc32(plain).to_bytes(4, "big") + plain
 
@@ -47,8 +46,7 @@ def load(limits: Limits, data: bytes, now_s: float, gap_s: float | None) -> int:
     """Goes on from what `save` gave; how many parts do."""
     try:
         known, lasts = parsed(data)
-        counts = _counts(limits)
-        limits.recall({point: int(last) for point, (last, mark) in lasts.items() if counts.get(point) == mark})
+        limits.recall({point: int(lasts[name]) for point, name in limits.names.items() if name in lasts})
     except UNREADABLE:
         return 0
     restored = 0
@@ -70,17 +68,6 @@ def parsed(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     if version != VERSION:
         raise ValueError(f"of version {version}")
     return dict(states), dict(lasts)
-
-
-def _counts(limits: Limits) -> dict[str, int]:
-    """What a reading of each point counts, as far as its limits say so: in other steps it is another number."""
-    found: dict[str, set[str]] = {point: set() for point in limits.points()}
-    for part in (part for state in limits.judged.values() for part in state.parts if part.spec is not None):
-        assert part.spec is not None
-        found[part.whole.limit.point].add(f"{part.spec.value_step} {part.spec.value_unit}")
-        if part.spec.other:
-            found[part.spec.other].add(f"{part.spec.other_factor} {part.spec.step} {part.spec.unit}")
-    return {point: _mark(sorted(scales)) for point, scales in found.items()}
 
 
 def _of_another_name(state: Judged, gone: Sequence[Sequence[Any]]) -> Sequence[Any]:

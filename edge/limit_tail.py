@@ -44,7 +44,7 @@ class Tail:
         self.life = list(stamp())
         self.points, self._always = _looked_at(limits)
         self.mark = zlib.crc32(repr(self.points).encode())
-        self._places = {point: place for place, point in enumerate(self.points)}
+        self._places = {limits.named[name]: place for place, name in enumerate(self.points)}
         self._open: list[list[Any]] = []
         self._closed: list[tuple[int, bytes]] = []
         self.last = 0  # the number given last
@@ -131,7 +131,7 @@ def _longest_s(state: Judged) -> float:
 
 
 def _looked_at(limits: Limits) -> tuple[list[str], int]:
-    """The points whose readings leave more behind than a level; how many of them, the first, do so with each."""
+    """The names of the points whose readings leave more behind than a level; how many, the first, do so with each."""
     always, stirred = set(), set()
     for state in limits.judged.values():
         limit = state.limit
@@ -140,7 +140,7 @@ def _looked_at(limits: Limits) -> tuple[list[str], int]:
                 always |= {limit.point} | ({part.spec.other} if part.spec.other else set())
             elif limit.hold_s or limit.clear_hold_s or limit.rule is Rule.SUSPECT:
                 stirred.add(limit.point)
-    return [*sorted(always), *sorted(stirred - always)], len(always)
+    return [limits.names[point] for point in [*sorted(always), *sorted(stirred - always)]], len(always)
 
 
 class Told(NamedTuple):
@@ -199,11 +199,12 @@ def _readings(flat: Any) -> list[tuple[int, int | None]]:
 
 
 def play(limits: Limits, told: Told, points: Sequence[str]) -> None:
-    """Judges again what a row holds. Points that are gone from the site are judged by nothing."""
+    """Judges again what a row holds. Points that are gone, or count other steps now, are judged by nothing."""
     for at_s, readings in told.groups:
         for place, value in readings:
             quality = Quality.SUSPECT if value is None else Quality.GOOD
             if place < 0:
                 place, quality = -1 - place, Quality.OVER_RANGE
-            if place < len(points):
-                limits.judge(points[place], value, quality, at_s)
+            point = limits.named.get(points[place]) if place < len(points) else None
+            if point is not None:
+                limits.judge(point, value, quality, at_s)

@@ -48,6 +48,9 @@ class Limits:
         for state in self.judged.values():
             self._watch(state)
         self._stale = [state for state in self.judged.values() if state.limit.rule is Rule.STALE]
+        counts = dict(one for limit in limits for one in limit.counts)
+        self.names = {point: f"{point} {counts[point]}" if point in counts else point for point in self._watched}
+        self.named = {name: point for point, name in self.names.items()}
         self._combined = [self.judged[limit.id] for limit in in_order(limits)]
         self._held = [part for state in self.judged.values() if state.limit.hold_s for part in state.parts]
         self.stirred = False  # a hold time has begun, ended or been broken off since this was set back
@@ -228,7 +231,7 @@ class Limits:
         return changed
 
     def points(self) -> Iterable[str]:
-        """Whose values are judged."""
+        """Whose values are judged. `names`: each with what its readings count, as far as its limits say so."""
         return self._watched
 
     def recall(self, lasts: Mapping[str, int]) -> None:

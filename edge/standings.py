@@ -12,7 +12,7 @@ from dataclasses import replace
 from math import isfinite
 from typing import Any
 
-from edge.contract import MAX_STEPS, Alarm, ClockQuality, Level, Point
+from edge.contract import MAX_STEPS, Alarm, ClockQuality, Level
 from edge.entries import Standing
 from edge.ledger import DAY_MS, LAST_DAY
 
@@ -44,11 +44,6 @@ def _standing(
     if whole(at_ms, 0 if clock == ClockQuality.UNKNOWN else FIRST_MS, LAST_MS) is not None:
         found.boot, found.monotonic_s, found.clock = boot, monotonic_ms / 1000, ClockQuality(clock)
     return found
-
-
-def scale_of(shown: Point) -> str:
-    """What a number counts that is shown so."""
-    return f"{shown.step.normalize()} {shown.unit}"
 
 
 def fitting(standings: Iterable[Standing], scales: Mapping[str, str]) -> list[Standing]:

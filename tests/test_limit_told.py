@@ -192,7 +192,7 @@ def test_a_level_that_was_taken_out_ends_with_numbers_that_are_so(tmp_path: Path
 
 
 def test_a_value_in_steps_of_before_is_not_shown_in_those_of_now(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does it choose the side of a band that has stood."""
+    """Nor does it, or a row of readings in those steps, choose the side of a band that has stood."""
     band = '[[limit]]\nid = "band"\npoint = "level"\noutside = { yellow = [1, 3] }\nhold = "30s"\nclear_hold = "5s"\n'
 
     async def before(life: Life) -> None:
@@ -216,25 +216,41 @@ def test_a_value_in_steps_of_before_is_not_shown_in_those_of_now(folder: Path, m
 
 def test_the_last_readings_in_other_steps_are_not_shown_as_the_inputs_of_an_alarm(tmp_path: Path) -> None:
     """Those in the same steps are."""
-    plain = Limit("l", "p", Rule.ABOVE, ((YELLOW, 50), (RED, 100)), spec=Spec(Of.TOTAL, 60.0, "m", Decimal(1), start=0))
+    total = Spec(Of.TOTAL, 60.0, "m", Decimal(1), start=0)
+    limit = Limit("l", "p", Rule.ABOVE, ((YELLOW, 50), (RED, 100)), spec=total, counts=(("p", "1 m"),))
 
-    async def story(step: Decimal, folder: Path) -> int | None:
+    async def story(scale: str, folder: Path) -> int | None:
         folder.mkdir()
-        box = Box(folder, plain)
+        box = Box(folder, limit)
         await box.start()
         box.read("p", 60)
         await box.memory.save(last=True)
-        assert plain.spec is not None
-        spec = replace(plain.spec, value_step=step)
-        box.plan = (replace(plain, thresholds=((RED, 100),), spec=spec),)
+        box.plan = (replace(limit, thresholds=((RED, 100),), counts=(("p", scale),)),)
         await box.start()
         ended = box.told[-1]
         assert (ended.level, len(box.told)) == (NONE, 2)
         assert ended.basis is not None
         return ended.basis.inputs[0].value
 
-    assert run(story(Decimal(1), tmp_path / "same")) == 60
-    assert run(story(Decimal("0.1"), tmp_path / "other")) is None
+    assert run(story("1 m", tmp_path / "same")) == 60
+    assert run(story("0.1 m", tmp_path / "other")) is None
+
+
+@pytest.mark.parametrize("scale", ["1 m", "0.1 m"])
+def test_rows_of_readings_in_other_steps_are_not_judged_in_those_of_now(scale: str, tmp_path: Path) -> None:
+    """50 m, and a site file that is edited before the start after a power cut."""
+    held = Limit("l", "p", Rule.BELOW, ((RED, 100),), hold_s=600.0, every_s=60.0, counts=(("p", "1 m"),))
+
+    async def story() -> None:
+        box = Box(tmp_path, held)
+        await box.start()
+        await box.climb(50, 8, 0)
+        assert box.rows
+        box.plan = (replace(held, counts=(("p", scale),)),)
+        await box.start()
+        assert (await box.climb(50, 4, 0) == [RED]) is (scale == "1 m")
+
+    run(story())
 
 
 # -- a clock that was wrong --------------------------------------------------------------------------------------------

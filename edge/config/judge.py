@@ -28,7 +28,8 @@ from edge.config.thresholds import (
 from edge.config.units import show_ms
 from edge.contract import Of, Point, Rule
 from edge.limit_nouns import Limit as Judged
-from edge.limit_nouns import Part
+from edge.limit_nouns import Part, scale_of
+from edge.measure_nouns import Spec
 
 MAX_HOLD_MS = 86_400_000  # a condition that must last longer than a day is a trend, not an alarm
 MAX_STALE_MS = 30 * 86_400_000  # a month: rounding error of nobody's intention
@@ -75,6 +76,7 @@ def read_limit(reader: Reader, where: Where, table: LimitTable, points: Mapping[
         *(table.id, point.id, rule, first.thresholds, hysteresis, hold_s, clear_hold_s, first.clear, first.spec),
         more=tuple(parts[1:]),
         every_s=point.every_ms / 1000,
+        counts=tuple((one.id, scale_of(one)) for one in [point, *_other(first.spec, points)]),
     )
     return Limit(
         id=table.id,
@@ -89,6 +91,10 @@ def read_limit(reader: Reader, where: Where, table: LimitTable, points: Mapping[
         scale=scale,
         while_raised_ms=times.while_raised_ms,
     )
+
+
+def _other(spec: Spec | None, points: Mapping[str, Point]) -> list[Point]:
+    return [points[spec.other]] if spec is not None and spec.other else []
 
 
 Found = tuple[list[Part], int, Point]
