@@ -189,9 +189,9 @@ class Alarm:
     def words(self, point: Point | None) -> str:
         """The alarm in words: `RED raised: pond.level 312.40 m, above 312.00 m`. `point`: its own; of one that is
         REMOVED it may be gone too."""
-        if self.rule is Rule.REMOVED or point is None:
-            return f"cleared: the limit {self.limit} is in the site file no more; nobody judges it from now on"
-        return f"DRILL, {self._words(point)}" if self.drill else self._words(point)
+        gone = f"cleared: the limit {self.limit} is in the site file no more; nobody judges it from now on"
+        words = gone if self.rule is Rule.REMOVED or point is None else self._words(point)
+        return f"DRILL, {words}" if self.drill else words
 
     def _words(self, point: Point) -> str:
         level = "cleared" if self.change is Change.CLEARED else f"{self.level.name} {self.change.name.lower()}"
