@@ -14,7 +14,7 @@ import contextlib
 import signal
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,7 +31,7 @@ from edge.entries import Standing
 from edge.hurry import Hurry
 from edge.intake import Intake
 from edge.keeper import Keeper
-from edge.limit_memory import LimitMemory, stood
+from edge.limit_memory import LimitMemory
 from edge.limit_nouns import scale_of
 from edge.limits import Limits
 from edge.links import open_links
@@ -105,7 +105,7 @@ class Daemon:
         self.hurry = Hurry(site, self.limits, self.intake)
         self.memory = LimitMemory(
             *(self.limits, site.store.folder, clock, aside(run_blocking), lambda: self.keeper.outbox, self.say),
-            *(self.intake.beliefs, self._standings, self._raise),
+            *(self.intake.beliefs, self._known, self._raise, site.gateway.id),
         )
         self.keeper.tail, self.memory.tail.waits = self.memory.tail, lambda: bool(self._raised or self._unwritten)
         self.shelving = Shelving(self.limits, self._tell, self.say)
@@ -130,8 +130,7 @@ class Daemon:
             asyncio.get_running_loop().add_signal_handler(signal.SIGPWR, self.power.signalled)
             self.sheets.read_priors()
             await self.keeper.start()
-            await self.memory.load(self.keeper.told)
-            self._restore()
+            await self._restore()
             self._start(self._preflight())
             async with asyncio.TaskGroup() as parts:
                 running = [
@@ -174,54 +173,46 @@ class Daemon:
             await asyncio.sleep(pause_s)
             pause_s = min(RESTART_LONGEST_S, pause_s * 2)
 
-    def _restore(self) -> None:
-        """Where the limits stood, and the newest time we knew."""
-        standings = self._standings()
+    async def _restore(self) -> None:
+        """Where the limits stood, what they remember, and the newest time we knew."""
         self.clock.set_floor(self.keeper.newest_ms)
-        self.limits.restore(stood(self.limits, standings))
-        if self.keeper.was_broken:
-            self.memory.forget({standing.id for standing in standings})
-        elif not self.keeper.outbox.durable:
-            self.limits.doubt(self.limits.judged.keys() - {standing.id for standing in standings})
-        self.answers.since.update({standing.id: standing for standing in standings})
+        standings = self._resumed()
+        await self.memory.load(self.keeper.before, standings)
         self.hurry.look()
-        self._resume(standings)
         if self.clock.quality is ClockQuality.UNKNOWN:
             self.say("clock", "the time is not known (before the newest we recorded): readings are dated when it is")
         self.keeper.learnt = self._restore_late
         self._look_back(standings)
-        self._raise(self.limits.tick(asyncio.get_running_loop().time()))  # members may stand that do not move
 
-    def _standings(self) -> list[Standing]:
-        return fitting(self.keeper.standings, self._scales)
+    def _resumed(self) -> list[Standing]:
+        """Where limits stood of which nothing was told in this run. What outputs were on for goes on, for the rest of
+        its time; what the shelf had held back is told."""
+        standings = [it for it in fitting(self.keeper.standings, self._scales) if it.id not in self.answers.since]
+        self.answers.since.update({standing.id: standing for standing in standings})
+        self.limits.owe({it.id: it.level for it in standings if it.true is not None})
+        self.outputs.restore({it.id: (it.level, self.memory.ago_s(it)) for it in standings})
+        return standings
+
+    def _known(self) -> Collection[str]:
+        """Limits of which something was told, before this run or in it."""
+        return self.answers.since
 
     def _look_back(self, standings: Sequence[Standing]) -> None:
         """What was told before this run, and the end of what nobody judges any more."""
         before = self.keeper.past.before()
         self.journal.recall(before)
-        if self.keeper.was_broken and not self.journal.alarms:
+        if self.memory.lost and not self.journal.alarms:
             self.say("alarms", "their history was lost with the store and begins anew")
         self._send(removed(standings, self.limits.judged, self.journal.alarms))
         self._send(self.drills.left(before))
-
-    def _resume(self, standings: Sequence[Standing]) -> None:
-        """What outputs were on for goes on, for the rest of its time; what the shelf had held back is told."""
-        self.limits.owe({it.id: it.level for it in standings if it.true is not None})
-        self.outputs.restore({it.id: (it.level, self.memory.ago_s(it)) for it in standings})
+        self._raise(self.limits.tick(asyncio.get_running_loop().time()))  # members may stand that do not move
 
     def _restore_late(self) -> None:
         """The disk took its time: what no limit has said since holds, so that an alarm of before still has its end."""
-        late = [standing for standing in self._standings() if standing.id not in self.answers.since]
-        self.limits.restore({standing.id: standing.stands for standing in late})
-        self.answers.since.update({standing.id: standing for standing in late})
-        self._resume(late)
-        self.memory.came(self.keeper.told)
-        if self.keeper.was_broken:
-            self.memory.forget(self.answers.since.keys())
-        else:
-            self.limits.trust()
-        self._look_back(late)
-        self._raise(self.limits.tick(asyncio.get_running_loop().time()))
+        standings = self._resumed()
+        if self.keeper.before is not None:
+            self.memory.came(self.keeper.before, standings)
+        self._look_back(standings)
 
     async def _relay(self) -> None:
         while True:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from edge.contract import ClockQuality, Kind, Level
+from edge.limit_note import NOTHING_NOTED, Note
 from edge.ranges import Range
 
 PAST_KEPT = 100  # last alarms: a bad night of them, and some 50 kB of the store
@@ -30,10 +31,11 @@ class NewEntry(NamedTuple):
 
 class Rows(NamedTuple):
     """What limits were told (edge/limit_tail.py), for one commit: numbered rows to be added, and up to which number
-    rows are needed no more."""
+    rows are needed no more. `unknown`: limits of which nobody knows whether they stand; None: as it was."""
 
     add: Sequence[tuple[int, bytes]] = ()
     saved: int = 0
+    unknown: Sequence[str] | None = None
 
 
 class Past(NamedTuple):
@@ -133,6 +135,15 @@ class Standing:
     def stands(self) -> tuple[Level, int | None]:
         """For `Limits.restore`."""
         return self.level if self.true is None else self.true, self.value
+
+
+class Before(NamedTuple):
+    """What a store says of limits when it is opened: where they stood, what they were told since they were saved, and
+    what edge/limit_note.py notes of it."""
+
+    standings: Sequence[Standing] = ()
+    rows: Sequence[tuple[int, bytes]] = ()
+    note: Note = NOTHING_NOTED
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from edge import doubt as doubts
 from edge.contract import ClockQuality, Kind
-from edge.entries import Held, NewEntry, SheetNow, Standing
+from edge.entries import Before, Held, NewEntry, SheetNow
 from edge.errors import StoreBroken
 from edge.ledger import DAMAGED
 from edge.outbox import Outbox
@@ -77,17 +77,16 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A store ready to be used, with where the limits stood in it, the newest time it knew, and what is to be said.
+    """A store ready to be used, with what limits go on from, the newest time it knew, and what is to be said.
     `alarms`: those it holds, the newest; `was`: its epoch before a new one began."""
 
     box: Outbox
     sheet: SheetNow
-    standings: list[Standing]
+    before: Before
     newest_ms: int
     said: list[str]
     alarms: list[Saved] = field(default_factory=list)
     was: int | None = None
-    tail: list[tuple[int, bytes]] = field(default_factory=list)
     past: list[bytes] = field(default_factory=list)
 
 
@@ -103,13 +102,13 @@ def open_store(ask: Ask) -> Opened:
     except DAMAGED as error:  # that nobody thought of
         raise StoreBroken(str(ask.folder), f"{type(error).__name__}: {error}", damaged=True) from error
     try:
-        standings, newest_ms, tail, past = box.stands(), box.newest_ms(), box.tail(), box.past()
+        before, newest_ms, past = box.before(), box.newest_ms(), box.past()
         was, more = _begin_anew(box, ask)
         said += more
         sheet = prepare(box, ask.make_sheet, ask.boot)
         if not box.salvaging:  # a broken file may be what it speaks of
             doubts.forget(ask.folder)
-        return Opened(box, sheet, standings, newest_ms, said, newest_alarms(box, ask.boot), was, tail, past)
+        return Opened(box, sheet, before, newest_ms, said, newest_alarms(box, ask.boot), was, past)
     except StoreBroken:
         box.close()
         raise

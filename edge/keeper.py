@@ -20,7 +20,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from edge.alarm_past import AlarmPast
 from edge.contract import Kind
-from edge.entries import Account, NewEntry, Rows, SheetNow, Standing
+from edge.entries import Account, Before, NewEntry, Rows, SheetNow, Standing
 from edge.errors import StoreBroken
 from edge.homecoming import ALARMS_MOST, OLDER, Alarms, MakeSheet, Opened, Overtaken, newest_alarms, prepare, renamed
 from edge.housing import Housing
@@ -73,12 +73,11 @@ class Keeper(Housing):
         self._short = False  # room, for what is salvaged
         self._settling = False  # a receipt names more than one commit settles
         self._waits = ""  # why what is to be salvaged can not be read now
-        self.standings: list[Standing] = []  # where the limits stood when the store was opened
+        self.before: Before | None = None  # what limits go on from, when the store could be read
+        self.standings: Sequence[Standing] = ()  # where they stood in it, or in one that could be read later
         self.newest_ms = 0  # the newest time it knew then
-        self.told: list[tuple[int, bytes]] = []  # what limits had been told since they were saved
         self.past = AlarmPast()  # the last alarms, as they were told
         self.tail: Tail | None = None  # what they are told, to be committed with the readings
-        self.was_broken = False  # a store that could not be read was put aside: where limits stood may be lost
         self.learnt: Callable[[], None] = lambda: None  # told when both are known after all, the disk being slow
         self.dropped = 0  # rounds that could not even wait for a commit
 
@@ -99,13 +98,13 @@ class Keeper(Housing):
                 with contextlib.suppress(StoreBroken):
                     path = self._folder / FILE_NAME
                     look = self._disk.do(lambda: peek(path), patience_s=PEEK_PATIENCE_S)
-                    self.standings, self.newest_ms = await look
+                    self.before, self.newest_ms = await look
+                    self.standings = self.before.standings if self.before else ()
 
     def _restore(self, opened: Opened) -> None:
         """The store was opened for the first time in this run."""
         self.opened = lambda _opened: None
-        self.standings, self.newest_ms = opened.standings, opened.newest_ms
-        self.told, self.was_broken = opened.tail, opened.box.salvaging
+        self.before, self.newest_ms, self.standings = opened.before, opened.newest_ms, opened.before.standings
         self.past.recall(opened.past)
         self.learnt()
 
@@ -387,7 +386,7 @@ class Keeper(Housing):
             self._say("store", f"what a broken store held can not be taken over yet: {step.waits}")
         self._waits = step.waits
         if step.standings:
-            self.standings = list(step.standings)
+            self.standings = step.standings
             self.learnt()
 
     def _put_back(

@@ -7,52 +7,53 @@ readings. Levels are in the store too, and have the last word. Sites of limits o
 a silence or a value that stands still grows, and once when it has ended. A disk that hangs holds nothing up
 (link_memory.py).
 
-A file that has not been read yet is not one that is not there. Who waits longer than START_PATIENCE_S for it begins to
-judge without; what is heard meanwhile is remembered, and when the file has been read it is as if it had been read at
-the start (`_take_late`): what then stands elsewhere than was told is told. Nothing is written before that. The same is
-done when the time that passed in the dark is learnt after the start. What can not be read at all within READ_TRIES, or
-comes after more than HEARD_MOST readings, is done without, in words.
+There is one order: first the store, then the file, then both are taken together. Who waits longer than START_PATIENCE_S
+begins to judge without; what is heard meanwhile is remembered, and when both are there it is as if they had been there
+at the start (`_take`): what then stands elsewhere than was told is told. Until then no window ends a level and nothing
+is written. The same is done when the time that passed in the dark is learnt after the start. What can not be read at
+all, or comes after more than HEARD_MOST readings, is done without, in words. Whether the two belong together is by what
+the store notes of itself (edge/limit_note.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
-
-import cbor2
 
 from edge.belief import Beliefs
 from edge.clock import Clock
 from edge.contract import Alarm, ClockQuality, Level, Quality, Rule
-from edge.entries import TAIL_ROWS, Standing
-from edge.limit_past import Instant, Kept, before, hear, limits_of, passed_s, unpacked
+from edge.entries import TAIL_ROWS, Before, Standing
+from edge.limit_file import ANEW, FILE, LimitFile
+from edge.limit_past import Instant, Kept, before, hear, limits_of, nothing, passed_s
 from edge.limit_state import UNREADABLE, load, save
 from edge.limit_tail import Tail, Told, read
 from edge.limits import Limits
-from edge.link_memory import FileMemory, RunBlocking
+from edge.link_memory import RunBlocking
+from edge.turns import until
 
-FILE = "limits"
+__all__ = ["FILE", "LimitMemory", "stood"]
+
 START_PATIENCE_S = 2.0  # for the file at the start: nobody judges limits meanwhile
 SAVE_EVERY_S = 300.0  # what lies in the store until then is judged again in a tenth of a second
 SAVE_SOON_S = 60.0
 LOOK_S = 10.0
 TAIL_BYTES = 100_000  # of the store's room; then it is written sooner
-FILE_BYTES = 20_000_000
 GROWN = 10  # a silence is written each tenth of the time that it may last
 HEARD_MOST = 20_000  # readings remembered while something of before is awaited: some 4 MB
 LAST_ROW = 1 << 62  # a number beyond it is damage, and no row could follow
-READ_TRIES = 6  # a minute of errors of the disk: a name that can not be read by then is moved aside
-UNKNOWN_ROWS = 1_000_000_000  # rows are numbered from here where nobody knows yet up to which number the file has them
 
-
-ANEW = "sums and rates begin anew; a level that stands ends when its whole window has been seen again"
-SPOILT = "{} of {} rows of what limits were told before the start are damaged: sums, rates and hold times lack them"
-UNWRITTEN = "{} can not be written: what limits are told lies in the store alone, which has room for {} rows of it"
-IN_MEMORY = "{} can not be written, and the store is in memory: a power cut costs what limits are told since"
+STANDS_ON = "a level of a sum or a rate stands until its whole window has been seen again"
+SPOILT = f"{{}} of {{}} rows of what limits were told before the start are damaged: {STANDS_ON}"
+HOLES = f"of what limits were told before the start something is missing: {STANDS_ON}"
+FOREIGN = "{} is of another gateway or store and is not used"
+LOST = (
+    "where limits stood was lost with the store. What {} knew stands, each other limit tells once how it stands, and"
+    " until then gives nothing free"
+)
 ZERO_LOST = (
     "the store was lost and with it the zero of {}: whether a level stood nobody knows. It counts from what is there"
     " now, and is told in a day as it stands then, with what hangs on it; write its `start`"
@@ -71,17 +72,20 @@ class LimitMemory:
         store: Callable[[], Any] = lambda: None,
         say: Callable[[str, str], None] = lambda _about, _text: None,
         beliefs: Beliefs | None = None,
-        standings: Callable[[], Iterable[Standing]] = tuple,
+        told: Callable[[], Iterable[str]] = tuple,
         changed: Callable[[Sequence[Alarm]], None] = lambda _alarms: None,
+        gateway: str = "",
     ) -> None:
-        """`standings`: of the store when it was opened; `changed` is told what comes of reading the file late."""
+        """`told`: the limits of which something is known, by the store or since the start; `changed` is told what comes
+        of the past when it is known."""
         self._limits = limits
         self._clock = clock
-        self._run_blocking = run_blocking
-        self._path = folder / FILE
-        self._file = FileMemory(self._path, run_blocking, FILE_BYTES)
+        self._woken = asyncio.Event()
+        self._file = LimitFile(folder, run_blocking, say, self._woken)
         self._store = store
         self._store_then: object = None
+        self._identity = b""  # of the store on the disk
+        self._gateway = gateway
         self._say = say
         self._beliefs = beliefs or Beliefs(())
         self._saved_s = 0.0
@@ -94,54 +98,71 @@ class LimitMemory:
         self._needed = bool(self.tail.points or self._stale or self._beliefs.same(0.0))
         self._timed = False  # whether a hold time was running when it was saved last
         self._ages: dict[tuple[str, str], float] = {}  # of silences, as they were saved last
-        self._reading: asyncio.Future[bytes | None] | None = None  # the file, while it is awaited
-        self._disk_there = True  # when that began
-        self._said = ""
-        self._past: Kept | None = None  # of a time in the dark that nobody knows yet
+        self._before: Before | None = None  # what the store says; None while it is awaited
+        self._stands: list[Standing] = []  # where limits stood in it
         self._rows: list[Told] = []
-        self._errors = 0  # of the disk, while reading
+        self._end = 0  # the number of its last row
+        self._excused = False  # why something is missing has been said
+        self.lost = False  # a store, with where limits stood
+        self._past: Kept | None = None  # of a time in the dark that nobody knows yet
         self._begun: tuple[Instant, float] = (Instant(0, 0.0, 0, ClockQuality.UNKNOWN), 0.0)
         self._heard: deque[tuple[str, int | None, Quality, float]] | None = None
-        self._standings = standings
+        self._told = told
         self._changed = changed
 
     # -- reading -------------------------------------------------------------------------------------------------
 
-    async def load(self, told: Iterable[tuple[Any, Any]] = ()) -> int:
-        """How many parts of limits go on from before. `told`: the rows of the store. To be followed by
-        `Limits.restore`."""
+    async def load(self, before: Before | None = None, standings: Iterable[Standing] = ()) -> int:
+        """At the start. How many parts of limits go on from before. `before`: what the store says, None while it is
+        awaited; `standings`: where limits stood in it."""
         self._begun = self._instant(), asyncio.get_running_loop().time()
         self._limits.begin(self._begun[1])
-        self._read_rows(list(told))
-        if not self._needed:
+        self._heard = deque()
+        if before is None:
+            self._limits.doubt(self._limits.judged)
             return 0
-        self._read()
-        assert self._reading is not None
-        await asyncio.wait({self._reading}, timeout=START_PATIENCE_S)
-        kept = self._arrived()
-        if self._reading is not None:
-            self.tail.last += UNKNOWN_ROWS
-            self._heard = deque(maxlen=HEARD_MOST)
-            return 0
-        return self._take(kept) if kept is not None else 0
+        self.came(before, standings)
+        await self._file.wait(START_PATIENCE_S)
+        self._woken.clear()
+        return self._look()
+
+    def came(self, before: Before, standings: Iterable[Standing]) -> None:
+        """The store says where limits stood that have told nothing since the start; or a broken one does, later."""
+        stands = list(standings)
+        self._stands += stands
+        self._limits.restore({one.id: one.stands for one in stands})
+        if self._before is not None:
+            return
+        self._limits.keep()
+        self._before, self._identity = before, before.note.identity
+        self._read_rows(before.rows)
+        self.tail.follow(self._end + (self._heard is None))
+        for reading in self._heard or ():
+            self._limits.stirred = True
+            self.tail.note(*reading)
+        if self._heard is None:
+            self._know(before.note.unknown, lost=before.note.lost is not False)
+            return
+        if before.note.lost is not False:  # nobody knows what it stands in for before the file is read
+            self._limits.doubt(self._limits.judged.keys() - self._told())
+        self._file.read()
 
     def _read_rows(self, told: Sequence[tuple[Any, Any]]) -> None:
         self._rows, spoilt = read(told[-TAIL_ROWS:])
         if spoilt:
             self._say("limits", SPOILT.format(spoilt, len(told)))
-        numbers = [number for number, _ in told if isinstance(number, int) and number < LAST_ROW]
-        self.tail.last = max([self.tail.last, *numbers])
-        self.tail.held(sum(len(body) for _, body in told if isinstance(body, bytes)), len(told))
-
-    def came(self, told: Iterable[tuple[Any, Any]]) -> None:
-        """The store was opened after all: its rows, and the file beside it is worth a look."""
-        if self._reading is not None:
-            self._read_rows(list(told))
-            self._look()
+            self._excused = True
+        numbers = [number for number, _ in told if isinstance(number, int) and 0 < number < LAST_ROW]
+        # A row whose number is damage may have been the last one.
+        self._end = max([0, *numbers]) + (len(numbers) < len(told))
+        for number, body in told:
+            if isinstance(number, int) and number < LAST_ROW:
+                self.tail.held(number, len(body) if isinstance(body, bytes) else 0)
 
     def note(self, point: str, value: int | None, quality: Quality, now_s: float) -> None:
         """A reading, just judged."""
-        self.tail.note(point, value, quality, now_s)
+        if self._before is not None:
+            self.tail.note(point, value, quality, now_s)
         if self._heard is None or point not in self._judged:
             return
         if len(self._heard) == HEARD_MOST:
@@ -151,121 +172,104 @@ class LimitMemory:
 
     def _forgo(self) -> None:
         """More was heard than can be judged once more: what is awaited is of no use any more."""
-        if self._reading is not None:
-            self._reading.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-            self._say("limits", f"{self._path} was awaited for too long: {ANEW}")
-        else:
+        if self._past is not None:
             self._say("limits", "the time is still not known: for how long the gateway was off is left out of sums")
-        self._reading = self._heard = self._past = None
+        else:
+            what = "the store" if self._before is None else str(self._file.path)
+            self._say("limits", f"{what} was awaited for too long: {ANEW}")
+            if self._before is not None:
+                self._know(self._before.note.unknown, lost=self._before.note.lost is not False)
+        self._file.give_up()
+        self._heard = self._past = None
 
-    def _arrived(self) -> Kept | None:
-        """What was read; None while it is awaited, and where there is nothing. A file that is not there is awaited for
-        as long as its disk may not be there either."""
-        reading = self._reading
-        assert reading is not None
-        if not reading.done():
-            self._say_once(f"{self._path} takes long to read: until it is, no level of a sum or a rate ends")
-            return None
+    def _look(self) -> int:
+        """For what is awaited: the file, or the time. How many parts go on from before."""
+        if self._file.has_answered():
+            return self._meet(self._file.kept)
+        if self._past is not None and self._began().quality == ClockQuality.TRUSTED:
+            told = self._limits.levels()
+            self._take(self._past, whole=not self.lost)
+            self._heard = self._past = None
+            self._changed(self._limits.moved(told))
+            self._save_soon()
+        return 0
+
+    def _meet(self, kept: Kept | None) -> int:
+        """The store and the file have both spoken."""
+        assert self._before is not None
+        note, was_heard, there = self._before.note, bool(self._heard), kept is not None
+        unknown, is_lost = note.unknown, False
+        if kept is not None and kept.store == note.identity:
+            unknown = unknown if note.lost is False else kept.unknown
+        else:
+            if kept is not None and (note.lost is False or kept.gateway != self._gateway):
+                if self._needed:
+                    self._say("limits", f"{FOREIGN.format(self._file.path)}: {ANEW}")
+                kept, self._excused = None, True
+            is_lost = note.lost is True or (note.lost is None and kept is not None)
+        self._excused = self._excused or self._file.is_bad or is_lost
+        file = kept or nothing(self._begun[0])
+        file = file._replace(number=-1) if is_lost else file
+        self.tail.follow(self._end, up_to=max(0, file.number))
+        told = self._limits.levels()
+        restored = self._take(file, whole=not is_lost) if kept is not None or self._end else 0
+        self._know(unknown, lost=is_lost)
+        if self._past is None:
+            self._heard = None
+        self._changed(self._limits.moved(told))
+        if was_heard or self._rows or is_lost or not there:
+            self._save_soon()
+        return restored
+
+    def _know(self, unknown: Iterable[str], *, lost: bool) -> None:
+        """Of which limits nobody knows how they stand: where a store was lost, of all that it had not told of."""
+        self.lost = lost
+        found = frozenset(self._limits.judged if lost else unknown) - frozenset(self._told())
+        self._limits.forget(found & self._limits.judged.keys())
+        if lost and found:
+            self._say("limits", LOST.format(self._file.path))
+            zeros = [state.limit.id for state in self._limits.judged.values() if state.unknown and state.zero_is_lost]
+            if zeros:
+                self._say("limits", ZERO_LOST.format(", ".join(zeros)))
+        if not self._needed:
+            self.tail.settle(anew=True)
+
+    def _take(self, file: Kept, *, whole: bool) -> int:
+        """As if both had been there at the start: what was heard since is judged once more, and time passes meanwhile,
+        so that what silence has raised stands. `whole`: no store was lost."""
+        (_, begun_s), now_s = self._begun, asyncio.get_running_loop().time()
         try:
-            packed = reading.result()
-        except OSError as error:
-            self._errors += self._disk_there
-            self._say_once(f"{self._path} can not be read: {error.strerror or error}. It is tried again")
-            return None
-        if packed is None and not self._disk_there:
-            return None
-        self._reading = None
-        if packed is None:
-            return self._nothing()
-        try:
-            kept = unpacked(packed)
-        except UNREADABLE as error:
-            self._say("limits", f"{self._path} is damaged or of another version ({error}): {ANEW}")
-            return self._nothing()
-        if self._heard is not None:
-            self._say("limits", f"{self._path} has been read: limits go on from what they knew")
-        return kept
-
-    def _read(self) -> None:
-        self._disk_there = getattr(self._store(), "durable", True)
-        self._reading = asyncio.ensure_future(self._file.look() if self._errors < READ_TRIES else self._set_aside())
-
-    async def _set_aside(self) -> None:
-        """The name is wanted for a new file: as if there were none."""
-        aside = self._path.with_name(FILE + ".bad")
-        now = f"and is called {aside.name} now"
-        try:
-            await self._run_blocking(lambda: self._path.replace(aside))
-        except OSError as error:
-            now = f"nor be moved aside ({error.strerror or error})"
-        self._say("limits", f"{self._path} can still not be read {now}: {ANEW}")
-
-    def _say_once(self, text: str) -> None:
-        if text != self._said:
-            self._say("limits", text)
-        self._said = text
-
-    def _nothing(self) -> Kept | None:
-        """As if the file were empty: what was told since is all there is."""
-        if not self._rows:
-            return None
-        return Kept(self._begun[0], b"", 0, [], 0.0, self.tail.points, {})
-
-    def _take(self, kept: Kept) -> int:
-        """At the start."""
-        instant, now_s = self._begun
-        try:
-            past, then, then_s = self._before(kept)
-            gap_s = passed_s(then, instant, self._battery_boot)
-            restored = load(self._limits, save(past, then_s), asyncio.get_running_loop().time(), gap_s)
-            self._beliefs.go_on(kept.same, now_s)
+            past = before(self._plan, self.tail.points, file, self._rows, self._end, self._battery_boot)
+            gap_s = passed_s(past.then, self._began(), self._battery_boot)
+            anew = limits_of(self._plan, save(past.limits, past.then_s), begun_s, gap_s)
+            anew.restore(stood(anew if whole else None, self._stands))
+            hear(anew, self._heard or (), now_s)
+            restored = load(self._limits, save(anew, now_s), now_s, 0.0)
+            self._beliefs.go_on(file.same, begun_s)
         except UNREADABLE as error:
             self._say("limits", f"what limits knew can not be judged again ({error!r}), a fault of ours: {ANEW}")
             return 0
-        if gap_s is None and then.quality == ClockQuality.TRUSTED:
-            self._past, self._heard = kept, deque()  # the time may be learnt yet
-        now_s = asyncio.get_running_loop().time()
+        if not past.whole and not self._excused:
+            self._say("limits", HOLES)
+            self._excused = True
+        if gap_s is None and past.then.quality == ClockQuality.TRUSTED:
+            self._past = file  # the time may be learnt yet
         self._ages = {key: age for key, age, _ in self._silences(now_s)}
         self.tail.told_silences(now_s)
         return restored
 
-    def _take_late(self, kept: Kept, began: Instant) -> None:
-        """As if it had been read at the start, which was at `began`: what was heard since is judged once more, and time
-        passes meanwhile, so that what silence has raised stands."""
-        heard, _, begun_s = self._heard or (), *self._begun
-        self._heard = self._past = None
-        now_s, told = asyncio.get_running_loop().time(), self._limits.levels()
-        try:
-            past, then, then_s = self._before(kept)
-            gap_s = passed_s(then, began, self._battery_boot)
-            anew = limits_of(self._plan, save(past, then_s), begun_s, gap_s)
-            anew.restore(stood(anew, self._standings()))
-            hear(anew, heard, now_s)
-            load(self._limits, save(anew, now_s), now_s, 0.0)
-            self._beliefs.go_on(kept.same, begun_s)
-        except UNREADABLE as error:
-            self._say("limits", f"what limits knew can not be judged again ({error!r}), a fault of ours: {ANEW}")
-        self._changed(self._limits.moved(told))
+    def _save_soon(self) -> None:
+        """A cut before it is saved would have all of it to do again, or differently."""
+        self._saved_s = -SAVE_EVERY_S
+        self._woken.set()
 
-    def _before(self, kept: Kept) -> tuple[Limits, Instant, float]:
-        self.tail.saved, self.tail.last = max(kept.number, self.tail.saved), max(kept.number, self.tail.last)
-        return before(self._plan, kept, self._rows, self._battery_boot)
-
-    def _look(self) -> None:
-        """For what is awaited: the file, or the time."""
-        if self._reading is not None and self._reading.done():
-            kept = self._arrived()
-            if self._reading is not None:
-                self._read()
-            elif kept is not None:
-                self._take_late(kept, self._begun[0])
-            else:
-                self._heard = None
-        elif self._past is not None and self._heard is not None:
-            now, began = self._instant(), self._begun[0]
-            if now.quality == ClockQuality.TRUSTED:
-                at_ms = now.at_ms - round((now.monotonic_s - began.monotonic_s) * 1000)
-                self._take_late(self._past, began._replace(at_ms=at_ms, quality=now.quality))
+    def _began(self) -> Instant:
+        """When this life began, by what the clock knows now."""
+        now, began = self._instant(), self._begun[0]
+        if now.quality != ClockQuality.TRUSTED:
+            return began
+        at_ms = now.at_ms - round((now.monotonic_s - began.monotonic_s) * 1000)
+        return began._replace(at_ms=at_ms, quality=now.quality)
 
     def ago_s(self, standing: Standing) -> float:
         """For how long it has stood, at least: none where nobody knows. A siren may sound for too long, not be silent
@@ -273,33 +277,29 @@ class LimitMemory:
         saved = Instant(standing.boot, standing.monotonic_s, standing.at_ms, standing.clock)
         return passed_s(saved, self._instant(), self._battery_boot) or 0.0
 
-    def forget(self, known: Collection[str]) -> None:
-        """`Limits.forget`; and it is said of which limits nobody will ever know."""
-        self._limits.forget(known)
-        lost = [state.limit.id for state in self._limits.judged.values() if state.unknown and state.zero_is_lost]
-        if lost:
-            self._say("limits", ZERO_LOST.format(", ".join(lost)))
-
     # -- writing -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Saves now and then, until cancelled."""
-        if self._rows:
-            await self.save()  # or each start that ends early would have more of them to judge
         while True:
-            await asyncio.sleep(LOOK_S)
             self._look()
             large = self.tail.size_bytes > TAIL_BYTES
             due = asyncio.get_running_loop().time() >= self._saved_s + (SAVE_SOON_S if large else SAVE_EVERY_S)
             if due or self._store() is not self._store_then:
                 await self.save()
+            await until(self._woken, asyncio.get_running_loop().time() + LOOK_S)
 
     async def save(self, *, last: bool = False) -> None:
         """Now; `last`: also what has hardly grown."""
-        now_s = asyncio.get_running_loop().time()
-        if self._reading is not None or not self._needed:
+        now_s, store = asyncio.get_running_loop().time(), self._store()
+        if self._before is None or self._file.is_awaited:
             return  # it would take the place of a file that nobody has read yet
-        self._saved_s, self._store_then = now_s, self._store()
+        is_anew, self._saved_s, self._store_then = store is not self._store_then, now_s, store
+        if getattr(store, "durable", False):
+            self._identity = store.identity
+        if not self._needed:
+            self.tail.settle(anew=is_anew)
+            return
         timing = any(
             latch.since_s is not None
             for state in self._limits.judged.values()
@@ -307,19 +307,25 @@ class LimitMemory:
             for latch in part.latches
         )
         aged = self._have_aged(now_s) or (last and any(age > 0 for _, age, _ in self._silences(now_s)))
-        if not (self._measures or timing or self._timed or self.tail.size_bytes or aged):
+        if not (self._measures or timing or self._timed or self.tail.size_bytes or aged or self.lost):
+            self.tail.settle(anew=is_anew)
             return
         self._timed = timing  # once more when the last hold time has ended, so that it does not go on after a restart
-        held = self.tail.close(), self.tail.size_bytes, self.tail.count
         ages = {key: age for key, age, _ in self._silences(now_s)}
-        state, same = save(self._limits, now_s), self._beliefs.same(now_s)
-        plain = cbor2.dumps([list(self._instant()), state, held[0], self.tail.life, now_s, self.tail.points, same])
-        if await self._file.save(await self._run_blocking(lambda: zlib.compress(plain, 1))):
+        kept = self._now(now_s)
+        if await self._file.write(kept, durable=getattr(store, "durable", True)):
             self._ages = ages
-            self.tail.in_file(*held, now_s)
+            self.tail.in_file(kept.number, now_s)
+            self.tail.settle(anew=is_anew)
         else:
-            durable = getattr(self._store(), "durable", True)
-            self._say_once((UNWRITTEN if durable else IN_MEMORY).format(self._path, TAIL_ROWS))
+            self._saved_s += SAVE_SOON_S - SAVE_EVERY_S
+
+    def _now(self, now_s: float) -> Kept:
+        """What is known at this instant."""
+        state, same = save(self._limits, now_s), self._beliefs.same(now_s)
+        unknown = frozenset(limit_id for limit_id, state in self._limits.judged.items() if state.unknown)
+        tail = self.tail.close(), self.tail.life, now_s, self.tail.points
+        return Kept(self._instant(), state, *tail, same, self._gateway, self._identity, unknown)
 
     def _silences(self, now_s: float) -> Iterable[tuple[tuple[str, str], float, float]]:
         """What grows while nothing comes: name, age, and how old it may become."""
@@ -345,7 +351,7 @@ class LimitMemory:
         return self._clock.boot if self._clock.on_battery else None
 
 
-def stood(limits: Limits, standings: Iterable[Standing]) -> dict[str, tuple[Level, int | None]]:
-    """For `Limits.restore`: where limits stood in the store; none where it knows of no alarm."""
+def stood(limits: Limits | None, standings: Iterable[Standing]) -> dict[str, tuple[Level, int | None]]:
+    """For `Limits.restore`: where limits stood in the store; none where it knows of no alarm of one of `limits`."""
     known = {standing.id: standing.stands for standing in standings}
-    return dict.fromkeys(limits.judged, (Level.NONE, None)) | known
+    return dict.fromkeys(limits.judged if limits else (), (Level.NONE, None)) | known

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Sequence
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, NamedTuple
 
 import cbor2
 
 from edge.contract import ClockQuality, Quality, Rule
 from edge.limit_state import MOST_BYTES, load, parsed, save
-from edge.limit_tail import Told, play
+from edge.limit_tail import Told, mark_of, play
 from edge.limits import Limit, Limits
 
 BACK_MS = 60_000  # a clock that was set back by less since: no time has passed
@@ -34,7 +34,8 @@ class Instant(NamedTuple):
 
 class Kept(NamedTuple):
     """What the file holds: `state` of `life` at its loop's time `loop_s`, with all rows up to `number`, whose places
-    count in `points`; `same`: what stood still."""
+    count in `points`; `number` -1: rows do not follow on it; `same`: what stood still. `gateway`, `store`: whose it is;
+    `unknown`: limits of which nobody knew whether they stood."""
 
     instant: Instant
     state: bytes
@@ -43,20 +44,45 @@ class Kept(NamedTuple):
     loop_s: float
     points: list[str]
     same: dict[str, Any]
+    gateway: str
+    store: bytes
+    unknown: frozenset[str]
+
+    def packed(self) -> bytes:
+        """The file, yet to be deflated."""
+        return cbor2.dumps([list(self.instant), *self[1:-1], sorted(self.unknown)])
+
+
+def nothing(now: Instant) -> Kept:
+    """As of a file that holds nothing."""
+    return Kept(now, b"", 0, [], 0.0, [], {}, "", b"", frozenset())
+
+
+class Past(NamedTuple):
+    """Limits as they were at the end of the last life, when that was by every clock and by their own. `whole`: nothing
+    is missing."""
+
+    limits: Limits
+    then: Instant
+    then_s: float
+    whole: bool
 
 
 def unpacked(packed: bytes) -> Kept:
     """The file. Raises one of UNREADABLE."""
     inflater = zlib.decompressobj()
     plain = inflater.decompress(packed, MOST_BYTES)
-    stamp, state, number, life, loop_s, points, same = cbor2.loads(plain if inflater.eof else b"")
+    stamp, state, number, life, loop_s, points, same, gateway, store, unknown = cbor2.loads(
+        plain if inflater.eof else b""
+    )
     parsed(state)
     boot, monotonic_s, at_ms, quality = stamp
     instant = Instant(int(boot), float(monotonic_s), int(at_ms), int(quality))
     if not isfinite(instant.monotonic_s) or not isfinite(float(loop_s)):
         raise ValueError("an instant is none")
     names = [str(point) for point in points]
-    return Kept(instant, bytes(state), int(number), list(life), float(loop_s), names, dict(same))
+    whose = str(gateway), bytes(store), frozenset(str(limit) for limit in unknown)
+    return Kept(instant, bytes(state), int(number), list(life), float(loop_s), names, dict(same), *whose)
 
 
 def passed_s(saved: Instant, now: Instant, battery_boot: int | None) -> float | None:
@@ -81,14 +107,23 @@ def limits_of(limits: Sequence[Limit], state: bytes, now_s: float, gap_s: float 
 
 
 def before(
-    plan: Sequence[Limit], kept: Kept, rows: Iterable[Told], battery_boot: int | None
-) -> tuple[Limits, Instant, float]:
-    """Limits as they were at the end of the last life, and when that was. From what was saved over what was told
-    since, maybe in several lives; of each life the loop's own time is used, as it was."""
+    plan: Sequence[Limit], site: Sequence[str], kept: Kept, rows: Iterable[Told], end: int, battery_boot: int | None
+) -> Past:
+    """From what was saved over what was told since, maybe in several lives; of each life the loop's own time is used,
+    as it was. `site`: the points that it has now; `end`: the number of the last row that there was."""
+    points = {mark_of(names): names for names in (kept.points, site)}
     then, then_s, life = kept.instant, kept.loop_s, kept.life
     limits = limits_of(plan, kept.state, then_s, 0.0)
-    mark = zlib.crc32(repr(kept.points).encode())
-    for row in _last_lives([row for row in rows if row.number > kept.number and row.mark == mark]):
+    held, whole = kept.number, kept.number >= 0
+    for row in _last_lives([row for row in rows if row.number > kept.number]):
+        if row.points is not None:
+            points[row.mark] = row.points
+        if row.mark not in points:
+            continue
+        if row.after > held:
+            whole = False
+            _miss(limits)
+        held = row.number
         instant = Instant(*row.instant)
         first_s = min((at_s for at_s, _ in row.groups), default=row.loop_s)
         if row.life != life:
@@ -97,7 +132,7 @@ def before(
             limits = limits_of(plan, save(limits, then_s), first_s, gap_s)
             life, then_s = row.life, first_s
         silent = {id_: then_s - state.last_evidence_s for id_, state in limits.judged.items()}
-        play(limits, row, kept.points)
+        play(limits, row, points[row.mark])
         then, then_s = instant, row.loop_s
         for id_, age_s in silent.items():  # rows do not tell of every point: of none that it was silent
             state = limits.judged[id_]
@@ -105,7 +140,29 @@ def before(
         for id_, age_s in row.silent:
             if id_ in limits.judged and limits.judged[id_].limit.rule is Rule.STALE:
                 limits.judged[id_].last_evidence_s = then_s - age_s
-    return limits, then, then_s
+    if held < end:
+        whole = False
+        _miss(limits)
+    if not whole and not kept.state:
+        _lose_zeros(limits)
+    return Past(limits, then, then_s, whole)
+
+
+def _miss(limits: Limits) -> None:
+    """Something is missing here: no window is whole before it has been seen again, what stands may be about just that,
+    and nobody knows whether a number was back meanwhile."""
+    for part in (part for state in limits.judged.values() for part in state.parts):
+        if 0 < part.memory_s < inf:
+            part.since_s = None
+        for latch in (latch for latch in part.latches if latch.set):
+            latch.since_s, latch.kept = None, latch.kept or 0 < part.memory_s < inf
+
+
+def _lose_zeros(limits: Limits) -> None:
+    """Of totals: what they count from now is not their zero."""
+    for part in (part for state in limits.judged.values() for part in state.parts):
+        if part.memory_s == inf:
+            part.since_s = None
 
 
 def _last_lives(rows: Sequence[Told]) -> Sequence[Told]:

@@ -3,19 +3,21 @@
 edge/limit_memory.py saves all that limits know now and then; after a power cut these rows are played on top of it, so
 that nothing is missing that was committed. A row holds the evidence of one commit, exactly as it was judged:
 
-    CRC-32 of the rest, CBOR [VERSION, number, life, mark, instant, [[instant of judging in s, [place, value, place,
+    CRC-32 of the rest, CBOR [VERSION, number, life, points, instant, [[instant of judging in s, [place, value, place,
     value ...]], ...], [[limit, age in s], ...]]
 
-`life`: which run of the gateway; `mark`: the list of points that `place` counts in; `instant`: when the row was made,
-by every clock, the loop's the last. A value None is a doubtful reading; a place of -1 - place one beyond the range. Of
-points that only limits with hold times look at, what changes nothing is left out. At the end the silences that have
-grown by a step, or ended, since they were told last: a box that is killed every few minutes still finds what is dead.
-No I/O: edge/keeper.py takes rows along with each commit.
+`life`: which run of the gateway; `points`: those that `place` counts in, their check value, but in the first row of a
+life [the number of the row before, their list]; `instant`: when the row was made, by every clock, the loop's the last.
+Numbers follow each other, so a row that is missing is noticed. A value None is a doubtful reading; a place of
+-1 - place one beyond the range. Of points that only limits with hold times look at, what changes nothing is left out.
+At the end the silences that have grown by a step, or ended, since they were told last: a box that is killed every few
+minutes still finds what is dead. No I/O: edge/keeper.py takes rows along with each commit.
 """
 
 from __future__ import annotations
 
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from math import inf, isfinite
 from typing import Any, NamedTuple
@@ -31,6 +33,7 @@ VERSION = 2
 SILENT_STEP_S = 60.0  # a silence is told each minute,
 SILENT_STEPS = 10  # or each tenth of the time that it may last,
 SILENT_PERIODS = 1.5  # but not while the instrument is only between two readings
+UNREAD_ROWS = 1_000_000_000  # no file has so many more than its store: nobody commits for thirty years
 UNREADABLE = (*DAMAGED, cbor2.CBORError, RecursionError, MemoryError)
 
 
@@ -43,13 +46,17 @@ class Tail:
         self._stamp = stamp
         self.life = list(stamp())
         self.points, self._always = _looked_at(limits)
-        self.mark = zlib.crc32(repr(self.points).encode())
+        self.mark = mark_of(self.points)
         self._places = {limits.named[name]: place for place, name in enumerate(self.points)}
         self._open: list[list[Any]] = []
         self._closed: list[tuple[int, bytes]] = []
+        self._after: int | None = None  # the number before the first row of this life, while there is none
+        self._held: deque[tuple[int, int]] = deque()  # number and size of each row that the file lacks
         self.last = 0  # the number given last
-        self.saved = 0  # up to which number the file holds it
-        self.size_bytes = self.count = 0  # of the rows since
+        self.saved = 0  # up to which number rows are needed no more
+        self.size_bytes = 0  # of the rows that the file lacks
+        self.is_settled = False  # whether the store may note of which limits nobody knows how they stand
+        self._unknown: list[str] | None = None  # as it has been noted
         self._stale = [state for state in limits.judged.values() if state.limit.rule is Rule.STALE]
         self._ages: dict[str, float] = {}  # of silences, as they were told last
         self.waits: Callable[[], bool] = lambda: False
@@ -80,24 +87,47 @@ class Tail:
         silent = self._silent(float(stamp[-1]))
         if self._open or silent:
             self.last += 1
-            plain = cbor2.dumps([VERSION, self.last, self.life, self.mark, stamp, self._open, silent])
+            points: Any = self.mark if self._after is None else [self._after, self.points]
+            plain = cbor2.dumps([VERSION, self.last, self.life, points, stamp, self._open, silent])
             self._closed.append((self.last, zlib.crc32(plain).to_bytes(4, "big") + plain))
-            self._open = []
-            self.held(len(plain) + 4, 1)
+            self._open, self._after = [], None
+            self.held(self.last, len(plain) + 4)
         return self.last
 
-    def held(self, size_bytes: int, count: int) -> None:
-        """So much more lies in the store. Where the file can not be written, what it lacks is let go when it is too
-        much, not the room for readings."""
-        self.size_bytes += size_bytes
-        self.count += count
-        if self.size_bytes > TAIL_BYTES or self.count > TAIL_ROWS:
-            self._closed, self.saved, self.size_bytes, self.count = [], self.last, 0, 0
+    def follow(self, number: int, *, up_to: int | None = None) -> None:
+        """Rows of this life come after another one's. `up_to`: the file has that one, and all up to this number; None:
+        it has not been read, may have more than the store, and no number is to be given twice."""
+        if up_to is not None:
+            self._forget_held(up_to)
+        if self._after is None and self.last:
+            return  # they do already
+        self._after, self.last = number, number + UNREAD_ROWS
+        if up_to is not None:
+            self._after = self.last = max(number, up_to)
 
-    def in_file(self, number: int, size_bytes: int, count: int, now_s: float) -> None:
-        """The file holds all up to a row's number, which were so many, and how silences were at `now_s`."""
-        self.saved, self.size_bytes, self.count = number, self.size_bytes - size_bytes, self.count - count
+    def held(self, number: int, size_bytes: int) -> None:
+        """One more lies in the store. Where the file can not be written, the oldest are let go when there are too many,
+        not the room for readings."""
+        self._held.append((number, size_bytes))
+        self.size_bytes += size_bytes
+        while self.size_bytes > TAIL_BYTES or len(self._held) > TAIL_ROWS:
+            self._forget_held(self._held[0][0])
+
+    def _forget_held(self, number: int) -> None:
+        self.saved = max(self.saved, number)
+        while self._held and self._held[0][0] <= number:
+            self.size_bytes -= self._held.popleft()[1]
+        if self._closed and self._closed[0][0] < number:
+            self._closed = [row for row in self._closed if row[0] >= number]
+
+    def in_file(self, number: int, now_s: float) -> None:
+        """The file holds all up to a row's number, and how silences were at `now_s`."""
+        self._forget_held(number)
         self.told_silences(now_s)
+
+    def settle(self, *, anew: bool) -> None:
+        """The store may note which limits are unknown; `anew`: it is another store."""
+        self.is_settled, self._unknown = True, None if anew else self._unknown
 
     def told_silences(self, now_s: float) -> None:
         """They are known as they are."""
@@ -117,13 +147,24 @@ class Tail:
 
     def rows(self) -> Rows:
         """For the next commit. Until `written` they are given again."""
+        unknown = None
         if not self.waits():
             self.close()
-        return Rows(self._closed, self.saved)
+            states = self._limits.judged.items()
+            now = [limit_id for limit_id, state in states if state.unknown] if self.is_settled else self._unknown
+            unknown = None if now == self._unknown else now
+        return Rows(self._closed, self.saved, unknown)
 
     def written(self, rows: Rows) -> None:
+        if rows.unknown is not None:
+            self._unknown = list(rows.unknown)
         done = {number for number, _ in rows.add}
         self._closed = [row for row in self._closed if row[0] not in done]
+
+
+def mark_of(points: Sequence[str]) -> int:
+    """Stands for a list of points."""
+    return zlib.crc32(repr(list(points)).encode())
 
 
 def _longest_s(state: Judged) -> float:
@@ -144,11 +185,14 @@ def _looked_at(limits: Limits) -> tuple[list[str], int]:
 
 
 class Told(NamedTuple):
-    """A row, read. `instant`: boot, monotonic s, UTC ms, its quality."""
+    """A row, read. `after`: the number of the one before. `points`: in the first row of a life. `instant`: boot,
+    monotonic s, UTC ms, its quality."""
 
     number: int
+    after: int
     life: list[Any]
     mark: int
+    points: list[str] | None
     instant: tuple[int, float, int, int]
     loop_s: float
     groups: list[tuple[float, list[tuple[int, int | None]]]]
@@ -171,7 +215,7 @@ def _told(number: Any, body: Any) -> Told:
     plain = bytes(body[4:])
     if zlib.crc32(plain).to_bytes(4, "big") != body[:4]:
         raise ValueError("the check value is wrong")
-    version, its_number, life, mark, (boot, monotonic_s, at_ms, quality, loop_s), groups, silent = cbor2.loads(plain)
+    version, its_number, life, of, (boot, monotonic_s, at_ms, quality, loop_s), groups, silent = cbor2.loads(plain)
     if version != VERSION or its_number != number:
         raise ValueError("another version, or another row")
     instant, end_s = (int(boot), _finite(monotonic_s), int(at_ms), int(quality)), _finite(loop_s)
@@ -182,7 +226,9 @@ def _told(number: Any, body: Any) -> Told:
         before_s = float(at_s)
         judged.append((before_s, _readings(flat)))
     ages = [(str(limit), _finite(age_s)) for limit, age_s in silent]
-    return Told(int(number), list(life), int(mark), instant, end_s, judged, ages)
+    after, points = (int(number) - 1, None) if isinstance(of, int) else (int(of[0]), [str(point) for point in of[1]])
+    mark = of if isinstance(of, int) else mark_of(points or ())
+    return Told(int(number), after, list(life), mark, points, instant, end_s, judged, ages)
 
 
 def _finite(number: Any) -> float:

@@ -103,11 +103,11 @@ class Limits:
                 self._left.append((limit_id, level))
         self._unsure = list(self._combined)
 
-    def forget(self, known: Collection[str]) -> None:
-        """Where limits stood was lost with a broken store, but for the `known`: of the others the province may hold an
-        alarm for ever that has long ended. So each tells once how it stands, also when that is: cleared."""
+    def forget(self, unknown: Collection[str]) -> None:
+        """Where these stood was lost with a store: of them the province may hold an alarm for ever that has long ended.
+        So each tells once how it stands, also when that is: cleared. Of all others it is known."""
         for state in self.judged.values():
-            state.unknown = state.limit.id not in known
+            state.unknown = state.limit.id in unknown
             for part in state.parts:
                 part.doubted = _as_if_set(part) if state.unknown else []
                 part.low, part.high = 1.0, 0.0
@@ -125,11 +125,12 @@ class Limits:
         """Where limits stand elsewhere than was told last (limit -> level): that is told with the next tick."""
         self._left += [(limit_id, level) for limit_id, level in told.items() if limit_id in self.judged]
 
-    def trust(self) -> None:
-        """What was doubted has turned out to be as it was taken for."""
+    def keep(self) -> None:
+        """What windows remember is not known yet: none ends a level that stands."""
         for state in self.judged.values():
             for part in state.parts:
-                part.believe()
+                for latch in part.latches:
+                    latch.kept = latch.set and part.memory_s > 0
 
     def sure(self, limit_id: str) -> bool:
         """Whether a limit's level is founded on what was seen since the start: each of its parts has a number, no hold

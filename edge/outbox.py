@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from edge import outbox_eras
+from edge import limit_note, outbox_eras
 from edge.contract import ClockQuality, Kind
 from edge.entries import Commit, NewEntry, Past, Rows, Standing
 from edge.errors import StoreBroken
@@ -222,6 +222,7 @@ class Outbox(Salvaging):
             for statement in LATER:
                 connection.execute(statement)
             outbox_eras.mark_opening(connection)
+            limit_note.made_sure(connection)
             connection.execute("COMMIT")
             return cls(connection, str(path), quota_bytes)
         except sqlite3.DatabaseError as error:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from edge import limit_note
 from edge.errors import StoreBroken
 
 # Read at import: when the store must move into memory, the card it lies on may be dead.
@@ -118,6 +119,7 @@ def create(path: Path) -> None:
 def fill_new(connection: sqlite3.Connection) -> None:
     connection.executescript(SCHEMA)
     connection.execute("INSERT INTO store (one, epoch, counter_high) VALUES (1, ?, 0)", (secrets.randbits(32),))
+    limit_note.write(connection, limit_note.born())
     connection.execute(f"PRAGMA user_version = {VERSION}")
 
 

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from edge import limit_note
 from edge.contract import Kind
-from edge.entries import Standing
+from edge.entries import Before, Standing
 from edge.errors import StoreBroken, Unpackable
 from edge.ledger import Books, Why
 from edge.outbox_eras import MARK, Mark, mark
@@ -153,6 +154,12 @@ class OutboxHome(OutboxWriter):
             rows = self._db.execute("SELECT id, level, value, at_ms FROM limit_now").fetchall()
             told = self._db.execute("SELECT id, boot, monotonic_ms, clock, level, scale FROM limit_told").fetchall()
         return standings_of(rows, told)
+
+    def before(self) -> Before:
+        """What limits go on from."""
+        with self._guard():
+            note = limit_note.read(self._db) or limit_note.NOTHING_NOTED
+        return Before(self.stands(), self.tail(), note)
 
     def give(self, saved: Iterable[Saved], stands: Iterable[Standing] = ()) -> None:
         """Lets go of entries that another store has taken: as if this one never had. And of where limits stood: the

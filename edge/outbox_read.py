@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from edge import limit_note
 from edge.contract import ClockQuality, Kind, Level
 from edge.entries import TAIL_BYTES, TAIL_ROWS, Account, Held
 from edge.errors import StoreBroken, Unpackable
@@ -42,6 +43,8 @@ class OutboxReader:
         if row is None or not isinstance(row[0], int) or not 0 <= row[0] <= MAX_EPOCH:
             raise Unreadable(f"its identity row is {row!r}")
         self.epoch: int = row[0]
+        with self._guard():
+            self.identity = (limit_note.read(connection) or limit_note.NOTHING_NOTED).identity
         self._eras: list[Era] = load(connection, self.epoch)
 
     def held(self, seqs: Sequence[int]) -> list[Held]:

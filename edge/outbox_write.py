@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import cbor2
 
+from edge import limit_note
 from edge.contract import ClockQuality, Kind
 from edge.entries import PAST_KEPT, Held, NewEntry, Standing
 from edge.errors import StoreBroken
@@ -219,10 +220,12 @@ class OutboxWriter(OutboxReader):
             [(standing.id, standing.level, standing.value, standing.at_ms) for standing in standings],
         )
 
-    def _note_tail(self, rows: Sequence[tuple[int, bytes]], saved: int) -> None:
-        if saved > self._tail_saved:
-            self._db.execute("DELETE FROM limit_tail WHERE number <= ?", (saved,))
+    def _note_tail(self, rows: Sequence[tuple[int, bytes]], saved: int, unknown: Sequence[str] | None) -> None:
+        if saved > self._tail_saved:  # the last one stays: the next number is known by it
+            self._db.execute("DELETE FROM limit_tail WHERE number < ?", (saved,))
             self._tail_saved = saved
+        if unknown is not None:
+            limit_note.told(self._db, unknown)
         self._db.executemany("INSERT OR REPLACE INTO limit_tail VALUES (?, ?)", rows)
 
     def _note_past(self, add: Sequence[bytes], anew: bool) -> None:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from edge import limit_note
 from edge.contract import Kind
-from edge.entries import Held, Standing
+from edge.entries import Before, Held, Standing
 from edge.errors import Unpackable
 from edge.outbox_eras import Era, load, told_under
 from edge.outbox_file import PAGE_BYTES, advice, fill_new, readable_text
@@ -285,8 +286,8 @@ def _first_page(pages: int) -> bytes:
     return bytes(page)
 
 
-def peek(path: Path) -> tuple[list[Standing], int]:
-    """Where the limits stood and the newest known UTC time (ms), of a store that cannot be written. Never raises."""
+def peek(path: Path) -> tuple[Before | None, int]:
+    """What limits go on from and the newest known UTC time (ms), of a store that cannot be written. Never raises."""
     until_s = time.monotonic() + PEEK_S
     for how in ("mode=ro", "mode=ro&immutable=1"):
         try:
@@ -297,16 +298,25 @@ def peek(path: Path) -> tuple[list[Standing], int]:
         try:
             # Without the shared-memory file, for which there may be no room.
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            standings = _standings(db)
+            before = _before(db)
             newest = "SELECT at_ms FROM entry WHERE clock <> 2 ORDER BY seq DESC LIMIT 100"
             times_ms = [row[0] for row in _readable(db, newest) if isinstance(row[0], int)]
         except (sqlite3.Error, UnicodeDecodeError, Locked):
             continue
         finally:
             db.close()
-        if standings or times_ms:
-            return standings, max([0, *times_ms, *(standing.at_ms for standing in standings)])
-    return [], 0
+        if before.standings or times_ms:
+            return before, max([0, *times_ms, *(standing.at_ms for standing in before.standings)])
+    return None, 0
+
+
+def _before(db: sqlite3.Connection) -> Before:
+    """All that can be read of it."""
+    note = None
+    with forgiving():
+        note = limit_note.read(db)
+    rows = list(_readable(db, "SELECT number, body FROM limit_tail ORDER BY number"))
+    return Before(_standings(db), rows, note or limit_note.NOTHING_NOTED)
 
 
 def _standings(db: sqlite3.Connection) -> list[Standing]:

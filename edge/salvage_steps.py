@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import cbor2
 
+from edge import limit_note
 from edge.contract import Kind
 from edge.doubt import noted
 from edge.entries import Commit, Standing
@@ -158,6 +159,7 @@ class Salvaging(OutboxRoom):
             known = {row[0] for row in self._db.execute("SELECT id FROM limit_now")}
             standings = [standing for standing in standings if standing.id not in known]
             self._stand(standings)
+            limit_note.was_lost(self._db)
             self._make_room(books, [one.entry for one in found], done)
             done.things = self._take_over(books, found)
             progress.saved = len(done.things)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edge import limit_memory
+from edge import limit_file
 from edge.contract import ClockQuality, Level, Rule
 from edge.entries import Standing
 from edge.limit_memory import FILE
@@ -22,8 +22,8 @@ from tests.test_outbox import opened
 def test_a_total_whose_zero_is_lost_with_the_store_is_told_after_a_day(tmp_path: Path) -> None:
     async def story() -> None:
         box = Box(tmp_path, TOTAL, Limit("any", "", Rule.COMBINED, (), members=("moved",)))
+        box.note = box.note._replace(lost=True)
         await box.start()
-        box.memory.forget(set())
         assert "the zero of moved" in box.said[-1]
         await box.climb(500, 60 * 24, 0)
         assert box.told == []
@@ -64,7 +64,8 @@ def test_for_how_long_it_has_stood_is_none_where_nobody_knows(tmp_path: Path) ->
     store.commit([], limits=stands)
     assert sorted(store.stands(), key=lambda one: one.at_ms)[::-1] == stands
     store.close()
-    salvaged = peek(tmp_path / "outbox.db")[0]
+    before, _ = peek(tmp_path / "outbox.db")
+    salvaged = before.standings if before else ()
     assert sorted(salvaged, key=lambda one: one.at_ms)[::-1] == stands, "of a store that can not be written, too"
 
 
@@ -89,7 +90,7 @@ def test_a_file_that_can_not_even_be_moved_aside_is_not_said_to_be(
     def refused(_path: Path, _target: Any) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(limit_memory, "READ_TRIES", 1)
+    monkeypatch.setattr(limit_file, "READ_TRIES", 1)
     (tmp_path / FILE).mkdir()
 
     async def story() -> None:

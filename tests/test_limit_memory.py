@@ -14,6 +14,7 @@ import pytest
 
 from edge.clock import BUILT_MS, Clock
 from edge.contract import Level, Of, Quality, Rule
+from edge.entries import Before
 from edge.limit_memory import FILE, LimitMemory
 from edge.limit_nouns import Limit
 from edge.limits import Limits
@@ -66,11 +67,12 @@ def test_a_day_of_rain_does_not_begin_at_nothing(
 ) -> None:
     async def story() -> None:
         first = Life(tmp_path, START_MS, 1)
+        await first.memory.load(Before())
         assert await first.rain(9, 10) == []
         await first.memory.save()
         await asyncio.sleep(dark_h * 3600.0)
         second = Life(tmp_path, wall_ms, boot)
-        assert await second.memory.load() == 2
+        assert await second.memory.load(Before()) == 2
         assert (await second.rain(10, 2) == [Level.RED]) is red
 
     run(story())
@@ -79,11 +81,12 @@ def test_a_day_of_rain_does_not_begin_at_nothing(
 def test_a_level_that_had_stood_for_most_of_its_time_needs_the_rest(tmp_path: Path) -> None:
     async def story() -> None:
         first = Life(tmp_path, START_MS, 1)
+        await first.memory.load(Before())
         first.limits.judge("rain", 9, Quality.GOOD, asyncio.get_running_loop().time())
         await asyncio.sleep(500)
         await first.memory.save()
         second = Life(tmp_path, START_MS + 500_000, 2)
-        await second.memory.load()
+        await second.memory.load(Before())
         await asyncio.sleep(101)
         [alarm] = second.limits.judge("rain", 9, Quality.GOOD, asyncio.get_running_loop().time())
         assert (alarm.limit, alarm.level) == ("slow", Level.RED)
@@ -94,6 +97,7 @@ def test_a_level_that_had_stood_for_most_of_its_time_needs_the_rest(tmp_path: Pa
 def test_limits_with_hold_times_are_written_while_one_runs_and_once_after(tmp_path: Path) -> None:
     async def story() -> None:
         life, file = Life(tmp_path, START_MS, 1, SLOW), tmp_path / FILE
+        await life.memory.load(Before())
         written = []
         for value in (1, 9, 9, 1, 1):
             life.limits.judge("rain", value, Quality.GOOD, asyncio.get_running_loop().time())
@@ -109,13 +113,14 @@ def test_limits_with_hold_times_are_written_while_one_runs_and_once_after(tmp_pa
 def test_a_spoilt_file_is_as_none(tmp_path: Path) -> None:
     async def story() -> None:
         first = Life(tmp_path, START_MS, 1)
+        await first.memory.load(Before())
         await first.rain(9, 10)
         await first.memory.save()
         whole = (tmp_path / FILE).read_bytes()
         for spoilt in (b"", whole[:-1], whole[:20], b"x" * 100, whole[:30] + b"\xff" + whole[31:]):
             (tmp_path / FILE).write_bytes(spoilt)
             second = Life(tmp_path, START_MS, 2)
-            assert await second.memory.load() == 0
+            assert await second.memory.load(Before()) == 0
             assert await second.rain(10, 1) == []
 
     run(story())
@@ -124,6 +129,7 @@ def test_a_spoilt_file_is_as_none(tmp_path: Path) -> None:
 def test_limits_that_remember_nothing_but_levels_write_no_file(tmp_path: Path) -> None:
     async def story() -> None:
         life = Life(tmp_path, START_MS, 1, PLAIN)
+        await life.memory.load(Before())
         await life.memory.save()
         assert not (tmp_path / FILE).exists()
 

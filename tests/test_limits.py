@@ -91,7 +91,7 @@ def test_a_restart_neither_repeats_an_alarm_nor_forgets_its_end() -> None:
 def test_after_its_standing_was_lost_a_limit_tells_once_how_it_stands() -> None:
     """The province may hold an alarm that ended while nobody remembered it."""
     limits = Limits([above(hysteresis=2, clear_hold_s=2)], 0.0)
-    limits.forget(set())
+    limits.forget(limits.judged)
     assert limits.judge("p", 9, Quality.GOOD, 1.0) == []  # within the hysteresis: it may stand still
     assert limits.judge("p", 5, Quality.GOOD, 2.0) == []
     assert limits.judge("p", 5, Quality.GOOD, 3.0) == []
@@ -101,7 +101,7 @@ def test_after_its_standing_was_lost_a_limit_tells_once_how_it_stands() -> None:
 
 def test_a_level_that_stands_after_its_standing_was_lost_is_told_as_raised_and_nothing_more() -> None:
     limits = Limits([above(hold_s=1)], 0.0)
-    limits.forget(set())
+    limits.forget(limits.judged)
     assert limits.judge("p", 25, Quality.GOOD, 1.0) == []
     assert told(limits.judge("p", 25, Quality.GOOD, 2.0)) == [(Level.YELLOW, Change.RAISED, 25, 20)]
     assert told(limits.judge("p", 5, Quality.GOOD, 3.0) + limits.judge("p", 5, Quality.GOOD, 4.0)) == [
@@ -113,7 +113,7 @@ def test_what_is_known_of_a_limit_is_not_told_again_though_others_are_forgotten(
     silence = Limit("quiet", "p", Rule.STALE, ((Level.YELLOW, 60),))
     limits = Limits([above(), silence], 0.0)
     limits.restore({"high": (Level.NONE, 3)})
-    limits.forget({"high"})
+    limits.forget({"quiet"})
     assert [alarm.limit for alarm in limits.judge("p", 3, Quality.GOOD, 1.0)] == ["quiet"]
     assert limits.judge("p", 3, Quality.GOOD, 2.0) == []
 

@@ -142,10 +142,9 @@ def test_a_limit_is_sure_only_of_what_it_heard_since_the_start() -> None:
     limits.judge("p", 9, GOOD, 720.0)
     assert limits.sure("x")
     limits.doubt({"x"})
-    limits.trust()
-    assert not limits.sure("x"), "what was played in between was not heard"
-    limits.judge("p", 9, GOOD, 780.0)
-    assert limits.sure("x")
+    assert not limits.sure("x")
+    limits.forget(())
+    assert limits.sure("x"), "it is known after all, and was heard"
 
 
 # -- a level that is in the site file no more --------------------------------------------------------------------------

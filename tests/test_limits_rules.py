@@ -74,7 +74,7 @@ def test_a_lost_standing_is_told_once_and_never_as_over_while_it_stands(
     for pause_s, value, quality in before:
         now_s += pause_s
         remembers.judge("p", value, quality, now_s)
-    lost.forget(set())
+    lost.forget(lost.judged)
     told: list[Alarm] = []
     tail = [(1, QUIET[limit.rule], Quality.GOOD)] * (int(limit.clear_hold_s) + 2)
     for pause_s, value, quality in [*after, *tail]:
@@ -91,10 +91,10 @@ def test_a_lost_standing_is_told_once_and_never_as_over_while_it_stands(
 def test_a_lost_window_is_told_over_when_all_its_windows_are() -> None:
     more = (Part(spec(Of.SUM, 100), ((RED, 30),)),)
     limits = Limits([Limit("x", "p", Rule.ABOVE, ((YELLOW, 10),), spec=spec(Of.SUM, 10), more=more)], 0.0)
-    limits.forget(set())
+    limits.forget(limits.judged)
     assert limits.judge("p", 12, Quality.GOOD, 0.0)[0].level is YELLOW
     assert [alarm.change for alarm in limits.judge("p", 0, Quality.GOOD, 50.0)] == [Change.CLEARED]
-    limits.forget(set())
+    limits.forget(limits.judged)
     assert [alarm.change for alarm in limits.judge("p", 0, Quality.GOOD, 60.0)] == []
     assert [alarm.change for alarm in limits.judge("p", 0, Quality.GOOD, 100.0)] == [Change.CLEARED]
     assert limits.judge("p", 0, Quality.GOOD, 110.0) == []
@@ -107,7 +107,7 @@ def combined() -> list[Limit]:
 
 def test_a_lost_combined_limit_waits_until_its_members_are_known() -> None:
     limits = Limits(combined(), 0.0)
-    limits.forget(set())
+    limits.forget(limits.judged)
     assert [alarm.limit for alarm in limits.judge("a", 0, Quality.GOOD, 1.0)] == ["a"]
     assert limits.tick(1.0) == []
     limits.judge("b", 0, Quality.GOOD, 2.0)
