@@ -327,7 +327,7 @@ def test_a_drill_of_a_limit_that_is_gone_has_its_end_too(tmp_path: Path) -> None
         rig.daemon.drills._running = {}
 
     async def again(rig: Rig) -> None:
-        assert texts(rig) == ["DRILL, RED raised", "cleared"]
+        assert texts(rig) == ["DRILL, RED raised", "DRILL, cleared"]
 
     run_virtual(Rig(tmp_path, more + SIREN).play(cut_off))
     run_virtual(Rig(tmp_path, SIREN).play(again))
