@@ -13,6 +13,7 @@ from drivers.beidou.wire import (
     Dialect,
     Form,
     Heard,
+    Message,
     Noise,
     QueryCard,
     QueryStatus,
@@ -30,6 +31,7 @@ STATUS_EVERY_S = 5  # beams: often enough to know of a lost one before the next 
 SUPPLY_EVERY_S = 30  # battery, and on some BDS-3 terminals what the card may send at once
 GNSS_EVERY_S = 20  # time and position: 160 bytes in 20 s are little, even at 4800 baud
 OWN_BITS = 0x1FFFFF
+FIRST_PACKET_BYTE, LAST_PACKET_BYTE = 0x40, 0x5F  # our packets; no maker's header begins so (Pancoit, Sealike)
 QUIET_S = 0.5  # so long without a byte: what the grammar holds is no beginning of anything
 WRITE_S = 5.0  # 300 bytes at 1200 baud take 2.5 s: a port that takes them no faster is stuck
 
@@ -115,6 +117,12 @@ def message(dialect: Dialect, to: int, packet: bytes, own: int, code: bool) -> b
     """The command that sends a packet: behind A4 as mixed content, or (`code`, BDS-3 only) as plain hex digits."""
     form = Form.CODE if code and dialect is Dialect.BDS3 else Form.MIXED
     return build(Send(dialect, to, packet, form, own=_own(own)))
+
+
+def may_be_packet(heard: Message) -> bool:
+    """Whether a message may hold a packet of ours."""
+    begin = heard.content[:1]
+    return heard.form in (Form.MIXED, Form.CODE) and begin != b"" and FIRST_PACKET_BYTE <= begin[0] <= LAST_PACKET_BYTE
 
 
 def _own(number: int) -> int:

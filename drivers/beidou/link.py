@@ -18,7 +18,7 @@ from typing import Any
 from drivers.beidou.detect import Found, find
 from drivers.beidou.gnss import UNCERTAINTY_MS, TimeCheck
 from drivers.beidou.judge import Verdict, judge
-from drivers.beidou.line import Line, card_query, message, subscriptions
+from drivers.beidou.line import Line, card_query, may_be_packet, message, subscriptions
 from drivers.beidou.memory import LinkMemory
 from drivers.beidou.points import code, told, value, words
 from drivers.beidou.restraint import Restraint
@@ -31,7 +31,6 @@ from drivers.beidou.wire import (
     Card,
     Dialect,
     Feedback,
-    Form,
     Message,
     Other,
     Outcome,
@@ -54,10 +53,10 @@ AGAIN_S = 10.0  # between repeated requests for reports, and card queries while 
 CARD_EVERY_S = 30.0  # no report tells of a card pulled out: the query is answered by the terminal itself
 POLL_SILENCE_S = 900.0  # nothing came down for so long though packets went up: ask for stored ones (2.1)
 IDLE_S = 10.0  # a slot free for so long is wanted by nobody
-FIRST_PACKET_BYTE, LAST_PACKET_BYTE = 0x40, 0x5F  # our packets; no maker's header begins so (Pancoit, Sealike)
 SENDS = frozenset({"TXA", "TCQ", "MSG", "TXSQ", ""})  # "": 4.0 does not name the command it refuses
 POLLS = frozenset({"CXA", ""})
 RADIATING = SENDS | POLLS | {"DWA", "DWSQ", "WAA", "WBA", "DSA"}
+ONLY_GNSS = "only GNSS sentences are heard, the terminal answers no card query any more: switch it off and on"
 COUNTS = ("sent", "unknown", "too_early", "refused", "unmatched", "received", "foreign", "polls")
 
 
@@ -180,9 +179,7 @@ class MessagesOverBeidou:
             if now_s - self._terminal.heard_s > SILENCE_S:
                 return f"the terminal has said nothing for {SILENCE_S:.0f} s: is it powered, is its cable in?"
             if now_s - rdss_s > RDSS_SILENCE_S:
-                return (
-                    "only GNSS sentences are heard, the terminal answers no card query any more: switch it off and on"
-                )
+                return ONLY_GNSS
             await self._chores(found.line, self._terminal, now_s)
 
     def _patience_s(self, now_s: float) -> float:
@@ -271,19 +268,15 @@ class MessagesOverBeidou:
     def _take_message(self, report: Message, now_s: float) -> None:
         """One of our packets goes to the relay, which knows a forged or a repeated one; all else is only counted."""
         self._heard_down_s, self._sent_since = now_s, False
-        packet = report.content
-        ours = (
-            report.form in (Form.MIXED, Form.CODE) and packet[:1] and FIRST_PACKET_BYTE <= packet[0] <= LAST_PACKET_BYTE
-        )
-        if not ours:
+        if not may_be_packet(report):
             self._counts["foreign"] += 1
             return
         self._counts["received"] += 1
-        self._counts["bytes_down"] += len(packet)
+        self._counts["bytes_down"] += len(report.content)
         if report.sender == self._settings.province:
             # The province has found this card: as far as can be told here, where nothing is authenticated.
             self._memory.home = self._memory.card or self._memory.home
-        self._receive(packet)
+        self._receive(report.content)
 
     def _take_time(self, utc_ms: int | None, now_s: float) -> None:
         if self._time.tells(utc_ms, now_s, self._spec.utc_ms()) and utc_ms is not None:
