@@ -96,6 +96,7 @@ class LimitMemory:
         self._measures = any(part.measure is not None for state in states for part in state.parts)
         self._stale = [state for state in states if state.limit.rule is Rule.STALE]
         self._needed = bool(self.tail.points or self._stale or self._beliefs.same(0.0))
+        self._levels = limits.levels()  # as they were saved last: all there is of them should the store be lost
         self._timed = False  # whether a hold time was running when it was saved last
         self._ages: dict[tuple[str, str], float] = {}  # of silences, as they were saved last
         self._before: Before | None = None  # what the store says; None while it is awaited
@@ -283,8 +284,8 @@ class LimitMemory:
         """Saves now and then, until cancelled."""
         while True:
             self._look()
-            large = self.tail.size_bytes > TAIL_BYTES
-            due = asyncio.get_running_loop().time() >= self._saved_s + (SAVE_SOON_S if large else SAVE_EVERY_S)
+            soon = self.tail.size_bytes > TAIL_BYTES or self._limits.levels() != self._levels
+            due = asyncio.get_running_loop().time() >= self._saved_s + (SAVE_SOON_S if soon else SAVE_EVERY_S)
             if due or self._store() is not self._store_then:
                 await self.save()
             await until(self._woken, asyncio.get_running_loop().time() + LOOK_S)
@@ -295,6 +296,7 @@ class LimitMemory:
         if self._before is None or self._file.is_awaited:
             return  # it would take the place of a file that nobody has read yet
         is_anew, self._saved_s, self._store_then = store is not self._store_then, now_s, store
+        self._levels = self._limits.levels()
         if getattr(store, "durable", False):
             self._identity = store.identity
         if not self._needed:
@@ -318,7 +320,7 @@ class LimitMemory:
             self.tail.in_file(kept.number, now_s)
             self.tail.settle(anew=is_anew)
         else:
-            self._saved_s += SAVE_SOON_S - SAVE_EVERY_S
+            self._levels = {}  # again soon
 
     def _now(self, now_s: float) -> Kept:
         """What is known at this instant."""
