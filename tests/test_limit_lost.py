@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from edge import limit_file
+from edge import limit_file, limit_tail
 from edge.contract import ClockQuality, Level, Rule
-from edge.entries import Standing
+from edge.entries import Rows, Standing
 from edge.limit_memory import FILE
 from edge.limit_nouns import Limit
+from edge.measure_nouns import Spec
 from edge.salvage import peek
 from sim.virtual import run
-from tests.test_limit_restarts import NONE, START_MS, TOTAL, Box
+from tests.test_limit_restarts import NONE, RED, START_MS, STORM, TOTAL, Box
 from tests.test_outbox import opened
 
 
@@ -105,3 +108,64 @@ def test_a_file_that_can_not_even_be_moved_aside_is_not_said_to_be(
         assert "is called" not in said
 
     run(story())
+
+
+def test_rows_that_are_let_go_end_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file can not be written, and the store has room for the last ones only."""
+    monkeypatch.setattr(limit_tail, "TAIL_ROWS", 30)
+
+    async def story() -> None:
+        box = Box(tmp_path, replace(STORM, spec=replace(cast(Spec, STORM.spec), counter=False)))
+        await box.start()
+        await box.climb(0, 30, 0)
+        await box.memory.save()
+        (tmp_path / f"{FILE}.new").mkdir()
+        assert await box.climb(40, 3, 0) == [RED]
+        assert await box.climb(0, 40, 0) == []
+        assert len(box.rows) <= 31
+        await box.start()
+        assert "something is missing" in box.said[-1]
+        assert await box.climb(0, 23 * 60, 0) == []
+        assert await box.climb(0, 60, 0) == [NONE]
+
+    run(story())
+
+
+def test_rows_of_a_site_file_that_was_edited_while_the_file_was_late_are_judged(tmp_path: Path) -> None:
+    async def story() -> None:
+        rain = replace(STORM, spec=replace(cast(Spec, STORM.spec), counter=False))
+        box = Box(tmp_path, rain)
+        await box.start()
+        assert await box.climb(9, 5, 0) == []
+        await box.memory.save()
+        box.plan, box.read_s = (rain, replace(rain, id="other", point="before p")), 3600.0
+        await box.start()
+        assert await box.climb(10, 5, 0) == []
+        box.read_s = 0.0
+        await box.start()
+        assert box.limits.judged["storm"].parts[0].value is not None
+        assert box.read("p", 10) == [RED], "45 and 50 and 10"
+        assert not [said for said in box.said if "missing" in said]
+
+    run(story())
+
+
+def test_which_store_it_is_outlives_a_new_epoch(tmp_path: Path) -> None:
+    store, _ = opened(tmp_path)
+    store.commit([], tail=Rows(unknown=["moved"]))
+    epoch, before = store.epoch, store.before().note
+    assert (before.lost, before.unknown) == (False, frozenset({"moved"}))
+    store.renew(lambda epoch, _seq, _bodies: (b"%d" % epoch, b"sheet"))
+    assert (store.epoch != epoch, store.before().note) == (True, before)
+    store.close()
+    again, _ = opened(tmp_path)
+    assert (again.identity, again.before().note) == (before.identity, before)
+    again.close()
+    for change, lost in (("UPDATE under_way SET body = x'00'", True), ("DELETE FROM under_way", False)):
+        db = sqlite3.connect(tmp_path / "outbox.db")
+        db.execute(f"{change} WHERE name = 'limits'")
+        db.commit()
+        db.close()
+        again, _ = opened(tmp_path)
+        assert (again.before().note.lost, again.identity != before.identity) == (lost, True)
+        again.close()
