@@ -284,7 +284,8 @@ class Told:
             self.limits.judge(f"p{number}", value, Quality.GOOD, now_s)
             self.tail.note(f"p{number}", value, Quality.GOOD, now_s)
         if now_s >= self.saved_s + SAVE_EVERY_S:
-            self.tail.saved, self.saved_s = self.tail.close(), now_s
+            self.tail.in_file(self.tail.close(), now_s)
+            self.saved_s = now_s
             with self.file.open("wb") as file:
                 file.write(zlib.compress(save(self.limits, now_s), 1))
                 file.flush()
