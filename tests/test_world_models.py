@@ -136,7 +136,7 @@ FILES = [*sorted((ROOT / "deploy/sites").glob("*.toml")), ROOT / "sim/demo/pond.
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_point_of_an_example_site_is_read_back(file: Path, tmp_path: Path) -> None:
-    text = file.read_text("utf-8").replace("@PORT@", "serial:/dev/x").replace("@SIREN@", "serial:/dev/y")
+    text = file.read_text("utf-8").replace("@PORT@", "serial:/dev/x").replace("@SIREN@", "serial:/dev/z")
     if file.parent.name == "demo":
         bd = port_table("bd", "serial:/dev/y") + '[[link]]\nid = "bd"\ndriver = "beidou"\nport = "bd"\nprovince = 7\n'
         text = f'[gateway]\nid = "g"\n{bd}{text}'
