@@ -120,8 +120,8 @@ class Actions:
 
     def restore(self, standing: Mapping[str, tuple[Level, float]], now_s: float) -> None:
         """What stood before a restart: limit -> (level, seconds since its alarm). An action goes on for the rest of its
-        time."""
-        for limit, (level, ago_s) in standing.items():
+        time, counted from the newest of them, also where this run has told a newer one (a late store)."""
+        for limit, (level, ago_s) in sorted(standing.items(), key=lambda it: -it[1][1]):
             for lane in (Lane.JUDGED, Lane.TOLD):
                 self._take(limit, level, lane, now_s - max(0.0, ago_s))
 
@@ -197,6 +197,9 @@ class Actions:
             begins = level > before and level >= action.level
         if stands and begins:
             most_s = min(action.max_on_s, DRILL_MOST_S) if drill else action.max_on_s
+            if key in demands and demands[key].since_s > since_s:  # restored late, an older one than this run's
+                demands[key].level = top
+                return
             demands[key] = _Demand(action, top, since_s, since_s + most_s, drill)
         elif not stands and (action.only_while_raised or drill):
             demands.pop(key, None)

@@ -130,3 +130,26 @@ def test_on_exactly_while_an_action_asks(steps: list[tuple[str, Level, float, bo
         stands = max(levels.values()) >= Level.ORANGE
         assert plan.wanted("siren", now_s).on == (stands and now_s < began_s + 60.0)
         now_s += pause_s
+
+
+def test_after_a_restart_the_newest_alarm_counts_in_whatever_order_they_are_read() -> None:
+    for standing in (
+        {"a": (Level.RED, 110.0), "b": (Level.RED, 10.0)},
+        {"b": (Level.RED, 10.0), "a": (Level.RED, 110.0)},
+    ):
+        plan = actions(Action("wail", ("a", "b"), Level.ORANGE, "siren", 60.0))
+        plan.restore(standing, 110.0)
+        assert plan.wanted("siren", 159.9).on
+        assert not plan.wanted("siren", 160.0).on
+
+
+def test_a_late_store_takes_nothing_from_an_alarm_of_this_run() -> None:
+    for ago_s in (3600.0, 55.0):
+        plan = actions(Action("wail", ("a", "b"), Level.ORANGE, "siren", 60.0))
+        plan.alarm(alarm("a", Level.ORANGE), 100.0)
+        plan.restore({"b": (Level.RED, ago_s)}, 105.0)
+        assert plan.wanted("siren", 159.9).on
+        assert plan.wanted("siren", 159.9).lead == ("wail", Level.RED, 100.0)
+        plan.alarm(alarm("b", Level.NONE), 159.9)
+        assert plan.wanted("siren", 159.9).on, "the other stands"
+        assert not plan.wanted("siren", 160.0).on
