@@ -127,6 +127,7 @@ class Daemon:
 
     async def _run(self) -> None:
         try:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored by who started us, no end of a command can be seen
             asyncio.get_running_loop().add_signal_handler(signal.SIGPWR, self.power.signalled)
             self.sheets.read_priors()
             await self.keeper.start()

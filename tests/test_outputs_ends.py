@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import signal
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,7 @@ from edge.switching import Switcher
 from sim.virtual import run
 from tests.modbus_site import PortSettings as Settings
 from tests.modbus_site import run_virtual
-from tests.outputs_site import HEAD, SIREN, action, output
+from tests.outputs_site import HEAD, SIREN, Rig, action, output
 
 
 def program(folder: Path, name: str, text: str) -> str:
@@ -102,6 +104,54 @@ def test_a_command_that_is_ended_by_a_signal_has_failed(tmp_path: Path) -> None:
     on = program(tmp_path, "on", "kill -9 $$")
     got = asyncio.run(Command(CommandOutput(run_on=(on,), run_off=(on,))).switch(True, 1.0))
     assert got == Switched(None, f"{on} was ended by signal 9")
+
+
+@pytest.fixture
+def children_ignored() -> Iterator[None]:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGCHLD, before)
+
+
+@pytest.mark.usefixtures("children_ignored")
+def test_an_end_that_nobody_can_see_is_told_and_the_next_order_runs(tmp_path: Path) -> None:
+    on = program(tmp_path, "on", f"echo on >> {tmp_path}/seen")
+    command = Command(CommandOutput(run_on=(on,), run_off=("/bin/true",), timeout="500ms"))
+
+    async def main() -> list[Switched]:
+        return [await command.switch(on, 9.0) for on in (True, False, True)]
+
+    for got in asyncio.run(main()):
+        assert got.on is None
+        assert "SIGCHLD" in got.why
+    assert (tmp_path / "seen").read_text() == "on\non\n"
+
+
+def test_a_fault_in_its_thread_is_told_and_the_next_order_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = Command(CommandOutput(run_on=("/bin/true",), run_off=("/bin/true",), timeout="500ms"))
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("no")
+
+    async def main() -> tuple[Switched, Switched]:
+        with monkeypatch.context() as patch:
+            patch.setattr("drivers.command.output._end_of", fails)
+            first = await command.switch(True, 9.0)
+        return first, await command.switch(False, 9.0)
+
+    first, second = asyncio.run(main())
+    assert first == Switched(None, "/bin/true failed, a fault of ours: RuntimeError: no")
+    assert second == Switched(False)
+
+
+@pytest.mark.usefixtures("children_ignored")
+def test_the_gateway_sees_the_ends_of_its_commands_whoever_started_it(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, SIREN)
+
+    async def story(_rig: Rig) -> None:
+        assert signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL
+
+    run_virtual(rig.play(story))
 
 
 async def _both(command: Command) -> tuple[Switched, Switched]:

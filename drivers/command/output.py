@@ -53,11 +53,18 @@ class _Run:
         """When it has ended, and all it left was killed."""
         with self._lock:
             if self._child is not None:
-                self._child.wait()
+                self._child.poll()  # not wait: one whose end could not be seen may live, and this blocks everything
                 self._child = None
 
     def _work(self) -> None:
-        why = self._run()
+        try:
+            why = self._run()
+        except ChildProcessError:
+            why = f"{self._words[0]} has ended, nobody knows how: this process was started with SIGCHLD ignored"
+            with self._lock:
+                self._child = None  # its number is free again: nothing may be killed by it
+        except Exception as error:  # noqa: BLE001 whatever it is: an end that is never told makes the output dead
+            why = f"{self._words[0]} failed, a fault of ours: {type(error).__name__}: {error}"
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile: nobody asks any more
             self._loop.call_soon_threadsafe(self._tell, why)
 
