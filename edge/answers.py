@@ -133,7 +133,7 @@ class Answers:
             "gateway": self.site.gateway.id,
             "name": self.site.gateway.name,
             "version": self.version,
-            "site_file": {"path": str(self.site.file), "wrong": self.site.stands_in},
+            "site_file": {"path": str(self.site.file), "wrong": self.site.stands_in, "useless": self.site.useless},
             "up_s": round(self.clock.monotonic_s() - self._started_s),
             "clock": {"at_ms": now.at_ms, "quality": now.quality.name.lower(), "source": self.clock.source},
             "points": {"all": len(self._points), "without_good_value": bad},

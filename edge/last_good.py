@@ -4,6 +4,9 @@ A technician's slip, or a power cut in the middle of an editor's save, must not 
 whole, synced and then named, so a cut leaves the old one or the new; and only of a file of which the gateway has been
 built.
 
+What is only of no use (a level that nothing reaches, an action that never follows) is a mistake for `fengsui check`,
+and no reason not to judge all the rest: a new version that sees more must not stop a site that ran yesterday.
+
 The sensor templates that the file was written out with are kept too, in a folder beside the copy: a slip in one of
 one's own, or a new version of ours, must not take the copy with it.
 
@@ -52,7 +55,7 @@ def load_or_last_good(site_file: Path) -> Loaded:
     """The site of `site_file`, or of its last good copy (`Site.stands_in`). Raises SiteFileError if none is right."""
     copy, text = copy_path(site_file), _text(site_file)
     try:
-        site = load(site_file)
+        site = load(site_file, useless_too=True)
     except SiteFileError as error:
         good = _load_copy(site_file, copy)
         if good is None:
@@ -60,18 +63,22 @@ def load_or_last_good(site_file: Path) -> Loaded:
         said = [f"{site_file}: {problem}" for problem in error.problems[:PROBLEMS_SAID]]
         wrong = f"{site_file} is wrong (fengsui check lists all): running on the last good copy, {copy}"
         return _instead(good, [*said, wrong])
-    said, kept = [], _text(copy)
+    said, kept = _useless_words(site), _text(copy)
     if kept and kept != text:
         good = _load_copy(site_file, copy)
         gone = _gone(site, good) if good is not None else []
         if good is not None and _is_cut(text, kept, gone):
             return _instead(good, [_cut_words(site_file, copy, gone)])
-        said = [f"{site_file} has no longer: {', '.join(gone[:GONE_SAID])}"] if gone else []
+        said += [f"{site_file} has no longer: {', '.join(gone[:GONE_SAID])}"] if gone else []
     return Loaded(site, said, partial(_keep_all, site_file, copy, text, {it.name: _text(it) for it in site.templates}))
 
 
 def _instead(good: Site, said: list[str]) -> Loaded:
-    return Loaded(replace(good, stands_in=said[-1]), said, lambda: None)
+    return Loaded(replace(good, stands_in=said[-1]), [*_useless_words(good), *said], lambda: None)
+
+
+def _useless_words(site: Site) -> list[str]:
+    return [f"{site.file} is run as it is (fengsui check refuses it): {problem}" for problem in site.useless]
 
 
 def _keep_all(site_file: Path, copy: Path, text: bytes, templates: Mapping[str, bytes]) -> None:
@@ -88,7 +95,7 @@ def _kept_templates(copy: Path) -> Path:
 
 def _load_copy(site_file: Path, copy: Path) -> Site | None:
     try:
-        return load(copy, folder=site_file.absolute().parent, templates=[_kept_templates(copy)])
+        return load(copy, folder=site_file.absolute().parent, templates=[_kept_templates(copy)], useless_too=True)
     except SiteFileError:
         return None
 

@@ -211,6 +211,13 @@ def test_status_is_one_page(path: Path) -> None:
     assert "gauge" not in text
     with daemon(path.with_name("right"), {"status": says({**STATUS, "site_file": {"path": "/e/x", "wrong": ""}})}):
         assert "site  " not in ask(path.with_name("right"), "status").stdout
+    file = {"path": "/e/x", "wrong": "", "useless": ["limit a: can never be reached", "limit b: nor this"]}
+    with daemon(path.with_name("useless"), {"status": says({**STATUS, "site_file": file})}):
+        found = ask(path.with_name("useless"), "status").stdout
+        assert (
+            "site     fengsui check refuses limit a: can never be reached\nsite     fengsui check refuses limit b"
+            in found
+        )
     assert json.loads(ask(path, "status", "--json").stdout) == STATUS
 
 

@@ -60,7 +60,7 @@ def test_what_is_asked_for_hides_no_other_mistake_and_makes_none(tmp_path: Path)
             ["design → least: found -4; must lie above 0; look at both, and their signs"],
         ),
         ('least = "m"\nmust = ["0 < least < 5"]', ["design → least: is asked for"]),
-        ('least = 4\nmust = ["5 < leest"]', ["design → must: found “5 < leest”; [design] has no leest"]),
+        ('least = 4\nmust = ["5 < leest"]', ["“5 < leest”; [design] has no leest: take that out of `must`"]),
         ('least = 4\nmust = ["least"]', ["design → must: found “least”; allowed: texts like “0 < least < most”"]),
         ("must = 3\nleast = 4", ["design → must: nothing in this file uses it"]),
     ],

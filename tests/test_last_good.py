@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from edge.cli.gateway import gateway
+from edge.config import load
 from edge.errors import SiteFileError
 from edge.last_good import load_or_last_good
 
@@ -146,3 +148,64 @@ def test_a_gateway_that_can_not_be_built_leaves_the_copy(site_file: Path, monkey
     with pytest.raises(RecursionError):
         gateway(site_file)
     assert site_file.with_name("site.toml.good").read_text() == SITE
+
+
+FOLLOWS = """
+[[port]]
+id = "relays"
+open = "tcp:127.0.0.1:2"
+[[output]]
+id = "lamp"
+driver = "modbus"
+port = "relays"
+register = 0
+[[action]]
+id = "light"
+on = ["low"]
+output = "lamp"
+level = "red"
+max_on = "60s"
+"""
+DEEP = "".join(f'[[limit]]\nid = "c{at}"\nany = ["{f"c{at - 1}" if at else "high"}"]\n' for at in range(17))
+MANY = "".join(f'[[limit]]\nid = "c{at}"\nany = ["high"]\n' for at in range(1001))
+HIGH = "above = { red = 312 }"
+RANGE = "register = 0\nrange = [0, 300]"
+MUST = '[design]\nleast = 312\nmust = ["ALWAYS"]\n' + SITE.replace(HIGH, 'above = { red = "$least" }')
+USELESS = {
+    "an action that never follows": (SITE + FOLLOWS, "red is never reached"),
+    "deep": (SITE + DEEP, "more than 16 deep"),
+    "many": (SITE + MANY, "more than the 1000"),
+    "beyond the range": (SITE.replace("register = 0", RANGE), "312.00 can never be reached"),
+    "always": (SITE.replace(HIGH, "above = { red = -1 }").replace("register = 0", RANGE), "reached by every value"),
+    "a total's sign": (SITE.replace(HIGH, 'of = "total"\nbelow = { red = 3 }'), "write less than 0"),
+    "must": (MUST.replace("ALWAYS", "least < 300"), "must lie below 300"),
+    "must of what is not there": (MUST.replace("ALWAYS", "lost < least"), "has no lost: take that out of `must`"),
+}
+
+
+@pytest.mark.parametrize("name", USELESS)
+def test_what_is_only_of_no_use_is_refused_by_a_check_and_stops_no_gateway(site_file: Path, name: str) -> None:
+    text, wrong = USELESS[name]
+    copy = site_file.with_name("site.toml.good")
+    for file in (site_file, copy):  # as after an upgrade: both are of before
+        file.write_text(text)
+    with pytest.raises(SiteFileError, match=re.escape(wrong)):
+        load(site_file)
+    loaded = load_or_last_good(site_file)
+    assert [limit.id for limit in loaded.site.limits][:2] == ["high", "low"]
+    assert wrong in loaded.site.useless[0]
+    assert any("run as it is" in said and wrong in said for said in loaded.said)
+    assert loaded.site.stands_in == ""
+    site_file.write_text(text + "[[limit")  # what can not be built is not run; what it ran with is, and says so
+    loaded = load_or_last_good(site_file)
+    assert wrong in loaded.site.useless[0]
+    assert any("run as it is" in said for said in loaded.said)
+    assert "running on the last good copy" in loaded.site.stands_in
+
+
+def test_what_is_of_no_use_hides_no_mistake(site_file: Path) -> None:
+    site_file.write_text(SITE.replace("register = 0", RANGE).replace("200.5", "true"))
+    with pytest.raises(SiteFileError, match="can never be reached") as error:
+        load(site_file)
+    assert len(error.value.problems) == 2
+    assert "running on the last good copy" in load_or_last_good(site_file).site.stands_in

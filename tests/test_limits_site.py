@@ -217,7 +217,7 @@ WRONG = {
         "red: can never be reached: z less 300.0 measures -300.0 to 355.0 mm",
     ),
     "total without its sign": (
-        limit("a", "x", 'of = "total"\nstart = 0\nbelow = { orange = 150 }'),
+        limit("a", "x", 'of = "total"\nbelow = { orange = 150 }'),
         "below → orange: 150.0 is reached where the total begins, at 0; write less than 0",
     ),
     "total with a sign": (
@@ -237,6 +237,16 @@ def test_each_mistake_has_a_sentence(name: str, tmp_path: Path) -> None:
     text, sentence = WRONG[name]
     found = problems_of(tmp_path, HEAD + POINTS + text)
     assert [problem for problem in found if re.search(sentence, problem)], found
+
+
+@pytest.mark.parametrize("gauge", ["", "range = [400, 424]"])
+def test_a_total_from_a_written_start_may_begin_anywhere(tmp_path: Path, gauge: str) -> None:
+    crest = 'of = "total"\nstart = 424\nabove = { yellow = -2, red = -1 }'
+    foot = 'of = "total"\nstart = 400\nbelow = { yellow = 5, red = 2 }'
+    found = problems_of(
+        tmp_path, HEAD + POINTS + point("z", more=gauge) + limit("a", "z", crest) + limit("b", "z", foot)
+    )
+    assert not [problem for problem in found if "total" in problem or "limit" in problem], found
 
 
 def test_what_is_judged_has_a_unit_and_a_step_of_its_own(tmp_path: Path) -> None:

@@ -155,6 +155,7 @@ def test_the_siren_that_is_commented_out_is_right_once_it_is_not(profile: Profil
     checked = json.loads(invoke("check", str(tmp_path / f"{profile.name}.toml"), "--json").output)
     alone = [note for note in checked["warnings"] if "red switches nothing" in note]
     assert len(alone) == bool(left_out)
+    assert not [note for note in checked["warnings"] if "故障闭锁" in note], "a failed sensor takes a release away"
 
 
 POWER_STAYS = {"air-hot", "machine-room-hot"}  # heat is no gas
@@ -210,6 +211,13 @@ def test_a_slip_of_the_pen_among_design_numbers_is_found(
     found = [problem for problem in problems(write(tmp_path, PROFILES[name], text)) if "; must lie " in problem]
     names = [set(re.findall(r"[a-z0-9_]+", problem)) for problem in found]
     assert any({design, other} <= words for words in names), found
+
+
+def test_hot_work_has_as_much_of_the_lel_as_its_gas_makes_of_it(tmp_path: Path) -> None:
+    """0.2 % vol of a gas with an LEL of 0.8 % vol is 25 % of that."""
+    text, count = re.subn(r"^hot_work = .*$", "hot_work = 25", filled_in(PROFILES["tank-farm"]), flags=re.MULTILINE)
+    assert count == 1
+    assert load(write(tmp_path, PROFILES["tank-farm"], text)).limits
 
 
 def test_a_total_that_the_gauge_can_not_show_is_found(tmp_path: Path) -> None:

@@ -135,6 +135,8 @@ def _show_status(answer: Mapping[str, Any]) -> None:
     click.echo(f"{answer['gateway']} {answer['name']}  fengsui {answer['version']}, up {answer['up_s']} s")
     if wrong := answer["site_file"]["wrong"]:
         click.echo(f"site     {click.style(printable(wrong), bold=True)}")
+    for useless in answer["site_file"].get("useless", ()):  # a gateway started before an upgrade has no such key
+        click.echo(f"site     {click.style(printable(f'fengsui check refuses {useless}'), bold=True)}")
     click.echo(f"clock    {clock_time(clock['at_ms'])}, {clock['quality']}: {clock['source']}")
     good = answer["points"]["all"] - len(bad)
     click.echo(f"points   {good} of {answer['points']['all']} good{'; not: ' + ', '.join(bad[:10]) if bad else ''}")

@@ -102,15 +102,17 @@ def _check_order(reader: Reader, must: list[Any], given: Mapping[str, Any], numb
         terms = [term.strip() for term in rule.split("<")] if isinstance(rule, str) else []
         unknown = [term for term in terms if term not in given and not _AMOUNT.fullmatch(term)]
         if len(terms) < 2 or unknown:
-            what = f"[design] has no {listing(unknown)}" if unknown else "allowed: texts like “0 < least < most”"
-            reader.problem(where, f"found {show(rule)}; {what}")
+            what = "allowed: texts like “0 < least < most”"
+            if unknown and len(terms) > 1:
+                what = f"[design] has no {listing(unknown)}: take that out of `{MUST_KEY}`"
+            reader.of_no_use(where, f"found {show(rule)}; {what}")
             continue
         for (low, less), (high, more) in pairwise(_known(terms, given, numbers)):
             if not less < more:
                 name, found, other = (low, less, high) if low in numbers else (high, more, low)
                 side = "below" if name == low else "above"
                 wanted = f"{other} ({show(numbers[other])})" if other in numbers else other
-                reader.problem(
+                reader.of_no_use(
                     (DESIGN_KEY, name), f"found {show(found)}; must lie {side} {wanted}; look at both, and their signs"
                 )
 

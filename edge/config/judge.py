@@ -197,7 +197,7 @@ def _part(
     own = [level for level, _ in clear]
     check_order(reader, where, rule, thresholds, hysteresis, scale.point, own)
     check_reach(reader, where, rule, thresholds, hysteresis, scale.point, own, scale.spec)
-    if scale.spec is not None and scale.spec.of is Of.TOTAL:
+    if scale.spec is not None and scale.spec.of is Of.TOTAL and scale.spec.start is None:
         check_total(reader, where, rule, thresholds, scale.point)
     return Part(scale.spec, thresholds, clear)
 

@@ -30,10 +30,12 @@ def load(
     check_files: bool = False,
     folder: Path | None = None,
     templates: Sequence[Path] = (),
+    useless_too: bool = False,
 ) -> Site:
     """The site of the file at `path`. `drivers` replaces the installed ones; `check_files`: the key file must exist;
     `folder`: where relative paths in it start, its own by default; `templates`: folders to look for sensor templates
-    in before all others.
+    in before all others; `useless_too`: a site is built too when all that is wrong with it is of no use
+    (`Site.useless`), as one must that ran with it before it was found out.
 
     Raises SiteFileError with all problems.
     """
@@ -42,12 +44,13 @@ def load(
     said = len(reader.problems)
     site = _site(path, designed, reader, Drivers(drivers), templates)
     reader.problems[said:] = [problem for problem in reader.problems[said:] if not designed.follows(problem)]
+    useless = [problem for problem in reader.useless if not designed.follows(problem)]
     if site is not None and check_files and not site.gateway.key.is_file():
         key = site.gateway.key
         reader.problem(("gateway", "key"), f"{key} does not exist; make it with: fengsui keygen {key}")
-    if reader.problems or site is None:
-        raise SiteFileError(str(path), reader.problems)
-    return site
+    if reader.problems or site is None or (useless and not useless_too):
+        raise SiteFileError(str(path), [*reader.problems, *useless])
+    return replace(site, useless=tuple(useless)) if useless else site
 
 
 def _site(path: Path, designed: Designed, reader: Reader, drivers: Drivers, templates: Sequence[Path]) -> Site | None:
@@ -60,6 +63,7 @@ def _site(path: Path, designed: Designed, reader: Reader, drivers: Drivers, temp
     walked = Reader(reader.folder)
     site = Walk(walked, drivers).site(path.absolute(), expanded.raw)
     reader.problems += [text for problem in walked.problems if (text := said(problem, expanded))]
+    reader.useless += [text for problem in walked.useless if (text := said(problem, expanded))]
     return replace(site, templates=expanded.files) if site is not None else None
 
 

@@ -32,16 +32,23 @@ def label(kind: str, index: int, table: Mapping[str, Any]) -> str:
 
 
 class Reader:
-    """Collects problems while tables are turned into structs. `folder`: what relative paths are relative to."""
+    """Collects problems while tables are turned into structs. `folder`: what relative paths are relative to.
+
+    `problems`: what can not be built. `useless`: what can, and is of no use or surely not meant.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.problems: list[str] = []
+        self.useless: list[str] = []
 
     def problem(self, where: Where, message: str) -> None:
         """Notes one mistake, on one line and without what would steer a terminal, whatever the file holds."""
-        sentence = f"{' → '.join(where)}: {message}" if where else message
-        self.problems.append("".join(char if char.isprintable() else ascii(char)[1:-1] for char in sentence))
+        self.problems.append(_sentence(where, message))
+
+    def of_no_use(self, where: Where, message: str) -> None:
+        """Notes a mistake that keeps nothing from being built: a site that runs with it runs on."""
+        self.useless.append(_sentence(where, message))
 
     def struct(self, where: Where, table: Table, kind: type[T], missing_ok: Collection[str] = ()) -> T | None:
         """`kind` made of its own keys in `table`; None when one of them is wrong. Other keys are not looked at.
@@ -132,6 +139,11 @@ class Reader:
             return amount
         self.problem(where, f"found “{text}”; allowed: {write(least)} to {write(most)}")
         return None
+
+
+def _sentence(where: Where, message: str) -> str:
+    sentence = f"{' → '.join(where)}: {message}" if where else message
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in sentence)
 
 
 @cache

@@ -127,7 +127,8 @@ class Output(Struct, frozen=True):
 
 class Site(Struct, frozen=True):
     """The whole site file. `templates`: the files of the sensor templates that it was written out with. `stands_in`: of
-    a last good copy, why it is taken instead of the file itself, in a sentence."""
+    a last good copy, why it is taken instead of the file itself, in a sentence. `useless`: what `fengsui check` refuses
+    in it and a gateway runs with."""
 
     file: Path
     gateway: Gateway
@@ -141,6 +142,7 @@ class Site(Struct, frozen=True):
     outputs: tuple[Output, ...] = ()
     actions: tuple[Action, ...] = ()
     stands_in: str = ""
+    useless: tuple[str, ...] = ()
 
     @property
     def points(self) -> tuple[Point, ...]:

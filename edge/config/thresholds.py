@@ -1,9 +1,9 @@
 """Levels of a limit: from numbers in the unit to whole steps, and all that can be wrong with them.
 
 A limit that can never be reached is an alarm that never comes, one that is always reached an alarm nobody hears any
-more; both are refused here. Rounding to steps changes no verdict: value >= threshold for a value in whole steps is
-value >= the threshold rounded up (ABOVE), value <= threshold is value <= it rounded down (BELOW), and so for the ends
-of bands and for clear values.
+more; a check refuses both, and a gateway that ran with one runs on. Rounding to steps changes no verdict: value >=
+threshold for a value in whole steps is value >= the threshold rounded up (ABOVE), value <= threshold is value <= it
+rounded down (BELOW), and so for the ends of bands and for clear values.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def clear_of(
             at = point.show(raised[level])
             reader.problem(key, f"found {value}, which is {side} {at} where {level.name.lower()} begins")
         elif near is not None and (steps * point.step - near) * sign <= 0:
-            reader.problem(key, f"with {value} the level {level.name.lower()} can never be left again")
+            reader.of_no_use(key, f"with {value} the level {level.name.lower()} can never be left again")
         found.append((level, steps))
     return tuple(found)
 
@@ -148,12 +148,12 @@ def _span(point: Point, spec: Spec | None) -> str:
 
 
 def check_total(reader: Reader, where: Where, rule: Rule, thresholds: Thresholds, point: Point) -> None:
-    """A total begins at 0: a level that is reached there is a number that lost its sign."""
+    """A total without a `start` begins at 0: a level that is reached there is a number that lost its sign."""
     for level, steps in thresholds:
         if steps <= 0 if rule is Rule.ABOVE else steps >= 0:
             less = "more" if rule is Rule.ABOVE else "less"
             key = (*where, rule.name.lower(), level.name.lower())
-            reader.problem(key, f"{point.show(steps)} is reached where the total begins, at 0; write {less} than 0")
+            reader.of_no_use(key, f"{point.show(steps)} is reached where the total begins, at 0; write {less} than 0")
 
 
 def _check_bands(
@@ -174,9 +174,9 @@ def _check_bands(
         span = _span(point, spec)
         away, whole = end < point.minimum or start > point.maximum, start <= point.minimum and end >= point.maximum
         if whole if rule is Rule.OUTSIDE else away:
-            reader.problem(key, f"can never be reached: {span}")
+            reader.of_no_use(key, f"can never be reached: {span}")
         elif away if rule is Rule.OUTSIDE else whole:
-            reader.problem(key, f"is reached by every value: {span}")
+            reader.of_no_use(key, f"is reached by every value: {span}")
 
 
 def check_band_left(
@@ -194,7 +194,7 @@ def check_band_left(
                 and (high + hysteresis_steps) * point.step >= point.maximum
             )
         if stays:
-            reader.problem(
+            reader.of_no_use(
                 (*where, "hysteresis"),
                 f"with {point.show(hysteresis_steps)} the level {level.name.lower()} ({point.show(low)} to "
                 f"{point.show(high)}) can never be left again; make it smaller",
@@ -246,15 +246,15 @@ def check_reach(
     for level, steps in thresholds:
         key = (*rule_where, level.name.lower())
         if far is not None and (steps * point.step - far) * sign > 0:
-            reader.problem(key, f"{point.show(steps)} can never be reached: {span}")
+            reader.of_no_use(key, f"{point.show(steps)} can never be reached: {span}")
         elif near is not None and (steps * point.step - near) * sign <= 0:
-            reader.problem(key, f"{point.show(steps)} is reached by every value: {span}")
+            reader.of_no_use(key, f"{point.show(steps)} is reached by every value: {span}")
         elif (
             level not in own
             and near is not None
             and ((steps - sign * hysteresis_steps) * point.step - near) * sign <= 0
         ):
-            reader.problem(
+            reader.of_no_use(
                 (*where, "hysteresis"),
                 f"with {point.show(hysteresis_steps)} the level {level.name.lower()} can never be left again: {span}",
             )

@@ -100,11 +100,10 @@ def _check_twins(
 def _read_combined(reader: Reader, parts: Sequence[Part], known: Sequence[str], made: dict[str, Limit | None]) -> None:
     """Limits about other limits, each after its members; a ring of them has no beginning."""
     if len(parts) > COMBINED_MOST:
-        reader.problem(
+        reader.of_no_use(
             ("limit",),
             f"{len(parts)} limits about other limits are more than the {COMBINED_MOST} that one gateway follows",
         )
-        return
     waiting, depth = list(parts), 0
     for part in parts:
         for member in members_of(part.table):
@@ -117,12 +116,11 @@ def _read_combined(reader: Reader, parts: Sequence[Part], known: Sequence[str], 
             reader.problem(waiting[0].where, f"limits that judge each other in a ring: {ring}")
             return
         depth += 1
-        if depth > DEPTH_MOST:
-            reader.problem(
+        if depth == DEPTH_MOST + 1:
+            reader.of_no_use(
                 ready[0].where,
                 f"stands on limits that stand on limits, more than {DEPTH_MOST} deep: name those below directly",
             )
-            return
         right = {limit.id: limit for limit in made.values() if limit}
         for part in ready:
             made[part.table.id] = read_combined(reader, part.where, part.table, right)

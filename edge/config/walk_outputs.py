@@ -127,7 +127,7 @@ def _check_reached(reader: Reader, where: Where, made: Sequence[Action], reached
         return
     levels = ", ".join(action.level.name.lower() for action in made)
     stand = "; ".join(f"“{limit}” at {listing(_colours(reached[limit]))}" for limit in limits[:LIMITS_SAID])
-    reader.problem(where, f"{levels} is never reached: its limits can only stand so: {stand}")
+    reader.of_no_use(where, f"{levels} is never reached: its limits can only stand so: {stand}")
 
 
 def _colours(levels: Iterable[Level]) -> list[str]:
