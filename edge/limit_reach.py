@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from edge.contract import Level
+from edge.contract import Level, Rule
 from edge.limit_members import ASCENDING, in_order, verdict
 from edge.limit_nouns import Limit
 
@@ -59,12 +59,32 @@ def leaves_of(limits: Iterable[Limit], asked: Iterable[str]) -> dict[str, set[st
 def red_alone(limits: Sequence[Limit], switches: Callable[[str, Level], bool]) -> list[str]:
     """Limits that can stand at red, and switch nothing when nothing else stands: neither by themselves nor by what
     they make of those that they are members of. `switches`: whether a limit does, at a level."""
-    follows = {limit.id: {level for level in ASCENDING if switches(limit.id, level)} for limit in limits}
+    follows, reached = _alone(limits, switches), reach(limits)
+    return [limit.id for limit in limits if Level.RED in reached[limit.id] and Level.RED not in follows[limit.id]]
+
+
+def unheard(limits: Sequence[Limit], asked: Iterable[str], switches: Callable[[str, Level], bool]) -> list[str]:
+    """Points that limits of `asked`, or those they come down to, judge by what they show, while the silence of the
+    point switches nothing by itself. `switches`: whether a limit does, at a level."""
+    follows = _alone(limits, switches)
+    heard = {
+        limit.point
+        for limit in limits
+        if limit.rule is Rule.STALE and any(level in follows[limit.id] for level, _ in limit.thresholds)
+    }
+    leaves = set().union(*leaves_of(limits, asked).values())
+    judged = [limit for limit in limits if limit.id in leaves and limit.rule not in (Rule.STALE, Rule.SUSPECT)]
+    others = [part.spec.other for limit in judged for part in limit.parts if part.spec and part.spec.other]
+    return [point for point in dict.fromkeys([*(limit.point for limit in judged), *others]) if point not in heard]
+
+
+def _alone(limits: Sequence[Limit], switches: Callable[[str, Level], bool]) -> dict[str, set[Level]]:
+    """Limit -> the levels at which it switches something when nothing else stands."""
+    follows: dict[str, set[Level]] = {it.id: {at for at in ASCENDING if switches(it.id, at)} for it in limits}
     for limit in reversed(in_order(limits)):
         others = [Level.NONE] * (len(limit.members) - 1)
         for level in ASCENDING:
             if verdict(limit, [level, *others])[0] in follows[limit.id]:
                 for member in limit.members:
                     follows[member].add(level)
-    reached = reach(limits)
-    return [limit.id for limit in limits if Level.RED in reached[limit.id] and Level.RED not in follows[limit.id]]
+    return follows

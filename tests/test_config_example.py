@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from edge.cli.site_notes import forgotten
 from edge.config import load, tables
 from edge.config.design import DESIGN_KEY
 from edge.contract import Driver, Rule
@@ -85,3 +86,7 @@ def test_every_key_of_a_links_driver_is_shown() -> None:
         assert shown(links) == keys_of(*tables.link_tables(driver), driver.link)
         points = [point for link in links for point in link.get("point", [])]
         assert shown(points) == (keys_of(tables.PointTable, driver.link_point) if driver.link_point else set())
+
+
+def test_its_release_does_not_outlive_its_instrument() -> None:
+    assert not [note for note in forgotten(load(EXAMPLE)) if "故障闭锁" in note]

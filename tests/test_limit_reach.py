@@ -153,3 +153,33 @@ def test_the_deepest_allowed_is_built_at_once(tmp_path: Path) -> None:
         return build(site, opener({})).outputs.actions.waits_for
 
     assert run(main()) == {"high", "gas-high"}
+
+
+def test_check_names_the_points_whose_failure_leaves_a_release_on(tmp_path: Path) -> None:
+    """A `stale` limit counts at the action's level only: in `on`, or alone in a combined limit there."""
+
+    def said(on: str, more: str) -> list[str]:
+        rests = output("fan", 1, 'rest = "on"') + action("cut", "X", 'output = "fan"\nlevel = "red"')
+        silences = "".join(
+            f'[[limit]]\nid = "{point}-silent"\npoint = "{point}"\nstale = {{ blue = "1min", {level} = "2min" }}\n'
+            for point, level in (("gas", "red"), ("level", "yellow"))
+        )
+        text = silences + more + rests.replace('"X"', on)
+        return [note for note in notes(load(written(tmp_path, text))) if "故障闭锁" in note]
+
+    one = '[[limit]]\nid = "it"\n{} = ["high", "gas-high", "gas-silent"]\n'
+    assert said('"gas-high", "gas-silent"', "") == []
+    assert said('"it"', one.format("any").replace('"high", ', "")) == []
+    [note] = said('"gas-high"', "")
+    assert note.startswith("action cut: output fan stays released when the instrument fails")
+    assert ": gas; give each a `stale` limit with red" in note
+    [note] = said('"high", "level-silent", "gas-high"', "")
+    assert ": level, gas; " in note, "a silence that comes to yellow switches nothing"
+    [note] = said('"it"', one.format("any"))
+    assert ": level; " in note
+    [note] = said('"it"', one.format("all"))
+    assert ": level, gas; " in note, "a silence alone makes no vote"
+
+
+def test_a_siren_needs_no_lock_out(tmp_path: Path) -> None:
+    assert not [note for note in notes(load(written(tmp_path, SIREN))) if "故障闭锁" in note]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sim.modbus_slave import Fault
+from tests import outputs_site
 from tests.modbus_site import run_virtual
 from tests.outputs_site import Rig, action, output
 
@@ -99,6 +101,41 @@ def test_a_limit_about_others_is_judged_before_anything_is_released(tmp_path: Pa
         assert len(gases(rig)) == 2, "that of before, and the new one's"
         rig.set(1, CLEAR)
         await asyncio.sleep(2)
+        assert rig.on(3)
+
+    run_virtual(rig.play(story))
+
+
+SILENT = '[[limit]]\nid = "gas-silent"\npoint = "gas"\nstale = { blue = "10s", red = "30s" }\n'
+LOCKED = SILENT + output("feeder", 3, 'rest = "on"') + action("cut", "gas-high", 'output = "feeder"\nlevel = "red"')
+LOCKED = LOCKED.replace('on = ["gas-high"]', 'on = ["gas-high", "gas-silent"]')
+
+
+@pytest.mark.parametrize("dead", ["doubtful", "silent"])
+def test_a_sensor_that_fails_takes_the_release_away_where_its_silence_is_in_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dead: str
+) -> None:
+    """故障闭锁: 65535 far beyond the range, or no answer at all."""
+    ranged = outputs_site.HEAD.replace("register = 1\nscale = 0.01", "register = 1\nscale = 0.01\nrange = [0, 100]")
+    monkeypatch.setattr(outputs_site, "HEAD", ranged)
+    rig = Rig(tmp_path, LOCKED)
+
+    async def story(rig: Rig) -> None:
+        await asyncio.sleep(10)
+        assert rig.on(3)
+        if dead == "doubtful":
+            rig.sensors.put("holding", 1, [65535])
+        else:
+            rig.sensors.faults.append(Fault("silence"))
+        await asyncio.sleep(25)
+        assert rig.on(3), "not for a moment's silence"
+        await asyncio.sleep(10)
+        assert not rig.on(3)
+        await asyncio.sleep(3600)
+        assert not rig.on(3)
+        rig.set(1, 0)
+        rig.sensors.faults.clear()
+        await asyncio.sleep(120)
         assert rig.on(3)
 
     run_virtual(rig.play(story))

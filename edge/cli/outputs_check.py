@@ -11,9 +11,9 @@ from edge.config.plugs import opinion
 from edge.config.site import Output, Site
 from edge.config.units import show_ms
 from edge.config.words import listing
-from edge.contract import Port, PortSettings
+from edge.contract import Level, Port, PortSettings
 from edge.errors import PortLost
-from edge.limit_reach import reach
+from edge.limit_reach import reach, unheard
 from edge.switching import open_outputs
 
 SHOWN = 6  # names in one note
@@ -48,7 +48,7 @@ def notes(site: Site) -> list[str]:
         ]
         if late:
             found.append(f"{who}: `hold` {hold_s:g} s is longer than what may be on at most: {', '.join(late)}")
-    return found + _in_vain(site)
+    return found + _in_vain(site) + _not_locked_out(site)
 
 
 def _in_vain(site: Site) -> list[str]:
@@ -58,6 +58,29 @@ def _in_vain(site: Site) -> list[str]:
         never = [limit for limit in action.limits if not any(map(action.follows, reached[limit]))]
         if len(never) == len(action.limits) or (never and not action.only):
             found.append(f"action {action.id}: {action.level.name.lower()} is never reached by {listing(never)}")
+    return found
+
+
+def _not_locked_out(site: Site) -> list[str]:
+    """Releases that an instrument which fails does not take away (故障闭锁)."""
+    resting, limits = {output.id for output in site.outputs if output.rest_on}, [limit.judged for limit in site.limits]
+    found = []
+    for action in site.actions:
+        if action.output not in resting:
+            continue
+
+        def switches(limit: str, level: Level, action: Action = action) -> bool:
+            return limit in action.limits and action.follows(level)
+
+        points = ", ".join(unheard(limits, action.limits, switches))
+        if points:
+            level = action.level.name.lower()
+            found.append(
+                f"action {action.id}: output {action.output} stays released when the instrument fails (silent, or only "
+                f"doubtful readings): {points}; give each a `stale` limit with {level}, and write it into `on` / "
+                f"动作 {action.id}：上述测点的传感器故障（无数据或数据可疑）时，输出 {action.output} "
+                f"不断开，即无故障闭锁；请为每个测点写 stale 限值（含 {level}）并列入 on。"
+            )
     return found
 
 
