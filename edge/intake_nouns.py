@@ -10,6 +10,9 @@ from edge.contract import MAX_STEPS, Point, Quality, Sensor
 # shows a number further beyond its range than the range is wide: that is 65535 for "no answer", or what a register
 # without a sign makes of a wire that is a hair behind its zero.
 BELIEVED_BEYOND = 1
+# A range this narrow is of states, not of a measure: a spark or smoke switch has 0 and 1, one of three zones or bits 0
+# to 7. What tells more than it should (two zones at once: 3; "on" as 255, 256, 65280 or 65535) is still not at rest.
+STATES_MOST_STEPS = 8
 
 
 @dataclass(slots=True)
@@ -24,7 +27,7 @@ class PointNow:
     failed: int = 0
     minimum: int | None = None
     maximum: int | None = None
-    reach: int | None = None  # steps beyond the range that may still be true
+    reach: int | None = None  # steps beyond the range that may still be true; None: any
     per_step: float = 1.0
 
     def __post_init__(self) -> None:
@@ -35,7 +38,8 @@ class PointNow:
         if self.point.maximum is not None:
             self.maximum = round(self.point.maximum / step)
         if self.minimum is not None and self.maximum is not None:
-            self.reach = BELIEVED_BEYOND * (self.maximum - self.minimum)
+            wide = self.maximum - self.minimum
+            self.reach = BELIEVED_BEYOND * wide if wide > STATES_MOST_STEPS else None
 
     def take(self, value: float | None, quality: Quality, at_ms: int) -> None:
         """Rounds to whole steps and checks the range; what can not be a value becomes SUSPECT without one, what is too

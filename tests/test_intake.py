@@ -14,6 +14,7 @@ from edge.clock import BUILT_MS, Clock
 from edge.contract import ClockQuality, Doubt, Point, Quality, Reading, Round, Sensor
 from edge.errors import DeviceSilent, PortLost
 from edge.intake import CLOCK_JUMP_MS, Intake
+from edge.intake_nouns import PointNow
 from sim.virtual import run
 
 START_MS = BUILT_MS + 86_400_000
@@ -122,6 +123,24 @@ def test_values_become_whole_steps_and_are_checked() -> None:
         site = Site(a=Polled(lambda _, value=value: value))  # type: ignore[misc]
         site.play(1)
         assert site.judged[0][1:3] == expected
+
+
+@pytest.mark.parametrize(
+    ("most", "value", "quality"),
+    [
+        *((1, value, Quality.OVER_RANGE) for value in (-1, 2, 3, 255, 256, 65280, 65535)),
+        (8, 65535, Quality.OVER_RANGE),
+        (9, 18, Quality.OVER_RANGE),
+        (9, 19, Quality.SUSPECT),
+        (9, -10, Quality.SUSPECT),
+    ],
+)
+def test_far_beyond_a_measures_range_is_doubted_and_beyond_a_switch_s_is_judged(
+    most: int, value: int, quality: Quality
+) -> None:
+    now = PointNow(Point("spark", "", Decimal(1), Decimal(0), Decimal(most), 1000, "d"))
+    now.take(value, Quality.GOOD, 0)
+    assert (now.value, now.quality) == (value, quality)
 
 
 def test_a_silent_device_costs_its_neighbours_nothing_and_is_said_once() -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
-from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Quality, Rule
+import numpy as np
+
+from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Point, Quality, Rule
+from sim.world.judge_truth import Seen
 from sim.world.nouns import Shown, true_ms
 from tests.judged_cases import (
     KEPT,
@@ -193,3 +197,14 @@ def test_each_distortion_breaks_just_its_promise(distort: Distort, promises: set
 @CASES.each(SOME)
 def test_looking_now_and_then_says_the_same(distort: Distort, promises: set[str], tmp_path: Path) -> None:
     check_now_and_then(distort, promises, tmp_path)
+
+
+def test_far_beyond_is_of_a_measure_and_never_of_a_switch() -> None:
+    def far(most: int) -> list[bool]:
+        point = Point("spark", "", Decimal(1), Decimal(0), Decimal(most), 1000, "d")
+        found = Seen(point, "bus", False, False, False).far(np.array([1.0, 2, 3, 18, 19, 65535]))
+        return [bool(it) for it in found]
+
+    assert far(1) == [False] * 6
+    assert far(8) == [False] * 6
+    assert far(9) == [False] * 4 + [True] * 2

@@ -40,6 +40,7 @@ SLOT_S = 60.0  # a civil card's
 SEAL_BYTES = 12.0
 SKY_BACK_S = 300.0  # a terminal is found at its rate, its card read, what the last life may have radiated waited for
 FOUND_OUT_S = 120.0  # a dead road is known to be dead by then: unacknowledged for 25 s, keep-alive, a packet's 30 s
+STATES_MOST_STEPS = 8  # a range no wider is of a switch or a code, not of a measure
 FAR_DELAY_S = 1.0  # one way: twice a satellite's; a session alone then takes longer than an alarm may
 LOOKED_S = 5.0  # a life this long has read its store, and put one that is damaged aside
 COMMIT_SLACK_S = 1.0  # of a commit itself
@@ -70,11 +71,14 @@ class Seen:
         return self.point.every_ms / 1000
 
     def far(self, steps: Floats) -> Bools:
-        """Which are further beyond the range than the range is wide: those are no evidence of anything."""
+        """Which are further beyond the range than the range is wide: those are no evidence of anything. Of a state
+        (a switch, a code) each number is."""
         point, found = self.point, np.zeros(len(steps), bool)
         if point.minimum is None or point.maximum is None:
             return found
         low, high = round(point.minimum / point.step), round(point.maximum / point.step)
+        if high - low <= STATES_MOST_STEPS:
+            return found
         beyond = np.maximum(low - np.rint(steps), np.rint(steps) - high)
         found |= beyond > high - low
         return found
