@@ -64,9 +64,13 @@ class JudgedPart:
         """Nobody can ever know whether a level of it stood, and it has been looked at for long enough."""
         return self.memory_s == inf and self.since_s is not None and now_s - self.since_s >= ZERO_LOST_S
 
-    def keeps(self) -> bool:
-        """Whether a level that stood before may be about what is not remembered. A zero is known or lost for ever."""
-        return self.memory_s > 0 and (self.since_s is None or self.memory_s < inf)
+    def lacks_zero(self, start_s: float) -> bool:
+        """Whether a total counts from nothing that was there before `start_s`: its zero is lost for ever."""
+        return self.memory_s == inf and (self.since_s is None or self.since_s >= start_s)
+
+    def keeps(self, start_s: float) -> bool:
+        """Whether a level that stood before `start_s` may be about what is not remembered."""
+        return 0 < self.memory_s < inf or self.lacks_zero(start_s)
 
 
 @dataclass(slots=True)
@@ -82,9 +86,8 @@ class Judged:
     suspect_s: float | None = None  # since when nothing but doubtful values come
     unknown: bool = False  # what the province was told last is forgotten
 
-    @property
-    def zero_is_lost(self) -> bool:
-        return any(part.memory_s == inf and part.since_s is None for part in self.parts)
+    def zero_is_lost(self, start_s: float) -> bool:
+        return any(part.lacks_zero(start_s) for part in self.parts)
 
 
 Feed = tuple[Callable[[int | None, float], int | None] | None, JudgedPart]

@@ -229,7 +229,8 @@ class LimitMemory:
         self._limits.forget(found & self._limits.judged.keys())
         if lost and found:
             self._say("limits", LOST.format(self._file.path))
-            zeros = [state.limit.id for state in self._limits.judged.values() if state.unknown and state.zero_is_lost]
+            states, start_s = self._limits.judged.values(), self._begun[1]
+            zeros = [state.limit.id for state in states if state.unknown and state.zero_is_lost(start_s)]
             if zeros:
                 self._say("limits", ZERO_LOST.format(", ".join(zeros)))
         if not self._needed:

@@ -7,7 +7,7 @@ before it is believed: what is damaged is an error of UNREADABLE, never another 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from math import inf, isfinite
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ import cbor2
 from edge.contract import ClockQuality, Quality, Rule
 from edge.limit_state import MOST_BYTES, load, parsed, save
 from edge.limit_tail import Told, mark_of, play
-from edge.limits import Limit, Limits
+from edge.limits import JudgedPart, Limit, Limits
 
 BACK_MS = 60_000  # a clock that was set back by less since: no time has passed
 TICK_S = 1.0  # the gateway lets time pass at least so often
@@ -114,7 +114,7 @@ def before(
     points = {mark_of(names): names for names in (kept.points, site)}
     then, then_s, life = kept.instant, kept.loop_s, kept.life
     limits = limits_of(plan, kept.state, then_s, 0.0)
-    held, whole = kept.number, kept.number >= 0
+    held, whole, lost = kept.number, kept.number >= 0, set[tuple[str, int]]()
     for row in _last_lives([row for row in rows if row.number > kept.number]):
         if row.points is not None:
             points[row.mark] = row.points
@@ -122,7 +122,7 @@ def before(
             continue
         if row.after > held:
             whole = False
-            _miss(limits)
+            lost |= _miss(limits)
         held = row.number
         instant = Instant(*row.instant)
         first_s = min((at_s for at_s, _ in row.groups), default=row.loop_s)
@@ -142,27 +142,37 @@ def before(
                 limits.judged[id_].last_evidence_s = then_s - age_s
     if held < end:
         whole = False
-        _miss(limits)
-    if not whole and not kept.state:
-        _lose_zeros(limits)
+        lost |= _miss(limits)
+    _lose_zeros(limits, lost)
     return Past(limits, then, then_s, whole)
 
 
-def _miss(limits: Limits) -> None:
+def _miss(limits: Limits) -> set[tuple[str, int]]:
     """Something is missing here: no window is whole before it has been seen again, what stands may be about just that,
-    and nobody knows whether a number was back meanwhile."""
-    for part in (part for state in limits.judged.values() for part in state.parts):
+    and nobody knows whether a number was back meanwhile. The totals (limit, part) that had no zero yet: it may be just
+    that."""
+    lost = set()
+    for id_, place, part in _parts(limits):
+        if part.memory_s == inf and part.since_s is None:
+            lost.add((id_, place))
         if 0 < part.memory_s < inf:
             part.since_s = None
         for latch in (latch for latch in part.latches if latch.set):
             latch.since_s, latch.kept = None, latch.kept or 0 < part.memory_s < inf
+    return lost
 
 
-def _lose_zeros(limits: Limits) -> None:
-    """Of totals: what they count from now is not their zero."""
-    for part in (part for state in limits.judged.values() for part in state.parts):
-        if part.memory_s == inf:
+def _lose_zeros(limits: Limits, lost: Collection[tuple[str, int]]) -> None:
+    """Of totals: what they count from now is not their zero, and what stands is not ended by it."""
+    for id_, place, part in _parts(limits):
+        if (id_, place) in lost:
             part.since_s = None
+            for latch in part.latches:
+                latch.kept = latch.set
+
+
+def _parts(limits: Limits) -> Iterable[tuple[str, int, JudgedPart]]:
+    return ((id_, place, part) for id_, it in limits.judged.items() for place, part in enumerate(it.parts))
 
 
 def _last_lives(rows: Sequence[Told]) -> Sequence[Told]:

@@ -53,6 +53,7 @@ class Tail:
         self._after: int | None = None  # the number before the first row of this life, while there is none
         self._held: deque[tuple[int, int]] = deque()  # number and size of each row that the file lacks
         self.last = 0  # the number given last
+        self._follows = False  # it is known on what: numbers given before would be those of other rows
         self.saved = 0  # up to which number rows are needed no more
         self.size_bytes = 0  # of the rows that the file lacks
         self.is_settled = False  # whether the store may note of which limits nobody knows how they stand
@@ -81,7 +82,7 @@ class Tail:
 
     def close(self) -> int:
         """What comes from now on is another row's; the number of the last one."""
-        if not self._open and not self._stale:
+        if not self._follows or not (self._open or self._stale):
             return self.last
         stamp = list(self._stamp())
         silent = self._silent(float(stamp[-1]))
@@ -99,9 +100,9 @@ class Tail:
         it has not been read, may have more than the store, and no number is to be given twice."""
         if up_to is not None:
             self._forget_held(up_to)
-        if self._after is None and self.last:
+        if self._after is None and self._follows:
             return  # they do already
-        self._after, self.last = number, number + UNREAD_ROWS
+        self._follows, self._after, self.last = True, number, number + UNREAD_ROWS
         if up_to is not None:
             self._after = self.last = max(number, up_to)
 

@@ -24,7 +24,7 @@ from dataclasses import replace
 from math import inf
 
 from edge.contract import Alarm, Basis, Change, ClockQuality, Input, Level, Of, Quality, Rule
-from edge.limit_judged import Judged, JudgedPart, Watched
+from edge.limit_judged import ZERO_LOST_S, Judged, JudgedPart, Watched
 from edge.limit_members import in_order, members_basis, verdict
 from edge.limit_nouns import EVIDENCE, Latch, Limit, Part, calm, latches_of
 from edge.measure_creep import TimeToFailure
@@ -94,11 +94,13 @@ class Limits:
             state = self.judged.get(limit_id)
             if state is None:
                 continue
+            # Of an unknown one the zero may have been lost in a life before this one, less than a day ago.
+            start_s = self._start_s - ZERO_LOST_S * state.unknown
             state.unknown = False
             for part in state.parts:
                 part.believe()
             if state.level is not level:
-                self._put(state, level, value)
+                self._put(state, level, value, start_s)
             if state.level is not level:  # it is in the site file no more
                 self._left.append((limit_id, level))
         self._unsure = list(self._combined)
@@ -290,7 +292,7 @@ class Limits:
             latch.set = latch.set or waited_s >= latch.threshold
         self._report(state, part, changed)
 
-    def _put(self, state: Judged, level: Level, value: int | None) -> None:
+    def _put(self, state: Judged, level: Level, value: int | None, start_s: float) -> None:
         for part in state.parts:
             part.low, part.high = 1.0, 0.0
             for latch in part.latches:
@@ -310,7 +312,7 @@ class Limits:
             self.settle(state)
         for part in state.parts:
             for latch in part.latches:
-                latch.kept = latch.set and part.keeps()
+                latch.kept = latch.set and part.keeps(start_s)
 
     @staticmethod
     def settle(state: Judged) -> None:
@@ -386,7 +388,7 @@ class Limits:
 
 
 def _as_if_set(part: JudgedPart) -> list[Latch]:
-    return [replace(latch, set=True, since_s=None, kept=part.keeps()) for latch in part.latches]
+    return [replace(latch, set=True, since_s=None, kept=part.memory_s > 0) for latch in part.latches]
 
 
 def _on_side(latch: Latch, value: int) -> bool:
