@@ -121,3 +121,9 @@ def test_registers_with_nothing_in_them_raise_nothing(name: str, ch4_scale: floa
             told = limits.judge(now.point.id, now.value, now.quality, 600.0 * turn)
             told = [alarm for alarm in told if alarm.rule not in (Rule.STALE, Rule.SUSPECT)]
             assert not told, told
+
+
+def test_a_fan_of_which_nothing_is_known_is_no_fan_that_runs(tmp_path: Path) -> None:
+    profile = profiles()["coal-gas"]
+    kj = next(it for it in load(write(tmp_path, profile, filled_in(profile))).devices if it.id == "kj")
+    assert NOTHING in kj.spec.points["fan"].invalid
