@@ -32,6 +32,7 @@ class Note(NamedTuple):
 
 
 NOTHING_NOTED = Note(b"", False)
+DAMAGED_NOTE = Note(b"", True)
 
 
 def born(*, lost: bool | None = None) -> Note:
@@ -48,9 +49,9 @@ def read(db: sqlite3.Connection) -> Note | None:
     try:
         identity, lost, unknown = cbor2.loads(row[0])
         sound = isinstance(identity, bytes) and lost in (True, False, None) and isinstance(unknown, list)
-        return Note(identity, lost, frozenset(map(str, unknown))) if sound else Note(b"", True)
+        return Note(identity, lost, frozenset(map(str, unknown))) if sound else DAMAGED_NOTE
     except DAMAGED:
-        return Note(b"", True)
+        return DAMAGED_NOTE
 
 
 def write(db: sqlite3.Connection, note: Note) -> None:

@@ -287,17 +287,20 @@ def _first_page(pages: int) -> bytes:
 
 
 def peek(path: Path) -> tuple[Before | None, int]:
-    """What limits go on from and the newest known UTC time (ms), of a store that cannot be written. Never raises."""
+    """What limits go on from and the newest known UTC time (ms), of a store that cannot be written. Never raises, writes
+    nothing. None where what was committed last can not be seen: then nobody knows where limits stand."""
     until_s = time.monotonic() + PEEK_S
-    for how in ("mode=ro", "mode=ro&immutable=1"):
+    has_log = _has_log(path)
+    # With its log only without locks: there may be no room for shared memory, and without that a file that may not be
+    # written can not be locked. What is immutable is read without its log.
+    for how in ("vfs=unix-none", "immutable=1") if has_log else ("immutable=1",):
         try:
-            db = sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, isolation_level=None, timeout=0)
+            db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro&{how}", uri=True, isolation_level=None, timeout=0)
         except sqlite3.Error:
             continue
         db.set_progress_handler(lambda: int(time.monotonic() > until_s), 20_000)
         try:
-            # Without the shared-memory file, for which there may be no room.
-            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")  # without the shared-memory file
             before = _before(db)
             newest = "SELECT at_ms FROM entry WHERE clock <> 2 ORDER BY seq DESC LIMIT 100"
             times_ms = [row[0] for row in _readable(db, newest) if isinstance(row[0], int)]
@@ -306,17 +309,29 @@ def peek(path: Path) -> tuple[Before | None, int]:
         finally:
             db.close()
         if before.standings or times_ms:
-            return before, max([0, *times_ms, *(standing.at_ms for standing in before.standings)])
+            newest_ms = max([0, *times_ms, *(standing.at_ms for standing in before.standings)])
+            return (None if has_log and how == "immutable=1" else before), newest_ms
     return None, 0
 
 
+def _has_log(path: Path) -> bool:
+    """Whether there may be something in it."""
+    try:
+        return path.with_name(path.name + "-wal").stat().st_size > 0
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError)
+
+
 def _before(db: sqlite3.Connection) -> Before:
-    """All that can be read of it."""
-    note = None
+    """All that can be read of it. Where some of that can not, it is as lost: what is missing may be what stands."""
+    rows: list[tuple[int, bytes]] = []
+    note = limit_note.DAMAGED_NOTE
     with forgiving():
-        note = limit_note.read(db)
-    rows = list(_readable(db, "SELECT number, body FROM limit_tail ORDER BY number"))
-    return Before(_standings(db), rows, note or limit_note.NOTHING_NOTED)
+        found = db.execute("SELECT number, body FROM limit_tail ORDER BY number").fetchall()
+        db.execute("SELECT id, level, value, at_ms FROM limit_now").fetchall()
+        note = limit_note.read(db) or limit_note.NOTHING_NOTED
+        rows = found
+    return Before(_standings(db), rows, note)
 
 
 def _standings(db: sqlite3.Connection) -> list[Standing]:

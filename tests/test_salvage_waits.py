@@ -5,6 +5,7 @@ of it is given up.
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -14,12 +15,13 @@ from typing import Any
 import pytest
 
 from edge.contract import Kind, Level
+from edge.entries import Rows, Standing
 from edge.keeper import Keeper
 from edge.outbox import Outbox
 from edge.salvage import peek
 from tests.broken_store import STAMP, broken, keys
 from tests.relay_world import make_sheet
-from tests.test_outbox import QUOTA, opened, saved_whole, seqs
+from tests.test_outbox import QUOTA, opened, ready, round_, saved_whole, seqs
 
 
 def test_a_file_that_somebody_holds_is_waited_for_by_nobody(tmp_path: Path) -> None:
@@ -150,3 +152,53 @@ def test_a_broken_file_is_read_without_its_shared_memory(tmp_path: Path) -> None
     (tmp_path / "outbox.salvage.db-shm").symlink_to(tmp_path / "none" / "none")
     step = box.salvage_step(5.0)
     assert (step.taken >= 1000, step.done) == (True, "")
+
+
+def test_what_a_store_holds_in_its_log_is_seen_where_it_can_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = ready(tmp_path / "one")
+    box.commit([round_(1)], limits=[Standing("high", Level.NONE, 1, 1)], sheet=1)
+    box._db.execute("PRAGMA wal_checkpoint(FULL)")
+    box.commit([round_(2)], limits=[Standing("high", Level.RED, 45, 2)], sheet=1, tail=Rows([(7, b"row")]))
+    cut, identity = tmp_path / "cut", box.identity
+    shutil.copytree(tmp_path / "one", cut)
+    box.close()
+    held = {file.name: file.read_bytes() for file in cut.iterdir() if not file.name.endswith("-shm")}
+    for file in cut.iterdir():
+        if file.name not in held:
+            file.unlink()
+    before, _ = peek(cut / "outbox.db")
+    assert before is not None
+    assert [(it.id, it.level) for it in before.standings] == [("high", Level.RED)]
+    assert (before.rows, before.note.identity) == ([(7, b"row")], identity)
+    assert {file.name: file.read_bytes() for file in cut.iterdir()} == held, "nothing of it is touched"
+
+    class Blind(sqlite3.Connection):
+        def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+            raise sqlite3.OperationalError("no such vfs")
+
+    real = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3,
+        "connect",
+        lambda name, **how: real(name, factory=Blind, **how) if "vfs=" in name else real(name, **how),
+    )
+    assert peek(cut / "outbox.db")[0] is None, "an image without its log says nothing of where limits stand"
+    (cut / "outbox.db-wal").unlink()
+    assert peek(cut / "outbox.db")[0] is not None
+
+
+def test_of_a_store_of_which_not_all_can_be_read_nobody_knows_where_limits_stand(tmp_path: Path) -> None:
+    box = ready(tmp_path)
+    box.commit([round_(1)], limits=[Standing("high", Level.RED, 45, 2)], sheet=1, tail=Rows([(7, b"the row")]))
+    box.close()
+    file = tmp_path / "outbox.db"
+    data = bytearray(file.read_bytes())
+    at = data.index(b"the row") // 1024 * 1024
+    data[at : at + 1024] = b"\xa5" * 1024
+    file.write_bytes(data)
+    before, _ = peek(file)
+    assert before is not None
+    assert [it.id for it in before.standings] == ["high"]
+    assert before.note.lost
