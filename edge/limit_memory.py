@@ -50,10 +50,8 @@ STANDS_ON = "a level of a sum or a rate stands until its whole window has been s
 SPOILT = f"{{}} of {{}} rows of what limits were told before the start are damaged: {STANDS_ON}"
 HOLES = f"of what limits were told before the start something is missing: {STANDS_ON}"
 FOREIGN = "{} is of another gateway or store and is not used"
-LOST = (
-    "where limits stood was lost with the store. What {} knew stands, each other limit tells once how it stands, and"
-    " until then gives nothing free"
-)
+LOST = "where limits stood was lost with the store. {} tells once how it stands, and until then gives nothing free"
+KNEW = "What {} knew stands, each other limit"
 ZERO_LOST = (
     "the store was lost and with it the zero of {}: whether a level stood nobody knows. It counts from what is there"
     " now, and is told in a day as it stands then, with what hangs on it; write its `start`"
@@ -214,7 +212,7 @@ class LimitMemory:
         self.tail.follow(self._end, up_to=max(0, file.number))
         told = self._limits.levels()
         restored = self._take(file, whole=not is_lost) if kept is not None or self._end else 0
-        self._know(unknown, lost=is_lost)
+        self._know(unknown, lost=is_lost, has_file=kept is not None)
         if self._past is None:
             self._heard = None
         self._changed(self._limits.moved(told))
@@ -222,13 +220,13 @@ class LimitMemory:
             self._save_soon()
         return restored
 
-    def _know(self, unknown: Iterable[str], *, lost: bool) -> None:
+    def _know(self, unknown: Iterable[str], *, lost: bool, has_file: bool = False) -> None:
         """Of which limits nobody knows how they stand: where a store was lost, of all that it had not told of."""
         self.lost = lost
         found = frozenset(self._limits.judged if lost else unknown) - frozenset(self._told())
         self._limits.forget(found & self._limits.judged.keys())
         if lost and found:
-            self._say("limits", LOST.format(self._file.path))
+            self._say("limits", LOST.format(KNEW.format(self._file.path) if has_file else "Each limit"))
             states, start_s = self._limits.judged.values(), self._begun[1]
             zeros = [state.limit.id for state in states if state.unknown and state.zero_is_lost(start_s)]
             if zeros:

@@ -72,6 +72,7 @@ def test_a_reading_before_a_damaged_file_answers_does_not_shorten_that_day(tmp_p
         running.cancel()
         assert (box.told, box.limits.sure("moved")) == ([], False)
         assert any("the zero of moved" in said for said in box.said)
+        assert not any("knew stands" in said for said in box.said), "the file knew nothing"
 
     run(story())
 

@@ -58,9 +58,11 @@ Story = Callable[["Life"], Awaitable[None]]
 class Life(Rig):
     """One life of a gateway on a folder, killed at its end. `open_s`, `file_s`: how long the disk takes for each."""
 
+    SITE = SITE
+
     def __init__(self, folder: Path, later_s: float = 0.0, boot: int = 1, open_s: float = 0.0, file_s: float = 0.0):
         folder.mkdir(exist_ok=True)
-        super().__init__(folder, SITE)
+        super().__init__(folder, self.SITE)
         file = folder / "site.toml"
         file.write_text(file.read_text().replace("100ms", "10s"))
         self.site = load(file)
