@@ -287,8 +287,8 @@ def _first_page(pages: int) -> bytes:
 
 
 def peek(path: Path) -> tuple[Before | None, int]:
-    """What limits go on from and the newest known UTC time (ms), of a store that cannot be written. Never raises, writes
-    nothing. None where what was committed last can not be seen: then nobody knows where limits stand."""
+    """What limits go on from and the newest known UTC time (ms), of a store that cannot be written. Never raises,
+    writes nothing. None where what was committed last can not be seen: then nobody knows where limits stand."""
     until_s = time.monotonic() + PEEK_S
     has_log = _has_log(path)
     # With its log only without locks: there may be no room for shared memory, and without that a file that may not be
