@@ -37,7 +37,7 @@ DAMAGED_NOTE = Note(b"", True)
 
 def born(*, lost: bool | None = None) -> Note:
     """Of a new store."""
-    return Note(secrets.token_bytes(IDENTITY_BYTES), lost)
+    return Note(secrets.randbits(8 * IDENTITY_BYTES).to_bytes(IDENTITY_BYTES, "big"), lost)
 
 
 def read(db: sqlite3.Connection) -> Note | None:
