@@ -89,11 +89,11 @@ class LimitFile:
             self._say("limits", f"{self.path} has been read: limits go on from what they knew")
         return True
 
-    async def write(self, kept: Kept, *, durable: bool) -> bool:
-        """Whether it is written. `durable`: the store in use is on a disk."""
+    async def write(self, kept: Kept, *, durable: bool, quiet: bool = False) -> bool:
+        """Whether it is written. `durable`: the store in use is on a disk; `quiet`: it is not said that it is not."""
         plain = kept.packed()
         written = await self._file.save(await self._run_blocking(lambda: zlib.compress(plain, 1)))
-        if not written:
+        if not written and not quiet:
             self._say_once((UNWRITTEN if durable else IN_MEMORY).format(self.path, TAIL_ROWS))
         return written
 

@@ -4,8 +4,8 @@ The file holds everything (edge/limit_state.py), written each SAVE_EVERY_S, at t
 supply fails. What limits were told since lies in the store, committed with the readings (edge/limit_tail.py), and is
 judged once more at the start (edge/limit_past.py): a power cut costs what had not been committed, as it does of the
 readings. Levels are in the store too, and have the last word. Sites of limits on values alone write while a hold time,
-a silence or a value that stands still grows, and once when it has ended. A disk that hangs holds nothing up
-(link_memory.py).
+a silence or a value that stands still grows, and once when it has ended; and which store there is, once: one that is
+gone is no new box. A disk that hangs holds nothing up (link_memory.py).
 
 There is one order: first the store, then the file, then both are taken together. Who waits longer than START_PATIENCE_S
 begins to judge without; what is heard meanwhile is remembered, and when both are there it is as if they had been there
@@ -83,6 +83,7 @@ class LimitMemory:
         self._store = store
         self._store_then: object = None
         self._identity = b""  # of the store on the disk
+        self._in_file: tuple[str, bytes] | None = None  # which gateway and store the file names
         self._gateway = gateway
         self._say = say
         self._beliefs = beliefs or Beliefs(())
@@ -164,10 +165,9 @@ class LimitMemory:
             self.tail.note(point, value, quality, now_s)
         if self._heard is None or point not in self._judged:
             return
-        if len(self._heard) == HEARD_MOST:
+        self._heard.append((point, value, quality, now_s))
+        if len(self._heard) > HEARD_MOST:
             self._forgo()
-        else:
-            self._heard.append((point, value, quality, now_s))
 
     def _forgo(self) -> None:
         """More was heard than can be judged once more: what is awaited is of no use any more."""
@@ -176,8 +176,9 @@ class LimitMemory:
         else:
             what = "the store" if self._before is None else str(self._file.path)
             self._say("limits", f"{what} was awaited for too long: {ANEW}")
-            if self._before is not None:
-                self._know(self._before.note.unknown, lost=self._before.note.lost is not False)
+            if self._before is not None:  # as if the file were damaged
+                self._file.is_bad = True
+                self._meet(None)
         self._file.give_up()
         self._heard = self._past = None
 
@@ -196,6 +197,7 @@ class LimitMemory:
     def _meet(self, kept: Kept | None) -> int:
         """The store and the file have both spoken."""
         assert self._before is not None
+        self._in_file = kept and (kept.gateway, kept.store)
         note, was_heard, there = self._before.note, bool(self._heard), kept is not None
         unknown, is_lost = note.unknown, False
         if kept is not None and kept.store == note.identity:
@@ -205,7 +207,7 @@ class LimitMemory:
                 if self._needed:
                     self._say("limits", f"{FOREIGN.format(self._file.path)}: {ANEW}")
                 kept, self._excused = None, True
-            is_lost = note.lost is True or (note.lost is None and kept is not None)
+            is_lost = note.lost is True or (note.lost is None and (kept is not None or self._file.is_bad))
         self._excused = self._excused or self._file.is_bad or is_lost
         file = kept or nothing(self._begun[0])
         file = file._replace(number=-1) if is_lost else file
@@ -300,6 +302,7 @@ class LimitMemory:
             self._identity = store.identity
         if not self._needed:
             self.tail.settle(anew=is_anew)
+            await self._name_store(now_s)
             return
         timing = any(
             latch.since_s is not None
@@ -308,18 +311,31 @@ class LimitMemory:
             for latch in part.latches
         )
         aged = self._have_aged(now_s) or (last and any(age > 0 for _, age, _ in self._silences(now_s)))
-        if not (self._measures or timing or self._timed or self.tail.size_bytes or aged or self.lost):
+        due = timing or self._timed or self.tail.size_bytes or aged or self._is_unnamed
+        if not (self._measures or due or self.lost):
             self.tail.settle(anew=is_anew)
             return
         self._timed = timing  # once more when the last hold time has ended, so that it does not go on after a restart
         ages = {key: age for key, age, _ in self._silences(now_s)}
         kept = self._now(now_s)
         if await self._file.write(kept, durable=getattr(store, "durable", True)):
-            self._ages = ages
+            self._ages, self._in_file = ages, (kept.gateway, kept.store)
             self.tail.in_file(kept.number, now_s)
             self.tail.settle(anew=is_anew)
         else:
             self._levels = {}  # again soon
+
+    @property
+    def _is_unnamed(self) -> bool:
+        """Whether the file does not say that there is this store."""
+        return bool(self._identity) and self._in_file != (self._gateway, self._identity)
+
+    async def _name_store(self, now_s: float) -> None:
+        """Of limits on values alone the file says no more. Levels are not in it: they would be old."""
+        if self._is_unnamed:
+            kept = self._now(now_s)._replace(state=save(Limits(self._plan, now_s), now_s))
+            if await self._file.write(kept, durable=True, quiet=True):
+                self._in_file = kept.gateway, kept.store
 
     def _now(self, now_s: float) -> Kept:
         """What is known at this instant."""

@@ -211,6 +211,7 @@ def test_a_file_that_can_not_be_read_is_given_up_after_a_minute(tmp_path: Path) 
     async def story() -> None:
         (tmp_path / FILE).mkdir()
         box = Box(tmp_path, RAIN)
+        box.note = box.note._replace(lost=False)
         await box.start()
         running = asyncio.ensure_future(box.memory.run())
         await box.climb(10, 5, 0)

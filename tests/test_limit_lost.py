@@ -10,10 +10,11 @@ from typing import Any, cast
 
 import pytest
 
-from edge import limit_file, limit_tail
+from edge import limit_file, limit_memory, limit_tail
 from edge.contract import ClockQuality, Level, Rule
 from edge.entries import Rows, Standing
 from edge.limit_memory import FILE
+from edge.limit_note import born
 from edge.limit_nouns import Limit
 from edge.measure_nouns import Spec
 from edge.salvage import peek
@@ -169,3 +170,48 @@ def test_which_store_it_is_outlives_a_new_epoch(tmp_path: Path) -> None:
         again, _ = opened(tmp_path)
         assert (again.before().note.lost, again.identity != before.identity) == (lost, True)
         again.close()
+
+
+@pytest.mark.parametrize("spoilt", [True, False])
+def test_a_store_that_is_gone_is_no_new_box(spoilt: bool, tmp_path: Path) -> None:
+    """Power goes back below 100, is cut above 150: at 120 it depends on how it stood, which nobody knows."""
+    gas = Limit("gas", "p", Rule.ABOVE, ((RED, 150),), clear=((RED, 100),))
+
+    async def story() -> None:
+        box = Box(tmp_path, gas)
+        await box.start()
+        box.read("p", 160)
+        await box.memory.save()
+        if spoilt:
+            (tmp_path / FILE).write_bytes(b"x" * 100)
+        box.note, box.rows, box.standings = born(), {}, {}
+        for _ in range(2):  # also when the next start comes
+            await box.start()
+            box.read("p", 120)
+            assert not box.limits.sure("gas")
+            await box.memory.save()
+            box.commit()
+        box.read("p", 99)
+        assert box.limits.sure("gas")
+
+    run(story())
+
+
+def test_what_the_store_holds_counts_where_the_file_is_awaited_for_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limit_memory, "HEARD_MOST", 5)
+
+    async def story() -> None:
+        box = Box(tmp_path, STORM)
+        box.note = box.note._replace(lost=False)
+        await box.start()
+        await box.climb(0, 7, 10)  # 60, in the store alone
+        (tmp_path / FILE).unlink(missing_ok=True)
+        box.read_s = 1e6
+        await box.start()
+        assert await box.climb(60, 6, 10) == []
+        assert box.limits.levels()["storm"] is RED, "60 before and 50 since"
+        assert [alarm.level for alarm in box.told] == [RED]
+
+    run(story())

@@ -16,7 +16,9 @@ from edge.clock import BUILT_MS, Clock
 from edge.contract import Level, Of, Quality, Rule
 from edge.entries import Before
 from edge.limit_memory import FILE, LimitMemory
+from edge.limit_note import born
 from edge.limit_nouns import Limit
+from edge.limit_past import unpacked
 from edge.limits import Limits
 from edge.measure_nouns import Spec
 from sim.broker import mosquitto_path
@@ -126,10 +128,14 @@ def test_a_spoilt_file_is_as_none(tmp_path: Path) -> None:
     run(story())
 
 
-def test_limits_that_remember_nothing_but_levels_write_no_file(tmp_path: Path) -> None:
+def test_limits_that_remember_nothing_but_levels_name_their_store_once(tmp_path: Path) -> None:
     async def story() -> None:
         life = Life(tmp_path, START_MS, 1, PLAIN)
-        await life.memory.load(Before())
+        note = born(lost=False)
+        await life.memory.load(Before(note=note))
+        await life.memory.save()
+        assert unpacked((tmp_path / FILE).read_bytes()).store == note.identity
+        (tmp_path / FILE).unlink()
         await life.memory.save()
         assert not (tmp_path / FILE).exists()
 
