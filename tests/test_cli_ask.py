@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edge.cli import EXIT_NO_DAEMON, EXIT_REFUSED
-from edge.cli.show import LAST_DATE_MS, clock_time, width
+from edge.cli.show import width
 from edge.cli.verbs import fengsui
 from edge.control import ANSWER_S, READ_S, Handler, Server
 from edge.errors import FengsuiError
@@ -397,10 +397,3 @@ def test_the_daemon_ends_without_a_traceback_while_somebody_watches(
 
     asyncio.run(story())
     assert [record.getMessage() for record in caplog.records] == []
-
-
-def test_times_that_are_no_dates() -> None:
-    assert clock_time(None) == "-"
-    assert clock_time(5_000) == "boot+5s"
-    assert clock_time(LAST_DATE_MS).startswith("9999-12-31")
-    assert clock_time(2**53 - 1) == "9007199254740991 ms"
