@@ -76,7 +76,7 @@ RULES: tuple[Mutant, ...] = (
         "a siren is forgotten at a restart",
         "3 alarms",
         "rules",
-        edit("edge.actions:Actions.restore", ("in standing.items()", "in ()")),
+        edit("edge.actions:Actions.restore", ("standing.items()", "()")),
         ground="day",
     ),
     Mutant(
