@@ -40,6 +40,55 @@ def test_a_disk_that_takes_nothing_holds_up_no_packet() -> None:
     run(story())
 
 
+def test_a_slot_that_could_not_be_saved_is_saved_as_soon_as_the_disk_takes_it() -> None:
+    """A bad disk takes some writes and others not; the process is killed in the middle of the period."""
+
+    async def story() -> None:
+        here = site()
+        here.start()
+        await here.ready()
+        here.memory.broken = True
+        assert await here.send() is Sent.SENT
+        here.memory.broken = False
+        await asyncio.sleep(15.0)
+        await here.stop()
+        here.start()
+        await here.up()
+        assert await here.send() is Sent.SENT
+        assert here.terminal.over_rate == 0
+        await here.stop()
+
+    run(story())
+
+
+def test_a_start_that_cannot_know_of_the_last_request_sends_at_once_and_is_told_the_wait() -> None:
+    """No save worked, so what is saved is the slot before: an alarm is worth a refused request, and the refusal names
+    the wait, which is shorter than the reserve that a start would have to keep."""
+
+    async def story() -> None:
+        here = site()
+        here.start()
+        await here.ready()
+        await here.send()
+        await here.ready()
+        here.memory.broken = True
+        began_s = now()
+        assert await here.send() is Sent.SENT
+        await asyncio.sleep(15.0)
+        await here.stop()
+        here.start()
+        await here.up()
+        assert here.state.ready_s <= now()
+        assert await here.link.send(PACKET) is Sent.NOT_SENT
+        assert here.terminal.over_rate == 1
+        assert await here.send() is Sent.SENT
+        assert now() - began_s < 75.0
+        assert here.terminal.over_rate == 1
+        await here.stop()
+
+    run(story())
+
+
 def test_the_slot_is_on_the_disk_before_the_request_is_written() -> None:
     async def story() -> None:
         here = site()

@@ -88,7 +88,35 @@ def a_store_beyond_its_quota(play: Play) -> None:
 
 @breaks(BOUNDED)
 def a_message_before_its_slot(play: Play) -> None:
-    play.record.overrate = 1
+    play.record.used["beidou"] = [3000.0, 3030.0]
+    play.record.early = [3030.0]
+
+
+def asked_early_after_a_kill(play: Play, asked_s: float) -> None:
+    """Killed at 3010 s, some time after a request at `asked_s`; the disk is bad from 2990 to 3020 s."""
+    play.record.running[-1].to_s, play.record.running[-1].why = 3010.0, "power.kill"
+    play.record.running.append(Span(3011.0, inf))
+    play.trouble("power.kill", 3010.0, 1.0)
+    play.trouble("disk.error", 2990.0, 30.0, value=0.5)
+    play.record.used = {"fibre": [0.5, 3011.5], "beidou": [2900.0, asked_s, 3014.0]}
+    play.record.early = [3014.0]
+
+
+@breaks()
+def a_slot_that_a_bad_disk_did_not_take(play: Play) -> None:
+    asked_early_after_a_kill(play, 3000.0)
+
+
+@breaks(BOUNDED)
+def a_slot_that_was_saved_before_the_disk_was_bad(play: Play) -> None:
+    asked_early_after_a_kill(play, 2980.0)
+
+
+@breaks(BOUNDED)
+def a_card_that_is_asked_early_twice_in_one_life(play: Play) -> None:
+    asked_early_after_a_kill(play, 3000.0)
+    play.record.used["beidou"].append(3020.0)
+    play.record.early.append(3020.0)
 
 
 @breaks(LINKS)

@@ -2,7 +2,10 @@
 
 One record, saved before each request, and when its feedback or anything else has changed something in it. One save at a
 time: a request waits for the one that is under way, since a slot that is not on the disk is one that a power cut
-forgets. A disk that does not take it holds up no request (`contract.Memory.save` gives up by itself).
+forgets. A disk that does not take it holds up no request (`contract.Memory.save` gives up by itself). What failed is
+tried again soon: a bad disk takes some writes and others not, and the slot that counts is that of the last request. A
+start that finds an older one believes it and may ask too early. The terminal then refuses and names the wait, which
+costs an alarm less than to keep a whole reserve at each start.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from drivers.beidou.wire import Dialect
 from edge.contract import LinkSpec
 
 SAME_S = 1.0  # a slot that has moved by less is not worth a write
-SAVE_AGAIN_S = 60.0  # after a save that failed; each request tries by itself
+SAVE_AGAIN_S = 5.0  # after a save that failed: a kill in between finds the slot of the request before
 
 
 class LinkMemory:

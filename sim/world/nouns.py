@@ -151,7 +151,7 @@ class Record:
     # packet or burst)
     troubles: list[tuple[float, Trouble]] = field(default_factory=list)  # as they began
     sizes: list[tuple[float, int]] = field(default_factory=list)  # of the store's files, bytes
-    overrate: int = 0  # Beidou requests that came before the card's period was over
+    early: list[float] = field(default_factory=list)  # when a Beidou request came before the card's period was over
     switched: dict[str, list[tuple[float, bool]]] = field(default_factory=dict)  # output -> when it really changed
     writes: list[str] = field(default_factory=list)  # that reached an instrument: nobody ordered any
     faults: list[Broken] = field(default_factory=list)  # what raised: a part of the daemon, or of the simulator

@@ -103,7 +103,7 @@ class Real:
             await asyncio.sleep(story.lasts_s - self._loop.time())
         watching.cancel()
         if self._rig.beidou is not None:
-            self.record.overrate = self._rig.beidou.counts("site")["over_rate"]
+            self.record.early = [self._loop.time()] * self._rig.beidou.counts("site")["over_rate"]
         await self._stop("power.stop", gently=True)
 
     async def _befall(self, trouble: Trouble, first_s: float, say: Callable[[str], None]) -> None:

@@ -144,8 +144,9 @@ class World:
         if self.terminal is not None:
             asked = self.terminal.requests
             used = self.record.used.setdefault(self.sky_link, [])
-            used += [request.at_s for request in asked[len(used) :]]
-            self.record.overrate = self.terminal.over_rate
+            news = asked[len(used) :]
+            used += [request.at_s for request in news]
+            self.record.early += [request.at_s for request in news if request.over_rate]
         for model in self.models.values():
             for output in getattr(model, "outputs", ()):
                 self._switched(output, model.switched(output, self.loop.time()))  # type: ignore[attr-defined]
