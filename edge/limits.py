@@ -12,9 +12,8 @@ false one. In a sum, a mean or a rate one wild number of a register would stay f
 would seem to have come to rest; there OVER_RANGE neither raises nor lowers anything. SUSPECT values and missing ones
 are no evidence; their absence is what the `stale` rule judges, and that nothing but SUSPECT ones come, the `suspect`
 rule. Combined limits follow their members at once. It has no clock, no random, no I/O; `tick` lets time pass for the
-stale rule, and for a level whose hold time ran when its instrument fell silent.
-
-edge/limit_state.py carries windows, hold times and latches over a restart.
+stale rule, and for a level whose hold time ran when its instrument fell silent. edge/limit_state.py carries windows,
+hold times and latches over a restart.
 """
 
 from __future__ import annotations
@@ -171,13 +170,15 @@ class Limits:
                     self._report(state, state.parts[0], changed)
                 if state.unknown:
                     self._tell(state, Level.BLUE, None, None, changed)
+            moved = []
             for take, part in watched.feeds if quality is Quality.GOOD else watched.beyond:
                 number = value if take is None else take(value, now_s)
-                if number is None:
-                    continue
-                part.value, part.at_s = number, now_s
-                if not part.low <= number <= part.high:
-                    self._judge(part, number, now_s, changed)
+                if number is not None:
+                    part.value, part.at_s = number, now_s
+                    if not part.low <= number <= part.high:
+                        moved.append((part, number))
+            if moved:
+                self._judge(moved, now_s, changed)
         if changed and self._combined:
             self._combine(changed)
         return changed
@@ -245,17 +246,20 @@ class Limits:
 
     # -- one limit -----------------------------------------------------------------------------------------------
 
-    def _judge(self, part: JudgedPart, number: int, now_s: float, changed: list[Alarm]) -> None:
-        limit = part.whole.limit
-        self.stirred = self.stirred or limit.hold_s > 0 or limit.clear_hold_s > 0
-        if part.since_s is None:
-            part.since_s = now_s
-        for latch in part.latches:
-            part.time(latch, number, now_s)
-        part.low, part.high = calm(part.latches, number)
-        self._report(part.whole, part, changed)
-        if part.whole.unknown or part.doubted:
-            self._judge_unknown(part, number, now_s, changed)
+    def _judge(self, moved: Sequence[tuple[JudgedPart, int]], now_s: float, changed: list[Alarm]) -> None:
+        """Nothing is told before all windows of a limit have taken the reading: it tells the number of another one."""
+        for part, number in moved:
+            limit = part.whole.limit
+            self.stirred = self.stirred or limit.hold_s > 0 or limit.clear_hold_s > 0
+            if part.since_s is None:
+                part.since_s = now_s
+            for latch in part.latches:
+                part.time(latch, number, now_s)
+            part.low, part.high = calm(part.latches, number)
+        for part, number in moved:
+            self._report(part.whole, part, changed)
+            if part.whole.unknown or part.doubted:
+                self._judge_unknown(part, number, now_s, changed)
 
     def _judge_unknown(self, part: JudgedPart, number: int, now_s: float, changed: list[Alarm]) -> None:
         """As if all its levels stood: they have ended when the number is back for as long as it must be."""

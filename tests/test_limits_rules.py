@@ -100,6 +100,26 @@ def test_a_lost_window_is_told_over_when_all_its_windows_are() -> None:
     assert limits.judge("p", 0, Quality.GOOD, 110.0) == []
 
 
+MORE = tuple(
+    Part(spec(Of.SUM, window_s, counter=True), ((level, at),))
+    for window_s, level, at in ((3600, YELLOW, 20), (7200, BLUE, 15))
+)
+WINDOWS = Limit("x", "p", Rule.ABOVE, ((RED, 25),), spec=spec(Of.SUM, 1800, counter=True), more=MORE)
+
+
+@pytest.mark.parametrize(("last_s", "level", "number"), [(3700.0, YELLOW, 40), (5200.0, BLUE, 100)])
+def test_of_several_windows_all_have_taken_a_reading_before_it_is_told(
+    last_s: float, level: Level, number: int
+) -> None:
+    """Over a silence the shortest is left first: neither another one's number from before it is told, nor a level
+    that the same reading ends."""
+    limits = Limits([WINDOWS], 0.0)
+    for count, now_s in ((0, 0.0), (60, 2.0), (60, 1500.0), (100, 1502.0)):
+        limits.judge("p", count, Quality.GOOD, now_s)
+    assert limits.levels() == {"x": RED}
+    assert [(it.level, it.value) for it in limits.judge("p", 100, Quality.GOOD, last_s)] == [(level, number)]
+
+
 def combined() -> list[Limit]:
     members = [Limit(name, name, Rule.ABOVE, ((YELLOW, 10), (RED, 20))) for name in "ab"]
     return [*members, Limit("both", "a", Rule.COMBINED, (), members=("a", "b"), votes=2)]
