@@ -4,8 +4,9 @@ Written from edge/LIMITS.md, not from the engine: what was surely taken gives th
 the other. Where nothing is known the bounds are infinite, and nothing is judged. Pure numpy over what was shown.
 
     sum         at least the rises between readings surely taken that lie wholly in the window, less what may have been
-                taken for a glitch and been taken out again; at most all rises that were shown, and what a counter
-                that fell while nobody heard it has counted since
+                taken for a glitch and been taken out again; at most all rises that were shown since the window's edge,
+                and what a counter that fell while nobody heard it has counted since. Where the edge lies in a silence,
+                what came over it is spread evenly; of readings that may have been taken, whichever make it most
     rate        all readings of the window lie within `e` of a straight line: then a median of slopes between parts that
                 are mostly four and more apart is within 8 e / window of the line's own
     difference  of the last two that each of the two points showed
@@ -26,6 +27,8 @@ JITTER_S = 3.0  # from the moment a value left its instrument until it is judged
 PIECES = 720  # a window lets go of what it holds in so many pieces
 GLITCH = 5  # readings: a fall, or a return, may undo what was counted in so many before and after
 HEARD = 2.0  # periods: in a longer silence a counter that fell has counted since
+SPREAD = 1.4  # periods: what came in a longer silence is spread over it,
+ROUNDED = 2.0  # steps: in whole ones
 
 
 class Shows(NamedTuple):
@@ -56,15 +59,12 @@ def _sum(spec: Spec, shows: Shows, when: Floats) -> Bounds:
     least = _between(
         shows.at[shows.sure], shows.steps[shows.sure], when - spec.window_s + spec.every_s + JITTER_S, when
     )
-    from_s = when - spec.window_s - spec.window_s / PIECES - spec.every_s - JITTER_S
-    most = _touching(shows.at, shows.steps, from_s, when + JITTER_S)
-    falls = np.flatnonzero(np.diff(shows.steps) < 0) + 1
-    for place in falls.tolist():
-        undone, since = _at_fall(spec, shows, place)
-        inside = (shows.at[place] > from_s) & (shows.at[place] <= when + JITTER_S)
-        least = least - undone * inside
-        most = most + since * inside
-    return least, most
+    gains = np.maximum(np.diff(shows.steps, prepend=shows.steps[0]), 0.0)
+    edge = when - spec.window_s
+    for place in np.flatnonzero(np.diff(shows.steps) < 0) + 1:
+        undone, until_s, gains[place] = _at_fall(spec, shows, int(place))
+        least = least - undone * ((until_s > edge - _behind_s(spec)) & (shows.at[place] <= when + JITTER_S))
+    return least, _most(spec, shows, np.cumsum(gains), edge, when)
 
 
 def _between(at: Floats, steps: Floats, from_s: Floats, to_s: Floats) -> Floats:
@@ -78,17 +78,49 @@ def _between(at: Floats, steps: Floats, from_s: Floats, to_s: Floats) -> Floats:
     return found
 
 
-def _touching(at: Floats, steps: Floats, from_s: Floats, to_s: Floats) -> Floats:
-    """The same between readings the later of which lies within."""
-    total = np.concatenate(([0.0], np.cumsum(np.maximum(np.diff(steps), 0.0))))
-    first = np.clip(np.searchsorted(at, from_s) - 1, 0, None)
-    last = np.searchsorted(at, to_s, "right") - 1
-    found: Floats = np.where(last > first, total[np.clip(last, 0, None)] - total[first], 0.0)
+def _most(spec: Spec, shows: Shows, total: Floats, edge: Floats, when: Floats) -> Floats:
+    """All that came since a window's edge. Between two readings surely taken any of those between them may have been
+    taken: what came over a silence is spread evenly over it, so what had come by the edge is at least what the lower
+    hull of all of them says."""
+    from_s = edge - _behind_s(spec)
+    places = np.unique(np.concatenate(([0], np.flatnonzero(shows.sure), [len(total) - 1])))
+    if len(places) < 2:
+        return np.zeros(len(when))
+    after = np.clip(np.searchsorted(shows.at[places], from_s, "right"), 1, len(places) - 1)
+    corners: list[int] = []
+    for first, last in zip(places[np.unique(after) - 1].tolist(), places[np.unique(after)].tolist(), strict=True):
+        corners += _lower(shows.at, total, first, last)
+    corners = np.unique(np.concatenate((places, corners))).astype(int).tolist()
+    come = total[np.clip(np.searchsorted(shows.at, when + JITTER_S, "right") - 1, 0, None)]
+    most = np.maximum(come - np.interp(from_s, shows.at[corners], total[corners]), 0.0)
+    spread = shows.at[places[after]] - shows.at[places[after - 1]] > SPREAD * spec.every_s
+    found: Floats = most + ROUNDED * spread
     return found
 
 
-def _at_fall(spec: Spec, shows: Shows, place: int) -> tuple[float, float]:
-    """What a fall may have undone, and what the counter may have been taken to have counted since it was zero."""
+def _lower(at: Floats, total: Floats, first: int, last: int) -> list[int]:
+    """The corners of the lower hull of a curve, from one place to another."""
+    hull: list[int] = []
+    for place in range(first, last + 1):
+        while len(hull) > 1:
+            a, b = hull[-2], hull[-1]
+            if (total[b] - total[a]) * (at[place] - at[a]) < (total[place] - total[a]) * (at[b] - at[a]):
+                break
+            hull.pop()
+        hull.append(place)
+    return hull
+
+
+def _behind_s(spec: Spec) -> float:
+    """How far behind a window's edge what is still in it may have come: up to two periods (or of a long window two
+    pieces) are one share of a silence, and a piece goes as a whole."""
+    piece_s = spec.window_s / PIECES
+    return 2 * max(spec.every_s, piece_s) + piece_s + JITTER_S
+
+
+def _at_fall(spec: Spec, shows: Shows, place: int) -> tuple[float, float, float]:
+    """What a fall may have undone, of what was taken up to when, and what the counter may have been taken to have
+    counted since it was zero."""
     sure = np.flatnonzero(shows.sure)
     near = int(np.searchsorted(sure, place))
     first = int(sure[near - GLITCH]) if near >= GLITCH else 0
@@ -96,7 +128,8 @@ def _at_fall(spec: Spec, shows: Shows, place: int) -> tuple[float, float]:
     undone = float(np.maximum(np.diff(shows.steps[first : last + 1]), 0.0).sum())
     before = shows.at[sure[near - 1]] if near else -np.inf
     after = shows.at[sure[near]] if near < len(sure) else np.inf
-    return undone, float(shows.steps[place]) if after - before > HEARD * spec.every_s else 0.0
+    since = float(shows.steps[place]) if after - before > HEARD * spec.every_s else 0.0
+    return undone, float(shows.at[last]), since
 
 
 def _rate(spec: Spec, shows: Shows, at_s: float) -> tuple[float, float]:

@@ -23,7 +23,7 @@ from sim.world.judge_truth import Seen, Truth
 MEASURES = (Of.SUM, Of.RATE, Of.DIFFERENCE)
 RATE_EVERY_S = 60.0  # a line is laid through a window so often
 SETTLED_S = 8.0  # after a member's alarm the whole limit has followed
-SHOWN_BEFORE = 10  # readings: what came over a silence at a window's edge rose from the last one before it
+SHOWN_BEFORE = 10  # readings, and as many more as it takes: over a silence it rose since one that was surely taken
 LEVELS = tuple(level for level in Level if level is not Level.NONE)
 
 Place = tuple[float, float, float]  # instant, epoch, seq
@@ -136,16 +136,28 @@ class Rules:
 
     def _shows(self, point: str, from_s: float, to_s: float) -> Shows:
         seen = self._truth.points[point]
-        first, last = (int(it) for it in np.searchsorted(seen.at.all, (from_s, to_s + 5.0)))
-        first = max(0, first - SHOWN_BEFORE)
+        begin, last = (int(it) for it in np.searchsorted(seen.at.all, (from_s, to_s + 5.0)))
+        first = max(0, begin - SHOWN_BEFORE)
+        while first and not np.any(self._sure(seen, first, begin)):
+            first = max(0, first - (begin - first))
+        inside = self._inside(seen, first, last)
         at, steps = seen.at.all[first:last], np.rint(seen.steps.all[first:last])
-        sure = self._calm(seen, first, last) & ~held(self._truth.uncommitted(), at)
-        step, inside = float(seen.point.step), np.ones(len(at), bool)
+        return Shows(at[inside], steps[inside], self._sure(seen, first, last)[inside])
+
+    def _sure(self, seen: Seen, first: int, last: int) -> Bools:
+        """Which of what was shown from one place to another was surely taken, is on the disk and within the range."""
+        sure = self._calm(seen, first, last) & self._inside(seen, first, last)
+        return sure & ~held(self._truth.uncommitted(), seen.at.all[first:last])
+
+    @staticmethod
+    def _inside(seen: Seen, first: int, last: int) -> Bools:
+        steps, step = np.rint(seen.steps.all[first:last]), float(seen.point.step)
+        inside = np.ones(len(steps), bool)
         if seen.point.minimum is not None:
             inside &= steps >= round(float(seen.point.minimum) / step)
         if seen.point.maximum is not None:
             inside &= steps <= round(float(seen.point.maximum) / step)
-        return Shows(at[inside], steps[inside], sure[inside])
+        return inside
 
     # -- limits about limits ---------------------------------------------------------------------------------------
 
