@@ -170,13 +170,13 @@ class Limits:
                     self._report(state, state.parts[0], changed)
                 if state.unknown:
                     self._tell(state, Level.BLUE, None, None, changed)
-            moved = []
+            moved: tuple[tuple[JudgedPart, int], ...] = ()
             for take, part in watched.feeds if quality is Quality.GOOD else watched.beyond:
                 number = value if take is None else take(value, now_s)
                 if number is not None:
                     part.value, part.at_s = number, now_s
                     if not part.low <= number <= part.high:
-                        moved.append((part, number))
+                        moved += ((part, number),)
             if moved:
                 self._judge(moved, now_s, changed)
         if changed and self._combined:

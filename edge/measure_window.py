@@ -23,6 +23,8 @@ GAP = 1.5  # periods: what a counter gained in a longer silence fell some time d
 GLITCH_READINGS = 3  # a counter that is back where it was after so few readings had never been elsewhere
 LONG = 2.5  # periods: a counter set to zero in a longer silence (or while its fall was doubted) has counted since
 
+Rise = tuple[int, int, int, float | None]  # reading, where from, what was counted, when a silence before it began
+
 
 class _Window:
     """Entries (time of the newest reading, sum, count), oldest first, and their sum. Times count from the first."""
@@ -83,12 +85,13 @@ class _Window:
         start = max(since, until - self._span_s - piece_s)
         amount = round(amount * (until - start) / (until - since))  # what fell before the window is not seen
         since = start
+        last = self._times[-1] if len(self._times) > self._start else since
         pieces = max(1, min(PIECES, int((until - since) / max(piece_s, self._piece_s))))
         done = 0
         for piece in range(1, pieces + 1):
             part = amount * piece // pieces - done
             if part:
-                self.add(part, since + (until - since) * piece / pieces)
+                self.add(part, max(last, since + (until - since) * piece / pieces))
                 done += part
         return done
 
@@ -100,7 +103,11 @@ class _Window:
             self.total -= part
             amount -= part
             if amount <= 0:
-                return
+                break
+        while len(self._times) > self._start and not self._sums[-1]:  # what comes instead may be older
+            self.count -= self._counts.pop()
+            del self._sums[-1], self._times[-1]
+            self._first = self._times[-1] if self._times else 0.0
 
     def state(self, now_s: float) -> list[Any]:
         start = self._start
@@ -126,18 +133,23 @@ class _Window:
         self.total, self.count = sum(self._sums), sum(self._counts)
 
 
+def _or_none(at: Any) -> float | None:
+    return None if at is None else float(at)
+
+
 class Sum:
     """How much came together in the window: of amounts (each reading what came since the one before), or of a counter.
 
     An amount read again within half a period is the same amount. A counter's rise over a silence is spread evenly over
     it (in a window shorter than the silence only its share is seen). A counter that falls was set to zero, or glitched.
     Set to zero: what it shows at that reading is not counted, but after a long silence it is all there is to be known
-    of it. Glitched: it is back within GLITCH_READINGS, from above or from below, and only its true rise is left.
+    of it. Glitched: it is back within GLITCH_READINGS, from above or from below, and only its true rise is left, spread
+    over the silence that the glitch may have ended.
     """
 
     __slots__ = (
-        *("_before", "_counted", "_counter", "_every_s", "_glitch", "_last", "_last_at", "_reading", "_risen"),
-        "_window",
+        *("_before", "_counted", "_counter", "_every_s", "_fallen_at", "_glitch", "_last", "_last_at", "_reading"),
+        *("_risen", "_window"),
     )
 
     def __init__(self, spec: Spec) -> None:
@@ -148,9 +160,10 @@ class Sum:
         self._last_at = 0.0
         self._before = 0  # of a counter that fell: where it had been,
         self._counted = 0  # what was counted since,
-        self._glitch = 0  # and readings in which it may still turn out to have been a glitch
+        self._glitch = 0  # and readings in which it may still turn out to have been a glitch,
+        self._fallen_at: float | None = None  # and when the silence began in which it fell
         self._reading = 0  # number of the last reading of a counter
-        self._risen: list[tuple[int, int, int]] = []  # newest rises: reading, where from, what was counted
+        self._risen: list[Rise] = []  # the newest ones
 
     def take(self, value: int | None, at_s: float) -> int | None:
         if value is None:
@@ -184,21 +197,23 @@ class Sum:
             if value >= self._before:
                 self._window.take_back(self._counted)
                 rise, self._glitch = value - self._before, 0
+                since = since if self._fallen_at is None else self._fallen_at
         self._add(rise, last, now, since)
 
     def _fall(self, value: int, last: int, now: float, since: float) -> None:
         wrong = 0
-        for reading, before, counted in reversed(self._risen):
+        for reading, before, counted, silent_at in reversed(self._risen):
             if self._reading - reading > GLITCH_READINGS:
                 break
             wrong += counted
             if before <= value:  # back where it had risen from: it had never been up there
                 self._window.take_back(wrong)
                 self._risen = [rise for rise in self._risen if rise[0] < reading]
-                self._add(value - before, before, now, since)
+                self._add(value - before, before, now, since if silent_at is None else silent_at)
                 return
         if not self._glitch:
             self._before, self._counted, self._glitch = last, 0, GLITCH_READINGS
+            self._fallen_at = since if now - since > GAP * self._every_s else None
         if now - since > LONG * self._every_s:
             self._add(max(0, value), last, now, since)
 
@@ -206,25 +221,27 @@ class Sum:
         """Counts what came between two readings."""
         if not amount:
             return
-        if now - since > GAP * self._every_s:
-            amount = self._window.spread(amount, since, now, self._every_s)
-        else:
+        silent_at = since if now - since > GAP * self._every_s else None
+        if silent_at is None:
             self._window.add(amount, now)
+        else:
+            amount = self._window.spread(amount, since, now, self._every_s)
         self._counted += amount
-        self._risen = [*self._risen[1 - GLITCH_READINGS :], (self._reading, before, amount)]
+        self._risen = [*self._risen[1 - GLITCH_READINGS :], (self._reading, before, amount, silent_at)]
 
     def state(self, now_s: float) -> list[Any]:
         glitch = [self._before, self._counted, self._glitch, self._reading, [list(rise) for rise in self._risen]]
-        return [self._window.state(now_s), self._last, self._last_at, *glitch]
+        return [self._window.state(now_s), self._last, self._last_at, *glitch, self._fallen_at]
 
     def restore(self, state: Sequence[Any], now_s: float, gap_s: float | None) -> None:
-        window, last, last_at, before, counted, glitch, reading, risen = state
+        window, last, last_at, before, counted, glitch, reading, risen, *fallen_at = state  # the last one is newer
         numbers = float(last_at), int(before), int(counted), int(glitch), int(reading)
-        rises = [(int(number), int(start), int(amount)) for number, start, amount in risen]
+        fallen = _or_none([*fallen_at, None][0])
+        rises = [(int(each[0]), int(each[1]), int(each[2]), _or_none([*each, None][3])) for each in risen]
         self._window.restore(window, now_s, gap_s)
         self._last = None if last is None else int(last)
         self._last_at, self._before, self._counted, self._glitch, self._reading = numbers
-        self._risen = rises
+        self._risen, self._fallen_at = rises, fallen
 
 
 class Mean:

@@ -146,6 +146,32 @@ def test_what_a_counter_gained_in_a_silence_fell_during_all_of_it() -> None:
     assert hour.take(370, 36_000.0) == pytest.approx(36, abs=1)  # not 370 mm in an hour
 
 
+@pytest.mark.parametrize("glitch", [[60_000], [0], [60_000, 59_000, 60_001], [0, 1, 3]])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_fell_in_a_silence_that_a_glitch_ended_fell_during_all_of_it(glitch: list[int], restarts: bool) -> None:
+    what = spec(Of.SUM, 3600, counter=True)
+    measure, at_s = make(what), 7200.0
+    measure.take(100, 0.0)
+    for wild in glitch:
+        measure.take(wild, at_s)
+        at_s += 2.0
+    if restarts:
+        measure, shift_s = again(measure, what, at_s, random.Random(1))
+        at_s += shift_s
+    assert [measure.take(172, at_s + later_s) for later_s in (0.0, 1800.0, 3610.0)] == pytest.approx([36, 18, 0], abs=1)
+
+
+def test_what_a_file_of_an_older_kind_knew_of_a_counter_goes_on() -> None:
+    what = spec(Of.SUM, 3600, counter=True)
+    measure, other = make(what), make(what)
+    for value, at_s in ((100, 0.0), (110, 2.0), (400, 4.0)):
+        measure.take(value, at_s)
+    state = measure.state(4.0)
+    risen = [rise[:3] for rise in state[7]]
+    other.restore([*state[:7], risen], 4.0, 0.0)
+    assert other.take(111, 6.0) == 11
+
+
 @pytest.mark.parametrize(
     ("values", "gained"),
     [
