@@ -57,7 +57,8 @@ def check_now_and_then(distort: Distort, promises: set[str], folder: Path) -> No
     """The same, looked at each ten minutes."""
     play = faultless(folder)
     distort(play)
-    assert {it.promise for it in play.watch(folder, 600.0)} == promises
+    found = play.watch(folder, 600.0)
+    assert {it.promise for it in found} == promises, found
 
 
 def renumber(play: Play) -> None:

@@ -214,6 +214,54 @@ def an_alarm_behind_the_backlog(play: Play) -> None:
     play.alarm("pond-high", Level.RED).received_s = 1825.0
 
 
+def kept_by_the_broker(play: Play, from_s: float, to_s: float, told_s: float) -> None:
+    """The province is away for a while; what the broker has kept comes at once when it is back. RED comes last."""
+    play.trouble("province.away", from_s, to_s - from_s)
+    for one in play.rounds:
+        one.received_s = to_s + 0.1 if from_s <= one.received_s < to_s else one.received_s
+    for told in play.alarms:
+        told.received_s = to_s + 0.1 if from_s <= told.received_s < to_s else told.received_s
+    play.packets = [(*it[:4], to_s + 0.1 if from_s <= it[4] < to_s else it[4]) for it in play.packets]
+    play.alarm("pond-high", Level.RED).received_s = told_s
+    renumber(play)
+
+
+@breaks()
+def rounds_that_the_broker_kept_were_sent_before_the_alarm(play: Play) -> None:
+    """The fibre was gone when it was raised, what it had carried before comes in before it is back."""
+    cut_off(play, 1150.0, 1250.0)
+    kept_by_the_broker(play, 1100.0, 1220.0, 1252.0)
+    play.packets.append((90_001, int(Kind.ROUNDS), 90, "fibre", 1220.1))
+
+
+@breaks(ALARMS)
+def rounds_that_the_broker_kept_were_sent_after_the_alarm(play: Play) -> None:
+    """It was raised before the province went away, over a road that is back so shortly that only the order counts."""
+    cut_off(play, 1150.0, 1195.0)
+    kept_by_the_broker(play, 1204.0, 1240.0, 1255.0)
+
+
+@breaks(ALARMS)
+def an_alarm_that_waits_on_when_the_province_is_back(play: Play) -> None:
+    kept_by_the_broker(play, 1150.0, 1220.0, 1245.0)
+
+
+@breaks()
+def a_clearing_that_comes_after_what_was_raised_next(play: Play) -> None:
+    """12 m, none, 12 m; the fibre is back just before a look, and the clearing comes just after it."""
+    record = play.record.shown["level"]
+    record[:] = [one._replace(value=5.0) if 1100 <= one.at_s < 1150 else one for one in record]
+    for one in play.rounds:
+        one.steps["level"] = 500 if 1100 <= one.at_s < 1150 else one.steps["level"]
+    raised = play.alarm("pond-high", Level.YELLOW)
+    cleared = moved(raised, level=Level.NONE, change=Change.CLEARED, value=500, at_ms=true_ms(1100.3))
+    again = moved(raised, value=in_steps("level", 1150.0), at_ms=true_ms(1150.3))
+    play.alarms += [replace(cleared, received_s=1100.8), replace(again, received_s=1150.8)]
+    cut_off(play, 1090.0, 1790.0)
+    play.alarms[-2].received_s = 1800.6
+    renumber(play)
+
+
 @breaks(ALARMS)
 def alarms_in_the_wrong_order(play: Play) -> None:
     red, none = play.alarm("pond-high", Level.RED), play.alarm("pond-high", Level.NONE)
@@ -252,3 +300,7 @@ def test_each_distortion_breaks_just_its_promise(distort: Distort, promises: set
 @CASES.each(SOME)
 def test_looking_now_and_then_says_the_same(distort: Distort, promises: set[str], tmp_path: Path) -> None:
     check_now_and_then(distort, promises, tmp_path)
+
+
+def test_a_clearing_that_is_still_on_its_way_when_somebody_looks(tmp_path: Path) -> None:
+    check_now_and_then(a_clearing_that_comes_after_what_was_raised_next, set(), tmp_path)

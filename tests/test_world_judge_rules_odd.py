@@ -87,6 +87,7 @@ def test_the_last_word_is_what_was_taken_last_not_what_was_shown_last() -> None:
 
 def a_store_is_lost(*, damaged: bool) -> list[str]:
     record = Record(running=[Span(0.0, 5000.0, "power.cut"), Span(5030.0, 5030.0, "power.kill"), Span(5060.0, inf)])
+    record.usable["fibre"] = [Span(10_000.0, inf)]
     if damaged:
         record.troubles.append((5010.0, Trouble("disk.damage", 5010.0, 0.1)))
     before = [row("beach-short", Level.RED, 4000.2, 69.0), row("pond-item", Level.RED, 4000.2, None, seq=2)]
@@ -102,6 +103,29 @@ def a_store_is_lost(*, damaged: bool) -> list[str]:
 def test_a_roll_up_begins_anew_with_a_store_that_was_lost_and_only_then() -> None:
     assert not a_store_is_lost(damaged=True)
     assert a_store_is_lost(damaged=False)
+
+
+def before_the_rest(back_s: float, *rows: AlarmRow) -> list[str]:
+    """What is not explained of alarms that a card said first; the fibre is back at `back_s` and brings all others."""
+    record = Record(usable={"fibre": [Span(back_s, inf)]})
+    shows(record, "pond.level", [(at_s + 0.1, 421.0 if at_s < 18_000 else 419.1) for at_s in range(17_000, 19_500, 10)])
+    return said(record, rows, "explains")
+
+
+def test_a_whole_is_judged_when_its_members_must_be_there() -> None:
+    whole = row("pond-item", Level.YELLOW, 19_000.2, None, seq=9)
+    assert not before_the_rest(19_990.0, whole)
+    assert before_the_rest(19_100.0, whole)
+    member = row("storm", Level.YELLOW, 19_000.2, 30.6)
+    assert not [it for it in before_the_rest(19_100.0, whole, member) if "pond-item" in it]
+
+
+def test_a_level_is_judged_when_what_was_told_before_it_must_be_there() -> None:
+    """RED, then BLUE that says it was raised: RED was left in between, and that is still to come."""
+    rows = [row("level-high", Level.RED, 17_100.2, 421.0), row("level-high", Level.BLUE, 19_000.2, 419.1, seq=9)]
+    assert not before_the_rest(19_990.0, *rows)
+    assert before_the_rest(19_100.0, *rows)
+    assert before_the_rest(19_990.0, rows[0], rows[1]._replace(value=419.2)), "a value that was never shown"
 
 
 def test_alarms_that_fill_a_message_each_wait_for_their_slots() -> None:

@@ -9,14 +9,14 @@ Nothing is taken from edge.limits: it is what is judged here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
 
 from edge.config.site import Limit
 from edge.contract import ClockQuality, Level, Rule
-from sim.world.judge_books import AlarmRow
+from sim.world.judge_books import AlarmRow, EntryKey
 from sim.world.judge_roads import EACH_S, SLOT_ALARMS, Roads
 from sim.world.judge_rules import Rules, is_combined, is_measured, levels_of
 from sim.world.judge_spans import HOLD_S, Bools, Floats, held, held_for, holds, merged, stood
@@ -40,6 +40,7 @@ class _Limit:
     limit: Limit
     seen: Seen
     rows: list[AlarmRow] = field(default_factory=list)
+    fresh: set[EntryKey] = field(default_factory=set)  # not looked at beside their neighbours
     judged_s: float = 0.0
 
     @property
@@ -59,6 +60,7 @@ class Alarms:
         self._limits = {id_: _Limit(it, truth.points[it.point]) for id_, it in known.items()}
         self._rules = Rules(truth, self._calm)
         self._waiting: list[AlarmRow] = []
+        self._unexplained: dict[EntryKey, AlarmRow] = {}  # what other alarms may explain that are still to come
         self._unsaid: list[AlarmRow] = []  # until each open road must have said them
         self._ids = {limit.id for limit in truth.site.limits}
         self.count = 0
@@ -68,8 +70,9 @@ class Alarms:
         self.count += len(rows)
         for row in rows:
             if row.limit in self._limits:
-                kept = self._limits[row.limit].rows
+                kept, fresh = self._limits[row.limit].rows, self._limits[row.limit].fresh
                 kept.append(row)
+                fresh.add((row.epoch, row.seq))
                 kept.sort(key=lambda it: (self._time_of(it), it.epoch, it.seq))
             elif row.limit not in self._ids:
                 yield Broken("3 alarms", row.received_s, f"an alarm of {row.limit}, which the site does not have")
@@ -77,12 +80,14 @@ class Alarms:
 
     def check(self) -> Iterator[Broken]:
         waiting, self._waiting = self._waiting, []
-        for row in sorted(waiting, key=lambda it: (it.at_s, it.epoch, it.seq)):
+        again, self._unexplained = self._unexplained.values(), {}
+        for row in sorted([*again, *waiting], key=lambda it: (it.at_s, it.epoch, it.seq)):
             yield from self._explained(self._limits[row.limit], row)
+        for row in waiting:
             yield from self._in_time(row)
         yield from self._everywhere(waiting)
         for name in self._limits:
-            yield from self._repeated(self._limits[name], waiting)
+            yield from self._repeated(self._limits[name])
             yield from self._musts(self._limits[name])
 
     def _meant(self, row: AlarmRow) -> list[float]:
@@ -121,7 +126,17 @@ class Alarms:
         elif (level is Level.NONE) != (row.change == "cleared"):
             yield Broken("3 alarms", row.received_s, f"{_words(row)}: its level and its change do not fit")
         elif not self._any_fits(kept, row, level):
-            yield Broken("3 alarms", row.received_s, f"{_words(row)}: nothing that was shown explains it")
+            if self._hangs_on_others(kept, row, level):
+                self._unexplained[row.epoch, row.seq] = row
+            else:
+                yield Broken("3 alarms", row.received_s, f"{_words(row)}: nothing that was shown explains it")
+
+    def _hangs_on_others(self, kept: _Limit, row: AlarmRow, level: Level) -> bool:
+        """Whether alarms that need not be there yet may explain it: members' of one about limits, the one before it. A
+        card says the gravest and newest of many first."""
+        if row.at_s + self._slack_s(row.at_s) <= self._roads.settled_until(self._truth.now_s):
+            return False
+        return kept.limit.rule is Rule.COMBINED or self._any_fits(replace(kept, rows=[row]), row, level)
 
     def _any_fits(self, kept: _Limit, row: AlarmRow, level: Level) -> bool:
         if kept.limit.rule is Rule.STALE:
@@ -277,14 +292,18 @@ class Alarms:
             if link := self._roads.silent(row.at_s, row.received_s):
                 yield Broken("3 alarms", row.received_s, f"{_words(row)}: was not said over {link}")
 
-    def _repeated(self, kept: _Limit, new: list[AlarmRow]) -> Iterator[Broken]:
-        """No level is told twice in a row, unless the first telling may have died with the daemon."""
-        fresh = {(row.epoch, row.seq) for row in new}
+    def _repeated(self, kept: _Limit) -> Iterator[Broken]:
+        """No level is told twice in a row, unless the first telling may have died with the daemon. Asked when what was
+        told in between must be there."""
+        until_s, fresh = self._roads.settled_until(self._truth.now_s), kept.fresh
+        if not fresh:
+            return
         for before, row in pairwise(kept.rows):
-            if {(before.epoch, before.seq), (row.epoch, row.seq)}.isdisjoint(fresh) or before.level != row.level:
+            if {(before.epoch, before.seq), (row.epoch, row.seq)}.isdisjoint(fresh) or self._time_of(row) > until_s:
                 continue
-            if not self._may_be_forgotten(before, row):
+            if before.level == row.level and not self._may_be_forgotten(before, row):
                 yield Broken("3 alarms", row.received_s, f"{_words(row)}: told before, at {before.at_s:.1f} s")
+        kept.fresh = {(row.epoch, row.seq) for row in kept.rows if self._time_of(row) > until_s} & fresh
 
     def _may_be_forgotten(self, before: AlarmRow, row: AlarmRow) -> bool:
         """Whether what a limit stood at after `before` may have been forgotten by the time of `row`: it died with the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from math import inf
 from typing import NamedTuple
 
@@ -29,6 +29,7 @@ SKY_DELAY_S = 30.0  # on the way up and down, the terminal's feedback, the margi
 SKY_MARGIN_S = 2.0  # on top of the period: terminals' timers are so far off
 SKY_USE_S = 10.0  # a slot that is due is used within: the request's place is saved before, a terminal may be busy
 SKY_TRIP_S = 15.0  # from a slot to the province, used late, 8 s on the way. A message in 200 is held up: the next slot
+KEPT_S = 5.0  # a province that is back has taken what its broker kept by then: a process starts, connects, is told all
 SAME_S = 1.0  # a request so soon after an alarm was raised may have been packed before it
 NAMELESS = "mqtt"  # a province at a real broker can not tell the roads; and is on a machine with other things to do
 SKY_START_S = (
@@ -56,7 +57,7 @@ class Roads:
     def __init__(self, truth: Truth) -> None:
         self._truth = truth
         self._packets: dict[str, list[float]] = {}
-        self._bulk: list[float] = []  # rounds over a wide road
+        self._bulk: list[float] = []  # when rounds came over a wide road
         self._alarms: dict[str, list[float]] = {}  # packets of them
         self._judged: dict[str, float] = {}
         self._narrow = {"beidou", *truth.narrow}
@@ -66,7 +67,7 @@ class Roads:
             self._packets.setdefault(packet.link, []).append(packet.received_s)
             if packet.kind in (Kind.ALARM, Kind.FRAGMENT):
                 self._alarms.setdefault(packet.link, []).append(packet.received_s)
-            if packet.kind == ROUNDS and packet.link not in self._narrow:
+            if packet.kind == ROUNDS and packet.link not in self._narrow and self._bulk[-1:] != [packet.received_s]:
                 self._bulk.append(packet.received_s)
 
     # -- an alarm's time -----------------------------------------------------------------------------------------------
@@ -138,9 +139,13 @@ class Roads:
         return found
 
     def bulk_after(self, at_s: float) -> float:
-        """When the first rounds came over a wide road after an instant."""
-        place = bisect_right(self._bulk, at_s)
-        return self._bulk[place] if place < len(self._bulk) else inf
+        """When the first rounds came over a wide road that were sent after an instant: of those that the broker may
+        have kept while the province was away it is known only that they were not sent before."""
+        away = self._truth.during("province.away", after_s=KEPT_S)
+        for came_s in islice(self._bulk, bisect_right(self._bulk, at_s), None):
+            if not any(low < at_s and low <= came_s <= high for low, high in away):
+                return came_s
+        return inf
 
     # -- promise 10 ----------------------------------------------------------------------------------------------------
 
