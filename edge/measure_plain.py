@@ -9,6 +9,7 @@ from typing import Any
 from edge.measure_nouns import Spec, whole
 
 PAIR_PERIODS = 3.0  # a partner's reading older than so many of its periods is no partner any more
+SAME_ROUND = 0.6  # periods: one that is older, of a point read as often, is of the round before; its next is nearer
 
 
 class Scaled:
@@ -61,8 +62,9 @@ class Total:
 
 
 class Difference:
-    """One point less another. Points read equally often are judged when each has a new value, so that a step both
-    take is no difference; else each reading of the one read more often is judged with the other's last."""
+    """One point less another. Points read equally often are judged when each has a new value of the same round, so that
+    a step both take is no difference, also after one of them has missed a round; else each reading of the one read more
+    often is judged with the other's last."""
 
     __slots__ = ("_age_s", "_both", "_fresh", "_other_leads", "_spec", "_values")
 
@@ -88,7 +90,10 @@ class Difference:
         partner = self._values[1 - which]
         if partner is None or at_s - partner[1] > self._age_s[1 - which]:
             return None
-        if not all(self._fresh) if self._both else (which == 1) != self._other_leads:
+        if self._both:
+            if not all(self._fresh) or at_s - partner[1] > SAME_ROUND * self._spec.every_s:
+                return None
+        elif (which == 1) != self._other_leads:
             return None
         self._fresh = [False, False]
         mine, other = (value, partner[0]) if which == 0 else (partner[0], value)

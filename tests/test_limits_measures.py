@@ -258,13 +258,42 @@ def test_a_difference_says_what_its_oracle_says(
             partner = last.get(not is_other)
             fresh = partner is not None and at - partner[1] <= 3 * every[0 if is_other else 1]
             if every[0] == every[1]:
-                judged = fresh and new[True] and new[False]
+                near = partner is not None and at - partner[1] <= every[0] / 2
+                judged = near and new[True] and new[False]
             else:
                 judged = fresh and is_other == (every[1] < every[0])
             if judged:
                 wanted = last[False][0] - last[True][0]
                 new = {False: False, True: False}
         assert found == wanted
+
+
+def differences(behind_s: float, silent: tuple[int, bool], jitter: random.Random) -> list[int]:
+    """Of two points read every 2 s, the other one later, that both step up at 39.5 s; one misses one turn."""
+    measure = make(replace(spec(Of.DIFFERENCE, factor=1.0), every_s=2.0, other_every_s=2.0, other="b"))
+    assert isinstance(measure, Difference)
+    found = []
+    for turn in range(30):
+        for late_s, take, is_other in ((0.0, measure.take, False), (behind_s, measure.take_other, True)):
+            at_s = 2.0 * turn + late_s + jitter.uniform(0.0, 0.05)
+            number = None if silent == (turn, is_other) else take(500 if at_s >= 39.5 else 450, at_s)
+            found += [] if number is None else [number]
+    return found
+
+
+@pytest.mark.parametrize("other_misses", [False, True])
+@pytest.mark.parametrize("behind_s", [0.0, 0.3, 1.7, 1.9])
+def test_a_step_that_both_take_is_no_difference_after_one_has_missed_a_turn(
+    behind_s: float, other_misses: bool
+) -> None:
+    found = differences(behind_s, (10, other_misses), random.Random(1))
+    assert set(found) == {0}
+    assert len(found) >= 28
+
+
+@pytest.mark.parametrize("behind_s", [0.9, 0.95, 1.0, 1.05, 1.1])
+def test_points_read_half_a_turn_apart_are_compared_each_turn(behind_s: float) -> None:
+    assert len(differences(behind_s, (10, False), random.Random(1))) >= 28
 
 
 def test_every_kind_begins_anew_from_damage() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from edge.contract import Of
 from edge.measure_nouns import Spec
+from edge.measure_plain import Difference
 from edge.measures import make
 from sim.modbus_slave import crc16
 from sim.models import models_of
@@ -21,6 +22,7 @@ from sim.world.stage import standard
 EVERY_S, WINDOW_S = 10.0, 1800
 COUNTER = Spec(Of.SUM, EVERY_S, "mm", Decimal(1), WINDOW_S, counter=True)
 RATE = Spec(Of.RATE, EVERY_S, "mm/h", Decimal(1), WINDOW_S, factor=3600.0)
+DIFFERENCE = Spec(Of.DIFFERENCE, EVERY_S, "mm", Decimal(1), other="q", other_every_s=EVERY_S)
 TICKS = 900
 
 
@@ -73,6 +75,33 @@ def test_a_rate_lies_within_its_bounds(slope: float) -> None:
     told = np.array(numbers, float)
     assert bool(np.all((low - 1 <= told) & (told <= high + 1)))
     assert float(np.min(high - low)) < 80
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_difference_lies_within_its_bounds(seed: int) -> None:
+    """Each time the first one shows something, as it stood then or until the next turn; any reading may be missed."""
+    draw, measure = random.Random(seed), make(DIFFERENCE)
+    assert isinstance(measure, Difference)
+    value, stands, doubtful_until = [100, 100], float("nan"), [-1, -1]
+    shown: list[list[tuple[float, float, bool]]] = [[], []]
+    numbers = []
+    for tick in range(TICKS):
+        stood = stands
+        for which, take in ((0, measure.take), (1, measure.take_other)):
+            value[which] += draw.choice([0, 0, 0, 1, -1, 20, -20])
+            if draw.random() < 0.02:
+                doubtful_until[which] = tick + draw.choice([0, 1, 3, 8])
+            at_s, sure = tick * EVERY_S + which * 0.2, tick > doubtful_until[which]
+            shown[which].append((at_s, value[which], sure))
+            if (sure or draw.random() < 0.3) and (number := take(value[which], at_s)) is not None:
+                stands = float(number)
+        numbers.append((stood, stands))
+    mine, other = (Shows(*(np.array(column) for column in zip(*one, strict=True))) for one in shown)
+    low, high = bounds(DIFFERENCE, mine, other, mine.at)
+    known = np.isfinite(low)
+    wrong = [not any(a - 1 <= number <= b + 1 for number in two) for a, b, two in zip(low, high, numbers, strict=True)]
+    assert not any(np.array(wrong) & known)
+    assert int(known.sum()) > TICKS / 2
 
 
 def test_a_counter_is_set_to_zero_pours_and_goes_wild() -> None:

@@ -9,7 +9,7 @@ the other. Where nothing is known the bounds are infinite, and nothing is judged
                 what came over it is spread evenly; of readings that may have been taken, whichever make it most
     rate        all readings of the window lie within `e` of a straight line: then a median of slopes between parts that
                 are mostly four and more apart is within 8 e / window of the line's own
-    difference  of the last two that each of the two points showed
+    difference  of the last two that each of the two points showed, of one turn where both are read equally often
 """
 
 from __future__ import annotations
@@ -145,20 +145,26 @@ def _rate(spec: Spec, shows: Shows, at_s: float) -> tuple[float, float]:
 
 
 def _difference(spec: Spec, mine: Shows, other: Shows, when: Floats) -> Bounds:
-    """Whichever of the last two readings of each went in."""
+    """Of the last two readings of each, of points read equally often those of one turn."""
     low, high = np.full(len(when), -np.inf), np.full(len(when), np.inf)
-    found = []
-    for shows, factor in ((mine, spec.factor), (other, spec.other_factor)):
-        last = np.searchsorted(shows.at, when + 0.01, "right") - 1
-        known = last >= 1
-        last = np.clip(last, 1, None)
-        if len(shows.at) < 2:
-            return low, high
-        pair = np.stack((shows.steps[last - 1], shows.steps[last])) * factor
-        known &= shows.sure[last] & shows.sure[last - 1] & (when - shows.at[last - 1] < 2.5 * spec.every_s)
-        found.append((pair, known))
-    (one, one_known), (two, two_known) = found
-    both = one_known & two_known
-    low[both] = (one.min(axis=0) - two.max(axis=0))[both] - 0.5
-    high[both] = (one.max(axis=0) - two.min(axis=0))[both] + 0.5
+    if len(mine.at) < 2 or len(other.at) < 2:
+        return low, high
+    one, one_at, known = _last_two(mine, when, 2.5 * spec.every_s)
+    two, two_at, other_known = _last_two(other, when, 2.5 * spec.other_every_s)
+    apart = one[:, None] * spec.factor - two[None] * spec.other_factor
+    alike = np.abs(one_at[:, None] - two_at[None]) <= spec.every_s / 2
+    alike |= spec.every_s != spec.other_every_s
+    known &= other_known & alike.any(axis=(0, 1))
+    low[known] = np.where(alike, apart, np.inf).min(axis=(0, 1))[known] - 0.5
+    high[known] = np.where(alike, apart, -np.inf).max(axis=(0, 1))[known] + 0.5
     return low, high
+
+
+def _last_two(shows: Shows, when: Floats, most_s: float) -> tuple[Floats, Floats, Bools]:
+    """The last two readings at each instant, when they were shown, and whether both were surely taken and are young."""
+    last = np.searchsorted(shows.at, when + 0.01, "right") - 1
+    known = last >= 1
+    last = np.clip(last, 1, None)
+    two = np.stack((last - 1, last))
+    known &= shows.sure[two].all(axis=0) & (when - shows.at[last - 1] < most_s)
+    return shows.steps[two], shows.at[two], known
