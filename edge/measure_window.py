@@ -246,23 +246,26 @@ class Sum:
 
 class Mean:
     """The mean of the readings in the window; none before half of it has been seen, save where a reading is all it
-    holds."""
+    holds. When more than half of it has not been seen, it is seen anew: what is left of before would soon be gone, and
+    a few readings are no mean."""
 
-    __slots__ = ("_factor", "_needs_s", "_since", "_window")
+    __slots__ = ("_factor", "_longest_s", "_needs_s", "_since", "_window")
 
     def __init__(self, spec: Spec) -> None:
         self._window = _Window(spec)
         self._factor = spec.factor
         self._needs_s = spec.window_s / 2 - spec.every_s
+        self._longest_s = spec.window_s / 2 + spec.every_s  # between two readings that belong together
         self._since: float | None = None
 
     def take(self, value: int | None, at_s: float) -> int | None:
         if value is None:
             return None
         window = self._window
+        last = window.now
         now = window.reach(at_s)
-        if not window.count:
-            self._since = now  # nothing is left of what was before: seen anew from here
+        if not window.count or now - last > self._longest_s:
+            self._since = now
         window.add(value, now)
         if self._since is None or now - self._since < self._needs_s:
             return None

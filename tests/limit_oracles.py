@@ -37,7 +37,8 @@ def mean_of(spec: Spec, history: History, now: float) -> float | None:
     span = spec.window_s - spec.every_s / 2
     since = 0.0
     for index, (at, _) in enumerate(history):
-        if not any(earlier > at - span for earlier, _ in history[:index]):
+        before = [earlier for earlier, _ in history[:index] if earlier > at - span]
+        if not before or at - before[-1] - spec.every_s > spec.window_s / 2:
             since = at
     if now - since < spec.window_s / 2 - spec.every_s:
         return None

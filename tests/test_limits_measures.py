@@ -137,6 +137,15 @@ def test_a_counter_loses_nothing_over_silences(steps: list[tuple[int, int]]) -> 
     assert found == rises(values)
 
 
+def test_a_few_readings_after_a_long_silence_are_no_mean() -> None:
+    measure = make(spec(Of.MEAN, 60))
+    assert [measure.take(10, at) for at in range(0, 60, 2)] == [None] * 14 + [10] * 16
+    assert measure.take(40, 90) == 12, "half of it was not seen"
+    for at in range(92, 120, 2):
+        measure.take(10, at)
+    assert [measure.take(80, at) for at in range(152, 184, 2)] == [None] * 14 + [80] * 2
+
+
 def test_what_a_counter_gained_in_a_silence_fell_during_all_of_it() -> None:
     hour, day = make(spec(Of.SUM, 3600, counter=True)), make(spec(Of.SUM, 86_400, counter=True))
     for measure in (hour, day):
