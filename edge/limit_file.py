@@ -7,6 +7,7 @@ import asyncio
 import zlib
 from collections.abc import Callable
 from math import inf
+from os.path import lexists
 from pathlib import Path
 
 from edge.entries import TAIL_ROWS
@@ -31,8 +32,10 @@ class LimitFile:
         self, folder: Path, run_blocking: RunBlocking, say: Callable[[str, str], None], woken: asyncio.Event
     ) -> None:
         self.path = folder / FILE
+        self._aside = folder / (FILE + ".bad")
         self.kept: Kept | None = None  # what was read
         self.is_bad = False  # there is something that can not be read
+        self.was_bad = False  # there is none, but one that could not be read has been moved aside
         self._file = FileMemory(self.path, run_blocking, FILE_BYTES)
         self._run_blocking = run_blocking
         self._say = say
@@ -48,7 +51,7 @@ class LimitFile:
 
     def read(self) -> None:
         """Begins to."""
-        self._reading = asyncio.ensure_future(self._file.look() if self._errors < READ_TRIES else self._set_aside())
+        self._reading = asyncio.ensure_future(self._look() if self._errors < READ_TRIES else self._set_aside())
         self._reading.add_done_callback(lambda _: self._woken.set())
         self._again_s = inf
 
@@ -97,12 +100,16 @@ class LimitFile:
             self._say_once((UNWRITTEN if durable else IN_MEMORY).format(self.path, TAIL_ROWS))
         return written
 
+    async def _look(self) -> bytes | None:
+        packed = await self._file.look()
+        self.was_bad = packed is None and await self._run_blocking(lambda: lexists(self._aside))
+        return packed
+
     async def _set_aside(self) -> None:
         """The name is wanted for a new file: as if there were none."""
-        aside, self.is_bad = self.path.with_name(FILE + ".bad"), True
-        now = f"and is called {aside.name} now"
+        self.is_bad, now = True, f"and is called {self._aside.name} now"
         try:
-            await self._run_blocking(lambda: self.path.replace(aside))
+            await self._run_blocking(lambda: self.path.replace(self._aside))
         except OSError as error:
             now = f"nor be moved aside ({error.strerror or error})"
         self._say("limits", f"{self.path} can still not be read {now}: {ANEW}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from edge.contract import Level
@@ -18,8 +18,9 @@ DEAD_PERIODS = 3.0  # without a reading: the instrument is gone, and what had st
 class JudgedPart:
     """A part of a limit as it stands. Between `low` and `high` a number changes nothing. `doubted`: while the standing
     is unknown, the latches that may have been set. `at_s`: the instant of the last number since the start, `before_s`:
-    before it; `doubted_s`: of the last reading that was not believed. `since_s`: of the first number of what the
-    measure remembers, over restarts; `memory_s`: how long it would remember."""
+    before it; `doubted_s`: of the last reading that was not believed. `since_s`: of the first reading of what the
+    measure remembers without a hole, over restarts; `memory_s`: how long it would remember. `zero_lost`: a total, and
+    for ever: what it counts from may not be where it began."""
 
     whole: Judged
     spec: Spec | None
@@ -33,15 +34,17 @@ class JudgedPart:
     before_s: float | None = None
     since_s: float | None = None
     memory_s: float = 0.0
+    zero_lost: bool = False
     doubted_s: float = -inf
 
     def time(self, latch: Latch, number: int, now_s: float) -> None:
         """Lets a number work on one of the latches. A level that stands since before a restart is not ended by a window
         that began after it: what had raised it may be just what is missing."""
         if latch.kept:
-            if self.since_s is None or now_s - self.since_s < self.memory_s:
+            is_whole = self.since_s is not None and now_s - self.since_s >= self.memory_s
+            if latch.set and not is_whole:
                 return
-            latch.kept = False
+            latch.kept = not is_whole
         limit = self.whole.limit
         latch.time(latch.flips(number), now_s, limit.clear_hold_s if latch.set else limit.hold_s)
 
@@ -53,6 +56,10 @@ class JudgedPart:
         if latch.set or latch.since_s is None or last_s is None or latch.since_s >= last_s or not limit.every_s:
             return inf
         return max(max(last_s, start_s, self.doubted_s) + DEAD_PERIODS * limit.every_s, latch.since_s + limit.hold_s)
+
+    def as_if_set(self) -> list[Latch]:
+        """Its latches, for `doubted`."""
+        return [replace(latch, set=True, since_s=None, kept=self.memory_s > 0) for latch in self.latches]
 
     def believe(self) -> None:
         """How it stood is known. What was judged again from the store is nothing that was heard since the start."""
@@ -66,7 +73,7 @@ class JudgedPart:
 
     def lacks_zero(self, start_s: float) -> bool:
         """Whether a total counts from nothing that was there before `start_s`: its zero is lost for ever."""
-        return self.memory_s == inf and (self.since_s is None or self.since_s >= start_s)
+        return self.memory_s == inf and (self.zero_lost or self.since_s is None or self.since_s >= start_s)
 
     def keeps(self, start_s: float) -> bool:
         """Whether a level that stood before `start_s` may be about what is not remembered."""

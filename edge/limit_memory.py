@@ -207,7 +207,8 @@ class LimitMemory:
                 if self._needed:
                     self._say("limits", f"{FOREIGN.format(self._file.path)}: {ANEW}")
                 kept, self._excused = None, True
-            is_lost = note.lost is True or (note.lost is None and (kept is not None or self._file.is_bad))
+            was_here = kept is not None or self._file.is_bad or self._file.was_bad
+            is_lost = note.lost is True or (note.lost is None and was_here)
         self._excused = self._excused or self._file.is_bad or is_lost
         file = kept or nothing(self._begun[0])
         file = file._replace(number=-1) if is_lost else file

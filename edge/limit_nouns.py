@@ -61,8 +61,8 @@ class Limit:
 @dataclass(slots=True)
 class Latch:
     """One level. It sets when a number has stood within `low`..`high` for the hold time, and falls when one has stood
-    outside `stay_low`..`stay_high` for the clear hold time. `kept`: it stands since before a restart, and the window
-    that had set it may be gone (`JudgedPart.time`)."""
+    outside `stay_low`..`stay_high` for the clear hold time. `kept`: what had set it, or of a sum may yet set it, may
+    be in a window that has a hole: it does not end before that is whole (`JudgedPart.time`)."""
 
     level: Level
     threshold: int

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import cbor2
 
-from edge.contract import ClockQuality, Quality, Rule
+from edge.contract import ClockQuality, Of, Quality, Rule
 from edge.limit_state import MOST_BYTES, load, parsed, save
 from edge.limit_tail import Told, mark_of, play
 from edge.limits import JudgedPart, Limit, Limits
@@ -157,8 +157,11 @@ def _miss(limits: Limits) -> set[tuple[str, int]]:
             lost.add((id_, place))
         if 0 < part.memory_s < inf:
             part.since_s = None
-        for latch in (latch for latch in part.latches if latch.set):
-            latch.since_s, latch.kept = None, latch.kept or 0 < part.memory_s < inf
+        is_sum = part.spec is not None and part.spec.of is Of.SUM  # one that lacks something is too small
+        for latch in part.latches:
+            if latch.set:
+                latch.since_s = None
+            latch.kept = latch.kept or (0 < part.memory_s < inf and (latch.set or is_sum))
     return lost
 
 
@@ -166,7 +169,7 @@ def _lose_zeros(limits: Limits, lost: Collection[tuple[str, int]]) -> None:
     """Of totals: what they count from now is not their zero, and what stands is not ended by it."""
     for id_, place, part in _parts(limits):
         if (id_, place) in lost:
-            part.since_s = None
+            part.since_s, part.zero_lost = None, True
             for latch in part.latches:
                 latch.kept = latch.set
 

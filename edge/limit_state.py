@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any
 
 import cbor2
@@ -102,7 +103,10 @@ def _part(part: JudgedPart, now_s: float) -> list[Any]:
     latches = [[latch.set, _age(latch.since_s, now_s), latch.kept] for latch in part.latches]
     measure = part.measure.state(now_s) if part.measure else None
     last = _age(part.before_s if part.at_s is None else part.at_s, now_s)
-    return [_meaning(part), measure, _age(part.since_s, now_s), last, _thresholds(part), latches, part.value]
+    # What stands by a zero that is lost does so too when its thresholds are edited.
+    lost = part.memory_s == inf and (part.zero_lost or any(latch.kept for latch in part.latches))
+    known = [_meaning(part), measure, _age(part.since_s, now_s), last, _thresholds(part), latches, part.value]
+    return known + [True] * lost
 
 
 def _age(since_s: float | None, now_s: float) -> float | None:
@@ -146,9 +150,10 @@ def _restore(state: Judged, saved: Sequence[Any], now_s: float, gap_s: float | N
 
 def _restore_part(part: JudgedPart, saved: Sequence[Any], same: bool, now_s: float, gap_s: float | None) -> bool:
     """`same`: the limit's hold times are what they were."""
-    measure, age, last, thresholds, latches, value = saved
+    measure, age, last, thresholds, latches, value, *lost = saved
     if part.measure is not None:
         part.measure.restore(measure, now_s, gap_s)
+    part.zero_lost = part.zero_lost or bool(lost)
     known = gap_s is not None or part.spec is None or part.spec.of not in NEED_THE_GAP
     part.since_s = now_s - (gap_s or 0.0) - float(age) if known and age is not None else None
     part.before_s = None if last is None else now_s - (gap_s or 0.0) - float(last)
@@ -156,6 +161,6 @@ def _restore_part(part: JudgedPart, saved: Sequence[Any], same: bool, now_s: flo
         part.value = None if value is None else int(value)
         part.low, part.high = 1.0, 0.0
         for latch, (is_set, since, kept) in zip(part.latches, latches, strict=True):
-            latch.set, latch.kept = bool(is_set), bool(is_set) and (bool(kept) or not known)
+            latch.set, latch.kept = bool(is_set), bool(kept) or (bool(is_set) and not known)
             latch.since_s = None if since is None else now_s - (gap_s or 0.0) - float(since)
     return True

@@ -19,7 +19,6 @@ hold times and latches over a restart.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from math import inf
 
 from edge.contract import Alarm, Basis, Change, ClockQuality, Input, Level, Of, Quality, Rule
@@ -110,7 +109,8 @@ class Limits:
         for state in self.judged.values():
             state.unknown = state.limit.id in unknown
             for part in state.parts:
-                part.doubted = _as_if_set(part) if state.unknown else []
+                part.doubted = part.as_if_set() if state.unknown else []
+                part.zero_lost = part.zero_lost or (state.unknown and part.lacks_zero(self._start_s))
                 part.low, part.high = 1.0, 0.0
         self._unsure = list(self._combined)
 
@@ -119,7 +119,7 @@ class Limits:
         before their numbers are where every level is left."""
         for limit_id in limits:
             for part in self.judged[limit_id].parts:
-                part.doubted = _as_if_set(part)
+                part.doubted = part.as_if_set()
                 part.low, part.high = 1.0, 0.0
 
     def owe(self, told: Mapping[str, Level]) -> None:
@@ -177,6 +177,8 @@ class Limits:
                     part.value, part.at_s = number, now_s
                     if not part.low <= number <= part.high:
                         moved += ((part, number),)
+                elif part.since_s is None:
+                    part.since_s = now_s
             if moved:
                 self._judge(moved, now_s, changed)
         if changed and self._combined:
@@ -316,7 +318,7 @@ class Limits:
             self.settle(state)
         for part in state.parts:
             for latch in part.latches:
-                latch.kept = latch.set and part.keeps(start_s)
+                latch.kept = part.keeps(start_s) if latch.set else latch.kept and part.memory_s < inf
 
     @staticmethod
     def settle(state: Judged) -> None:
@@ -389,10 +391,6 @@ class Limits:
             return False
         self._tell(state, before, count, members_basis(state.limit, levels), changed)
         return True
-
-
-def _as_if_set(part: JudgedPart) -> list[Latch]:
-    return [replace(latch, set=True, since_s=None, kept=part.memory_s > 0) for latch in part.latches]
 
 
 def _on_side(latch: Latch, value: int) -> bool:

@@ -62,12 +62,12 @@ def seen_until(now: float, age: float | None) -> None:
 
 
 def memory_s(spec: Spec | None) -> float:
-    """From the first number on: how long until nothing that came before it would count any more."""
+    """From the first reading on: how long until nothing that came before it would count any more."""
     if spec is None:
         return 0.0
     if spec.of is Of.TOTAL:
         return inf if spec.start is None else 0.0
-    return spec.window_s if spec.of is Of.SUM else spec.window_s / 2  # others have no number before the first half
+    return spec.window_s
 
 
 def whole(number: float) -> int | None:

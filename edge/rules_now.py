@@ -132,8 +132,8 @@ def _left(limit: Limit, part: JudgedPart, latch: Latch, now_s: float) -> Iterato
     if latch.kept and seen_s < part.memory_s:
         left, left_zh = _lasting(part.memory_s - seen_s)
         yield (
-            f"{colour} stands from before, and for {left} longer: until its window has been seen again",
-            f"{zh}为重启前触发，至少再保持 {left_zh}：须重新观测完整时间窗",
+            f"{colour} stands for {left} longer: something of its window is missing, and until it has been seen again",
+            f"时间窗数据有缺失，{zh}至少再保持 {left_zh}：须重新观测完整时间窗",
         )
     if latch.since_s is not None:
         left, left_zh = _rest(limit.clear_hold_s, latch, now_s)

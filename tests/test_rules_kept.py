@@ -67,7 +67,7 @@ def test_a_level_whose_window_or_zero_is_lost_is_not_said_to_end_with_a_number(t
         assert site.rule("moved")["trips"] == ["red is left below 2.00 m"]
         assert site.rule("day")["trips"] == ["red is left below 50.0 mm"]
         await site.start(lost=True)
-        longer = "red stands from before, and for {} longer: until its window has been seen again"
+        longer = "red stands for {} longer: something of its window is missing, and until it has been seen again"
         assert site.rule("day")["trips"][0] == longer.format("1 d")
         await site.read("rain", range(1))
         await asyncio.sleep(12 * 3600.0 - 60.0)
