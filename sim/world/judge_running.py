@@ -15,7 +15,6 @@ from sim.world.nouns import Broken
 ASKED_S = 10.0  # from a start to the first question: the promise
 SPOKEN_S = 10.0 + ON_WAY_S  # from a start to the first word on a link that is open: the promise, and its ladder
 ASKED_AGAIN_S = 90.0  # beyond its period: the longest pause of 60 s, and what others on its wire take
-SLOT_SAVE_S = 2.0  # so long before a request the save of its slot may have begun
 ENDS = ("power.cut", "power.kill", "power.stop", "")  # what may end a life
 STORE_SLACK_BYTES = 2_000_000  # its write-ahead log (400 pages and what one transaction adds) and a page half full
 
@@ -132,20 +131,10 @@ class Running:
         self._sizes = len(sizes)
         early = self._truth.record.early
         for at_s in early[self._early :]:
-            if not self._slot_forgotten(at_s):
+            if not self._truth.slot_forgotten(at_s):
                 what = f"a Beidou request at {at_s:.1f} s, before the card's period was over"
                 yield Broken("8 bounded", at_s, what)
         self._early = len(early)
-
-    def _slot_forgotten(self, at_s: float) -> bool:
-        """Whether a request is the first of a life, and the one before it met a disk that may not have taken its slot:
-        no alarm waits for that, and the next start believes the slot that was saved before (drivers/beidou)."""
-        truth = self._truth
-        used = sorted(it for link in truth.narrow for it in truth.record.used.get(link, []))
-        place = bisect_left(used, at_s)
-        if not place or not any(used[place - 1] < low <= at_s for low, _, _ in truth.lives):
-            return False
-        return holds(truth.during(*DISK_TROUBLES, after_s=SLOT_SAVE_S), used[place - 1])
 
     def _writes(self) -> Iterator[Broken]:
         """No orders are given in any story: what reaches an output was commanded by nobody."""

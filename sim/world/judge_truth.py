@@ -6,6 +6,7 @@ named constant or method with its reason; the judges know no other mercy.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -16,7 +17,7 @@ import numpy as np
 from edge.config.site import Site
 from edge.contract import Point
 from sim.world.judge_clock import Doubt, Times, doubts_of, unsure_of
-from sim.world.judge_spans import Bools, Column, Floats, Stretch, Stretches, both, held, merged, without
+from sim.world.judge_spans import Bools, Column, Floats, Stretch, Stretches, both, held, holds, merged, without
 from sim.world.nouns import Record, Shown, Story, Trouble
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ SUMMED_SHARE = 0.5  # of the bytes of a card's slots; the others are for alarms,
 WINDOW_S = 600.0
 SLOT_S = 60.0  # a civil card's
 SEAL_BYTES = 12.0
+SLOT_SAVE_S = 2.0  # so long before a request the save of its slot may have begun
 SKY_BACK_S = 300.0  # a terminal is found at its rate, its card read, what the last life may have radiated waited for
 FOUND_OUT_S = 120.0  # a dead road is known to be dead by then: unacknowledged for 25 s, keep-alive, a packet's 30 s
 STATES_MOST_STEPS = 8  # a range no wider is of a switch or a code, not of a measure
@@ -278,6 +280,15 @@ class Truth:
         """How long a round may be uncommitted: one being filled (two periods), `commit_every`, the commit itself."""
         period_s = max((seen.every_s for seen in self.points.values()), default=0.0)
         return self.site.store.commit_every_s + 2 * period_s + COMMIT_SLACK_S + self.disk_slow_s()
+
+    def slot_forgotten(self, at_s: float) -> bool:
+        """Whether a card's request is the first of a life, and the one before it met a disk that may not have taken its
+        slot: no alarm waits for that, and the next start believes the slot that was saved before (drivers/beidou)."""
+        used = sorted(it for link in self.narrow for it in self.record.used.get(link, []))
+        before_s = used[place - 1] if (place := bisect_left(used, at_s)) else inf
+        if not any(before_s < low <= at_s for low, _, _ in self.lives):
+            return False
+        return holds(self.during(*DISK_TROUBLES, after_s=SLOT_SAVE_S), before_s)
 
     # -- roads -------------------------------------------------------------------------------------------------------
 
