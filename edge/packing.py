@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -211,6 +211,16 @@ class Packer:
                 raise DoesNotFit(held[0].seq, "alarm")
             held = held[: max(len(held) // 2, 1) if len(held) > 8 else len(held) - 1]
         return None
+
+    def alone(self, outbox: Outbox, packed: Packed, row: int, room_bytes: int) -> Packed:
+        """The same alarms so that they speak for themselves, if all of them fit into so much room. `row`: the present
+        sheet; alarms of others stay as they are."""
+        held = outbox.held([seq for low, high in packed.ranges for seq in range(low, high + 1)])
+        if packed.sheet is None or not held or any(entry.sheet != row for entry in held):
+            return packed
+        with _sense(held[0]):
+            body = encode_alarms(None, [(entry.wire_seq, alarm_of(entry)) for entry in held])
+        return replace(packed, body=body, sheet=None) if len(body) <= room_bytes else packed
 
     def small(self, outbox: Outbox, seq: int, room_bytes: int) -> Packed | None:
         """A sheet, status or account."""

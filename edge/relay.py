@@ -29,7 +29,7 @@ from edge.transit import ALARM_RESEND_S, Transit
 from edge.turns import until
 from edge.ways import Cargo, Shared, Test, Way, dropping
 from edge.wire.basics import WireError
-from edge.wire.packet import Receipt
+from edge.wire.receipt import ANY_SHEET, Receipt
 from edge.wire.sheet import Sheet
 
 WAIT_S = 1.0  # for the answer to a packet that asks for one
@@ -154,7 +154,6 @@ class Relay:
                 return None
             if transit is not self.transit or not transit.still_there(packed.ranges):
                 return None
-            long = way.long
             try:
                 cargo = way.take_off(packed, step.what, number.counter, loop.time())
             except DoesNotFit as unfit:
@@ -162,7 +161,7 @@ class Relay:
                 return None
             if cargo is None:
                 return None
-        packet = self._sealing.seal(number, cargo.sheet, cargo.body, way.id, long=long)
+        packet = self._sealing.seal(number, cargo.sheet, cargo.body, way.id, long=way.is_long(cargo.body))
         way.on_way += 1
         way.packets += 1
         way.payload_bytes += len(packet)
@@ -288,13 +287,14 @@ class Relay:
     def _receipt(self, receipt: Receipt, epoch: int) -> None:
         self.receipts += 1
         self._heard()
-        self._time(receipt, epoch)
+        is_news = self._time(receipt, epoch)
         if self.unsigned and not self._unsigned_ways():
             self._say("province", "signs again")
             self.unsigned = False
         entries_epoch = epoch if receipt.epoch is None else receipt.epoch
         if epoch == self._keeper.sheet.epoch:
-            self.shared.known = not receipt.need_sheets  # a province that asks for one has lost what it knew
+            # A province that asks for one has lost what it knew; for any: it could read a packet under this epoch.
+            self.shared.known = not any(short != ANY_SHEET for short in receipt.need_sheets)
         if self._loaded and entries_epoch == self._keeper.sheet.epoch:
             # One that speaks of the newest alone tells nothing of those between: alarms on their way are waited for.
             self.shared.probed = self.shared.probed or not self.transit.alarms
@@ -306,8 +306,10 @@ class Relay:
             self._keeper.settle(entries_epoch, low, high)
             if entries_epoch == self._keeper.sheet.epoch:
                 self.transit.receipted(low, high)
+        sheet = self.shared.sheet
         for short in receipt.need_sheets:
-            self._need_sheet(short)
+            if short != ANY_SHEET or (is_news and sheet is not None and sheet.epoch == epoch):
+                self._need_sheet(short)
         if epoch == self._keeper.sheet.epoch:
             for way in self.ways.values():
                 way.receipt(receipt, asyncio.get_running_loop().time())
@@ -331,10 +333,11 @@ class Relay:
             self.disputed = True
             self._say("province", "signs for entries that were never sent; such receipts are not believed")
 
-    def _time(self, receipt: Receipt, epoch: int) -> None:
+    def _time(self, receipt: Receipt, epoch: int) -> bool:
+        """Whether it answers a packet of this run that was not answered before, nor a later one of its link."""
         answered = self._sealing.answered(receipt, epoch)
         if answered is None:
-            return
+            return False
         name, trip_s = answered
         way = self.ways[name]
         way.trip_s = 0.8 * way.trip_s + 0.2 * trip_s if way.trip_s else trip_s
@@ -345,14 +348,14 @@ class Relay:
                 if other.slots:
                     self.transit.sooner(other.id, way.receipt_s + SLOT_AGAIN_S)
         self._learnt(receipt.time_ms + trip_s * 500, trip_s * 500)
+        return True
 
     def _need_sheet(self, short: int) -> None:
-        """The province does not know a sheet: it is taken once more, as a new entry."""
+        """The province does not know a sheet (ANY_SHEET: none of ours): it is taken once more, as a new entry."""
         now_s = asyncio.get_running_loop().time()
-        if now_s - self._sheet_sent_s.get(short, -inf) < SHEET_AGAIN_S or self.transit.sheet_unsettled():
-            return
-        self._sheet_sent_s[short] = now_s
-        self._start(self._take_sheet(short))
+        if now_s - self._sheet_sent_s.get(short, -inf) >= SHEET_AGAIN_S and not self.transit.sheet_unsettled():
+            self._sheet_sent_s[short] = now_s
+            self._start(self._take_sheet(short))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -360,8 +363,10 @@ class Relay:
         task.add_done_callback(self._tasks.discard)
 
     async def _take_sheet(self, short: int) -> None:
+        present = [self.shared.sheet_row] if short == ANY_SHEET else []
+
         def find(outbox: Outbox) -> tuple[Outbox, list[NewEntry]]:
-            wanted = [row for row, digest in outbox.sheets() if (digest[0] or 1) == short]
+            wanted = present or [row for row, digest in outbox.sheets() if (digest[0] or 1) == short]
             return outbox, [NewEntry(Kind.SHEET, 0, 0, ClockQuality.FREE, 0, b"", row) for row in wanted]
 
         try:

@@ -25,6 +25,18 @@ GOOD_ROWS = 3  # that many rounds a packet: single packets do, pieces would gain
 
 
 @dataclass(frozen=True, slots=True)
+class Due:
+    """Alarms to be said, by seq, ascending. `tries`: how often each was. `alone`: they must speak for themselves; else
+    they may, in `long_bytes`, if their sheet is this one."""
+
+    seqs: Sequence[int]
+    tries: Mapping[int, int]
+    alone: bool
+    sheet_row: int
+    long_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """Which rounds may go: those of `low`..`high` not in `skip`; `again`: seqs on the way without a receipt."""
 
@@ -36,6 +48,17 @@ class Rows:
     fitted: Mapping[int, int] = field(default_factory=dict)  # group -> rounds that fitted last
     most_bytes: int = 0  # of a parcel
     most_rows: int = MOST_ROWS  # of what is fresh
+
+
+def pack_alarms(packer: Packer, outbox: Outbox, due: Due, room_bytes: int) -> Packed | None:
+    """The most urgent ones, as many as fit; one that is larger than the room is to go in pieces, and then speaks for
+    itself. Raises Unpackable."""
+    packed = packer.alarms(outbox, due.seqs, due.tries, due.alone, room_bytes, pieces=True)
+    if packed is None or due.alone:
+        return packed
+    if len(packed.body) > room_bytes:
+        return packer.alarms(outbox, due.seqs, due.tries, True, room_bytes, pieces=True)
+    return packer.alone(outbox, packed, due.sheet_row, due.long_bytes)
 
 
 def pack_rows(packer: Packer, outbox: Outbox, rows: Rows, room_bytes: int) -> Packed | None:

@@ -31,6 +31,7 @@ class SlotState:
     summaries_wait: bool = True
     summary_turn: bool = False
     newest_s: float = -inf
+    alarms_went: bool = False  # in the last slot
     stale_alarms_went: bool = False
     probes: int = 0
 

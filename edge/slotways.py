@@ -8,6 +8,9 @@ receipt is missed. What does not fit one packet goes in pieces (`edge.parcel`).
 The province answers this way once in a dozen packets, so patience here is RECEIPT_SLOTS slots; but a receipt names the
 packets that have not arrived, and those go again at once.
 
+A message costs the same however full it is. So what fits goes in the long form, and alarms speak for themselves where
+there is room for it, and where the province may know nothing of us (`edge.slotdoubt`).
+
 What slots can carry is measured (edge/slotrate.py): all rounds, those that come in, or summaries.
 """
 
@@ -23,18 +26,19 @@ from edge.errors import DoesNotFit
 from edge.packing import STALE_TRIES, Packed
 from edge.parcel import MOST_BACK, REORDER_S, Parcel
 from edge.plan import Send, SlotQueue, Wait, What, next_in_slot
-from edge.slotpack import MOST_ROWS, Rows, pack_rows
+from edge.slotdoubt import Doubt
+from edge.slotpack import MOST_ROWS, Due, Rows, pack_alarms, pack_rows
 from edge.slotrate import FULL, LIVE, SUMMARIES, SlotRate
 from edge.slotstate import SlotState, Told, closed, newest_of
 from edge.summaries import pack_summary
 from edge.transit import Flight
 from edge.ways import SHEETS, TEST_BODY, Cargo, Shared, Way, Work
+from edge.wire import seal
 from edge.wire.fragment import MOST_FRAGMENTS, PARCEL_HEAD_BYTES
 from edge.wire.packet import FRAGMENT_HEAD_BYTES, Receipt, cut
 
 RECEIPT_SLOTS = 30  # the province answers each dozen packets, and an answer may be lost: twice that, and some
 NOW_EVERY_S = 600.0
-DOUBT_TRIES, DOUBT_SLOTS = 3, 10
 MOST_PROBES = 3  # one in 400 messages and answers is lost twice; then rounds go all the same
 MOST_AGAIN = 32  # rounds looked at to fill a packet with
 MOST_PIECES = 16  # of a parcel of rounds: it is complete at the province after so many slots, the newest with it
@@ -52,17 +56,23 @@ class SlotWay(Way):
         super().__init__(name, link, batch_s, shared)
         self.slot = SlotState()
         self._rate = SlotRate()
-        self._unanswered_s: float | None = None  # since when packets have left without an answer
-        self._doubt = False  # whether it did, just before an alarm is packed
-        self._doubted_s = -inf
-        self._mute = False  # for so long that the province may have lost what it knew of us
+        self._doubt = Doubt()
+        self._plain = False  # whether the alarms that are being packed are to speak for themselves because of it
 
     # -- how it stands -------------------------------------------------------------------------------------------
 
     @property
     def long(self) -> bool:
         """A province that does not know our epoch yet, or has lost what it knew, can not open the short form."""
-        return self._mute or self._doubt or (self.shared.transit.sheet_unsettled() and not self.shared.known)
+        return self._plain or (self.shared.transit.sheet_unsettled() and not self.shared.known)
+
+    def is_long(self, body: bytes) -> bool:
+        return len(body) <= self._long_bytes
+
+    @property
+    def _long_bytes(self) -> int:
+        """The room in the long form."""
+        return self.link.state().mtu_bytes - seal.LONG_OVERHEAD_BYTES
 
     @property
     def slot_s(self) -> float:
@@ -89,6 +99,7 @@ class SlotWay(Way):
     def reset(self) -> None:
         super().reset()
         self.slot = SlotState()
+        self._doubt.renew()
 
     @property
     def _probed(self) -> bool:
@@ -109,21 +120,21 @@ class SlotWay(Way):
     # -- what is next --------------------------------------------------------------------------------------------
 
     def next(self, now_s: float) -> Send | Wait:
-        self._doubt = False
+        self._plain = False
         self._sweep(now_s)
-        self._mute = self._unanswered_s is not None and now_s - self._unanswered_s > self.unsigned_s
-
         transit, slot = self.shared.transit, self.slot
-        wide = self.wide and not any(parcel.packed.kind is Kind.ALARM for parcel in slot.parcels)
-        mode = LIVE if wide else self.mode  # it matters only where rounds go by slots
+        mode = LIVE if self.wide else self.mode  # it matters only where rounds go by slots
         alarm_due_s = transit.next_alarm_s(self.dues)
-        room = sum(parcel.packed.kind is not Kind.ALARM for parcel in slot.parcels) < MOST_PARCELS
+        begun = [parcel for parcel in slot.parcels if parcel.packed.kind is Kind.ALARM]
+        room = len(slot.parcels) - len(begun) < MOST_PARCELS
         queue = SlotQueue(
             alarms=alarm_due_s <= now_s,
             alarm_due_s=alarm_due_s,
             alarms_rest=slot.stale_alarms_went and self._stale(transit.due_alarms(self.dues, now_s)),
+            alarms_went=slot.alarms_went,
+            alarm_piece_due_s=min((parcel.due_s() for parcel in begun), default=inf),
             test=self.test is not None and self.test.counter is None,
-            wide=wide,
+            wide=self.wide,
             sheet=room and transit.waiting(SHEETS, self.unfit) is not None,
             piece_due_s=min((parcel.due_s() for parcel in slot.parcels), default=inf),
             rounds=room and slot.rounds_wait and mode != SUMMARIES,
@@ -134,24 +145,23 @@ class SlotWay(Way):
         step = next_in_slot(self.link_now(), queue, now_s)
         if step in (Send(What.LIVE), Send(What.NEWEST)) and not self._probed:
             return Send(What.PROBE)
-        return step
+        urgent = queue.alarms or queue.alarm_piece_due_s <= now_s or step == Send(What.TEST)
+        asks = isinstance(step, Send) and not urgent and self._doubt.asks(now_s, self.slot_s)
+        return Send(What.PROBE) if asks else step
 
     def work(self, what: What, now_s: float) -> Work:
         transit, packer = self.shared.transit, self.shared.packer
         due = self._due_alarms = transit.due_alarms(self.dues, now_s) if what is What.ALARMS else []
-        tries = dict(self.dues.tries)
-        # Alarms that nobody answers: now and then one is said so that anybody can open and read it.
-        unanswered = min((tries.get(seq, 0) for seq in due), default=0) >= DOUBT_TRIES
-        self._doubt = unanswered and now_s - self._doubted_s > DOUBT_SLOTS * self.slot_s
-        self._doubted_s = now_s if self._doubt else self._doubted_s
+        self._plain = what is What.ALARMS and self._doubt.speaks_plain(now_s, self.slot_s)
         room_bytes = self.room_bytes
         if what is What.PIECE:
             return lambda _outbox: Packed(Kind.FRAGMENT, b"", None, (), 0)
         if what is What.PROBE:
             return lambda _outbox: Packed(Kind.TEST, TEST_BODY, None, (), 0)
         if what is What.ALARMS:
-            alone = transit.sheet_unsettled() or self._doubt
-            return lambda outbox: packer.alarms(outbox, due, tries, alone, room_bytes, pieces=True)
+            alone = self._plain or transit.sheet_unsettled()
+            alarms = Due(due, dict(self.dues.tries), alone, self.shared.sheet_row, self._long_bytes)
+            return lambda outbox: pack_alarms(packer, outbox, alarms, room_bytes)
         if what is What.SHEET:
             seq = transit.waiting(SHEETS, self.unfit) or 0
             most_bytes = self._pieces_bytes(MOST_FRAGMENTS)
@@ -164,9 +174,10 @@ class SlotWay(Way):
             return lambda outbox: pack_summary(outbox, row, sheet, told, room_bytes)
         return super().work(what, now_s)
 
-    def _pieces_bytes(self, pieces: int) -> int:
+    def _pieces_bytes(self, pieces: int, room_bytes: int | None = None) -> int:
         """How long a body may be that goes in so many pieces."""
-        return max(0, pieces * (self.room_bytes - FRAGMENT_HEAD_BYTES) - PARCEL_HEAD_BYTES)
+        room_bytes = self.room_bytes if room_bytes is None else room_bytes
+        return max(0, pieces * (room_bytes - FRAGMENT_HEAD_BYTES) - PARCEL_HEAD_BYTES)
 
     def _rows(self, what: What) -> Rows:
         """Which rounds may go now."""
@@ -200,12 +211,17 @@ class SlotWay(Way):
 
     def take_off(self, packed: Packed, what: What, counter: int, now_s: float) -> Cargo | None:
         slot = self.slot
+        slot.alarms_went = what is What.ALARMS
         slot.stale_alarms_went = what is What.ALARMS and self._stale(self._due_alarms)
+        if what is What.ALARMS:
+            plain = packed.sheet is None and (len(packed.body) > self.room_bytes or self.is_long(packed.body))
+            self._doubt.told(counter, plain=plain)
         if what is What.PIECE:
             parcel = self._next_parcel(now_s)
             return None if parcel is None else self._piece(parcel, counter, now_s)
         if what is What.PROBE:
             slot.probes += 1
+            self._doubt.asked(now_s)
             return Cargo(None, TEST_BODY)
         if packed.kind is Kind.ROUNDS:
             self._note(packed, what, now_s)
@@ -223,7 +239,7 @@ class SlotWay(Way):
         if packed.kind in (Kind.ROUNDS, Kind.SHEET):
             flight = self._off(packed, counter, now_s)
             return Cargo(packed.sheet, packed.body, packed, flight)
-        if packed.kind is Kind.ALARM:
+        if packed.kind is Kind.ALARM and packed.sheet is not None:
             self._rate.alarms(len(packed.body), sum(high - low + 1 for low, high in packed.ranges))
         return super().take_off(packed, what, counter, now_s)
 
@@ -255,7 +271,10 @@ class SlotWay(Way):
             self._later(again, packed, now_s)
             again.again()
             return self._piece(again, counter, now_s)
-        parcel = Parcel(packed, cut(packed.sheet, packed.body, self.room_bytes - FRAGMENT_HEAD_BYTES), self.patience_s)
+        room_bytes = self.room_bytes
+        if packed.kind is Kind.ALARM and len(packed.body) <= self._pieces_bytes(MOST_FRAGMENTS, self._long_bytes):
+            room_bytes = self._long_bytes
+        parcel = Parcel(packed, cut(packed.sheet, packed.body, room_bytes - FRAGMENT_HEAD_BYTES), self.patience_s)
         if packed.kind is Kind.ALARM:
             self._alarms_leave(packed, now_s)
             self._later(parcel, packed, now_s)
@@ -290,8 +309,10 @@ class SlotWay(Way):
     def handed(self, cargo: Cargo, sent: Sent, now_s: float) -> None:
         super().handed(cargo, sent, now_s)
         if sent is not Sent.NOT_SENT:
-            self._unanswered_s = now_s if self._unanswered_s is None else self._unanswered_s
+            self._doubt.sent(now_s)
             return
+        if self.slot.alarms_went:
+            self._doubt.not_told()
         if cargo.piece is not None:
             parcel, which = cargo.piece
             parcel.not_sent(which)
@@ -299,14 +320,14 @@ class SlotWay(Way):
             self._not_told(cargo.counter)
         elif cargo.packed is None:
             self.slot.probes -= 1
+            self._doubt.asked(-inf)
         self.rounds_came()
 
     # -- what comes back -----------------------------------------------------------------------------------------
 
     def receipt(self, receipt: Receipt, now_s: float) -> None:
         super().receipt(receipt, now_s)
-        if not receipt.need_sheets:
-            self._unanswered_s = None
+        self._doubt.answered(receipt.echo)
         transit = self.shared.transit
         # What stands right before a range is surely not there, else the range would begin earlier.
         absent = [low - 1 for low, _ in receipt.ranges] if receipt.epoch is None else []

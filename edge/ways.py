@@ -129,6 +129,10 @@ class Way:
         """Whether its packets have the long form."""
         return True
 
+    def is_long(self, body: bytes) -> bool:
+        """Whether the packet of this body has the long form."""
+        return self.long
+
     @property
     def room_bytes(self) -> int:
         overhead = seal.LONG_OVERHEAD_BYTES if self.long else seal.SHORT_OVERHEAD_BYTES

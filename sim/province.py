@@ -26,7 +26,7 @@ from pathlib import Path
 from edge.contract import Kind
 from edge.wire import packet as wire
 from edge.wire.basics import WireError
-from edge.wire.receipt import MAX_BITMAP_BYTES, decode_receipt
+from edge.wire.receipt import ANY_SHEET, MAX_BITMAP_BYTES, decode_receipt
 from edge.wire.seal import (
     LONG_OVERHEAD_BYTES,
     Direction,
@@ -198,7 +198,7 @@ class Province:
                 held_ms=now_ms - owed.echo_at_ms,
                 arrived=arrived,
                 lowest=lowest,
-                need_sheets=owed.needs,
+                need_sheets=owed.needs or ([] if site.knows(epoch) else [ANY_SHEET]),
                 room_bytes=room_bytes,
             )
             if set(site.received(of).around(new)) <= set(decode_receipt(body).ranges):
@@ -257,7 +257,7 @@ class Province:
     def _note(self, gateway: str, site: Site, took: Took, kind: Kind, size: int, way: _Way) -> None:
         number = (gateway, took.sealed, took.counter)
         self._store.add_packet(number, kind, size, way.link, way.now_ms, len(took.seqs), took.repeated)
-        site.epochs[took.sealed] = max(took.counter, site.epochs.get(took.sealed, -1))
+        site.epochs[took.sealed] = max(took.counter, site.epochs.pop(took.sealed, -1))  # now the last
         self.counts.update(packets=1)
 
     def _waited(self, gateway: str, site: Site, way: _Way) -> list[Took | Asked]:

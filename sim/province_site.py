@@ -189,7 +189,7 @@ class Owed:
 @dataclass
 class Site:
     """What is known of one gateway. `epochs`: epoch -> highest uplink counter; sheets newest first; `owed` by the
-    epoch that packets are sealed under, the one heard last at the end."""
+    epoch that packets are sealed under. Of epochs the one heard last is at the end."""
 
     sheets: deque[Sheet] = field(default_factory=deque)
     epochs: dict[int, int] = field(default_factory=dict)

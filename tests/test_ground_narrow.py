@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.contract import Kind
+from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Rule
 from edge.wire import packet as wire
+from edge.wire.receipt import ANY_SHEET
 from edge.wire.seal import LONG_OVERHEAD_BYTES
 from edge.wire.sheet import Sheet
 from sim.province import Province, Stored
@@ -31,6 +32,7 @@ from tests.test_ground_province import (
 )
 
 ROOM = 77
+ALARM = Alarm("high", "p0", Level.RED, Change.RAISED, Rule.ABOVE, 500, 400, T0_MS, ClockQuality.TRUSTED)
 WINDOWS = "SELECT point, window_s, start_ms, minimum, mean, maximum, count FROM windows"
 CHUNK = ROOM - LONG_OVERHEAD_BYTES - wire.FRAGMENT_HEAD_BYTES
 
@@ -288,6 +290,37 @@ def test_a_missing_sheet_is_asked_for_rarely() -> None:
         receipt = gateway.answered() if stored else None
         asked += receipt is not None and receipt.need_sheets == (SHEET.short,)
     assert asked == 30 * MINUTE_MS // ASK_NARROW_AGAIN_MS
+
+
+def test_who_has_sent_no_sheet_is_told_so_whatever_could_be_read() -> None:
+    """A gateway that thinks it is known learns by the answer to an alarm, or to a packet that asks, that it is not."""
+    gateway = Narrow(make_province())
+    assert gateway.stores(gateway.pack(wire.encode_alarms(None, [(5, ALARM)]), sheet=False)) == Stored(True, 1)
+    receipt = gateway.answered()
+    assert receipt is not None
+    assert (receipt.need_sheets, receipt.ranges) == ((ANY_SHEET,), ((5, 5),))
+    gateway.stores(gateway.pack(bytes([Kind.TEST]), sheet=False))
+    receipt = gateway.answered()
+    assert receipt is not None
+    assert receipt.need_sheets == (ANY_SHEET,)
+    gateway.stores(gateway.sheet_packet(1))
+    receipt = gateway.answered()
+    assert receipt is not None
+    assert receipt.need_sheets == ()
+
+
+def test_the_short_form_is_read_after_any_number_of_new_stores() -> None:
+    """Each card that breaks begins an epoch; the latest is not lost among them, nor an older one in use again."""
+    province = make_province()
+    sheets = [make_sheet(epoch=8 * n) for n in range(1, 200)]
+    for sheet in sheets:
+        gateway = Narrow(province, sheet)
+        gateway.has_sheet()
+        assert gateway.stores(gateway.rounds(2, 4, long=False))
+    again = Narrow(province, sheets[0])
+    again.counter = 10
+    assert again.stores(again.rounds(5, 6))
+    assert again.stores(again.rounds(7, 8, long=False))
 
 
 def test_entries_of_another_epoch_have_a_receipt_of_their_own() -> None:

@@ -209,7 +209,8 @@ def _receipt_lines(receipt: Receipt) -> Iterator[str]:
         if receipt.lowest is not None:
             yield f"packets from {receipt.lowest} to there that have not arrived: {missing or 'none'}"
     if receipt.need_sheets:
-        yield f"asks for sheets it does not have: {', '.join(f'0x{short:02x}' for short in receipt.need_sheets)}"
+        named = (f"0x{short:02x}" if short else "any of this epoch" for short in receipt.need_sheets)
+        yield f"asks for sheets it does not have: {', '.join(named)}"
 
 
 def _missing(receipt: Receipt) -> list[int]:

@@ -15,6 +15,7 @@ from edge.wire.seal import MAX_COUNTER
 from edge.wire.sheet import MAX_EPOCH, MAX_SEQ
 
 EPOCH, ECHO, BITMAP, NEEDS = 1, 2, 4, 8
+ANY_SHEET = 0  # of needs: no sheet begins so
 TIME_BYTES = 6  # milliseconds to the year 10889
 HELD_UNIT_MS = 10
 MAX_BITMAP_BYTES = 32  # 256 packets: four hours of a card that sends once a minute
@@ -30,7 +31,7 @@ class Receipt:
     counter of the last uplink packet that this answers, `held_ms`: how long the province held that one before it wrote
     this (whole 10 ms). `arrived`: counters of packets before `echo` that have arrived, complete from `lowest` on;
     `lowest` None: it speaks of no packet but `echo`. `need_sheets`: short bytes of sheets that packets named and that
-    it does not have.
+    it does not have; ANY_SHEET: it has none of the epoch it is sealed under.
     """
 
     epoch: int | None

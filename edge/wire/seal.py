@@ -40,7 +40,7 @@ SHORT_OVERHEAD_BYTES = SHORT_HEAD_BYTES + TAG_BYTES
 LONG_OVERHEAD_BYTES = LONG_HEAD_BYTES + TAG_BYTES
 MAX_BODY_BYTES = 65535  # CCM with a 13-byte nonce counts to there (RFC 3610)
 MAX_COUNTER = 2**40 - 1
-MAX_TRIALS = 64  # keys tried on one short packet: enough for 8 epochs with 8 sheets of the same short byte
+MAX_TRIALS = 64  # keys tried on one short packet: the latest 8 epochs with 8 sheets of the same short byte
 
 NO_DIGEST = bytes(DIGEST_BYTES)
 
@@ -144,8 +144,8 @@ def open_packet(
 ) -> Opened | Noise:
     """Opens one packet from (UP) or for (DOWN) `gateway`; never raises.
 
-    `epochs`: epoch -> highest counter seen (-1 for none), the epochs a short packet may belong to. A long packet names
-    its own epoch and needs none. `sheets`: those known of this gateway.
+    `epochs`: epoch -> highest counter seen (-1 for none), the epochs a short packet may belong to, the one heard last
+    at the end. A long packet names its own epoch and needs none. `sheets`: those known of this gateway.
     """
     if not packet or packet[0] & VERSION_MASK != VERSION_BITS:
         return Noise(packet, "not a packet of this format (first byte)")
@@ -174,15 +174,15 @@ def _long_places(packet: bytes) -> list[tuple[int, int]]:
 
 
 def _short_places(packet: bytes, epochs: Mapping[int, int]) -> Iterator[tuple[int, int]]:
-    """(epoch, full counter), likeliest first: for each epoch the counters nearest to the highest one seen."""
+    """(epoch, full counter), likeliest first: the counters nearest to the highest one seen, the latest epoch first. A
+    gateway that begins a new store with each broken card has more epochs than may be tried."""
     low = int.from_bytes(packet[1:3], "big")
-    for epoch, seen in epochs.items():
-        if (epoch ^ packet[0]) & EPOCH_MASK:
-            continue
-        nearest = seen + 1 + (low - seen - 1 + 0x8000) % 0x10000 - 0x8000
-        for counter in (nearest, nearest + 0x10000, nearest - 0x10000):
-            if 0 <= counter <= MAX_COUNTER:
-                yield epoch, counter
+    latest_first = [(epoch, seen) for epoch, seen in epochs.items() if not (epoch ^ packet[0]) & EPOCH_MASK][::-1]
+    for away in (0, 0x10000, -0x10000):
+        for epoch, seen in latest_first:
+            nearest = seen + 1 + (low - seen - 1 + 0x8000) % 0x10000 - 0x8000
+            if 0 <= nearest + away <= MAX_COUNTER:
+                yield epoch, nearest + away
 
 
 def _try(
