@@ -33,7 +33,7 @@ from edge.relay import Relay
 
 EVENTS_KEPT = 200
 EVENTS_SHOWN = 20
-WATCHERS_MOST = 16
+WATCHERS_MOST = 12  # of the socket's 16 clients: who asks something else is not locked out by screens
 WATCH_QUEUE = 200  # a watcher that reads slower than this loses lines, the daemon loses nothing
 
 

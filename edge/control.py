@@ -1,7 +1,11 @@
 """The technician's socket, both ends: a Unix socket, one JSON object a line each way (`nc -U` can use it).
 
 Request: {"ask": "status", ...}. Answer: {"ok": true, "answer": ...} or {"ok": false, "why": "..."}; a stream (`watch`)
-sends many. The daemon's end never lets a client slow it down: bounded lines, bounded clients, a slow reader is dropped.
+sends many. The daemon's end never lets a client slow it down: bounded lines, bounded clients, a slow reader is dropped,
+and who asks nothing for long is hung up.
+
+A path where another daemon answers is left to it: who would take it away makes that one deaf. The other, which has a
+store and limits of its own, judges and sends without a socket, says so, and takes the path when it is free.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import errno
 import grp
 import os
 import socket
+import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,8 +30,9 @@ ENVIRONMENT = "FENGSUI_SOCKET"
 GROUP = "fengsui"  # who may talk to the daemon besides root and its own user
 CLIENTS_MOST = 16
 LINE_MOST_BYTES = 64 * 1024
-LOOK_S = 10.0  # a socket that somebody has deleted is made again
+LOOK_S = 10.0  # a socket that somebody has deleted or replaced is made again
 SLOW_READER_S = 5.0
+IDLE_S = 60.0  # who is connected and asks nothing keeps others out: a person with `nc -U` needs less
 ANSWER_S = 10.0  # the client's patience: all but `read` is answered from memory, or from the store in a second or two
 READ_S = 30.0  # a read of a slow bus takes seconds
 PROBE = "links"  # answered at once: asked before a stream, which may be silent for good reasons
@@ -52,27 +58,29 @@ class Server:
         self._serving: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Serves until cancelled, then hangs up on all. Raises OSError when the socket can not be made, or has been
-        deleted."""
+        """Serves until cancelled, then hangs up on all. Raises OSError when the socket can not be made (EADDRINUSE:
+        another daemon answers there), or has been deleted or replaced."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.unlink(missing_ok=True)
+        _make_way(self.path)
         server = await asyncio.start_unix_server(self._connected, self.path, limit=LINE_MOST_BYTES)
-        self.path.chmod(0o660)
-        # Where there is no such group, root and the daemon's own user may still ask.
-        with contextlib.suppress(KeyError, PermissionError):
-            os.chown(self.path, -1, grp.getgrnam(GROUP).gr_gid)
+        ours = _file_at(self.path)
         async with server:
             try:
-                while self.path.exists():  # noqa: ASYNC110 nothing else tells of a deleted file
+                self.path.chmod(0o660)
+                # Where there is no such group, root and the daemon's own user may still ask.
+                with contextlib.suppress(KeyError, PermissionError):
+                    os.chown(self.path, -1, grp.getgrnam(GROUP).gr_gid)
+                while ours is not None and _file_at(self.path) == ours:  # noqa: ASYNC110 nothing else tells of its end
                     await asyncio.sleep(LOOK_S)
             finally:
                 await self._hang_up()
-        raise FileNotFoundError(errno.ENOENT, "it was deleted, and is made again")
+        raise FileNotFoundError(errno.ENOENT, "it was deleted or replaced, and is made again")
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """A task of our own for each client: asyncio's own would be cancelled last, and with a traceback."""
         if len(self._serving) >= CLIENTS_MOST:
-            writer.write(msgspec.json.encode({"ok": False, "why": f"{CLIENTS_MOST} are connected already"}) + b"\n")
+            why = f"{CLIENTS_MOST} are connected already: ask again in a minute, or end a `fengsui watch`"
+            writer.write(msgspec.json.encode({"ok": False, "why": why}) + b"\n")
             writer.close()
             return
         task = asyncio.ensure_future(self._serve(reader, writer))
@@ -87,13 +95,13 @@ class Server:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while line := await reader.readline():
+            while line := await _question(reader):
                 async for answer in self._answers(line):
                     writer.write(msgspec.json.encode(answer) + b"\n")
                     async with asyncio.timeout(SLOW_READER_S):
                         await writer.drain()
         except (ConnectionError, TimeoutError, ValueError):
-            pass  # gone, too slow, or a line without end
+            pass  # gone, too slow, idle, or a line without end
             writer.transport.abort()  # a reader that never reads would keep its buffer for ever
         finally:
             writer.close()
@@ -117,6 +125,52 @@ class Server:
                 yield {"ok": True, "answer": await answer}
         except FengsuiError as error:
             yield {"ok": False, "why": str(error)}
+
+
+async def _question(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(IDLE_S):
+        return await reader.readline()
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Which file a path leads to; the number of one that is open is given to no other."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _make_way(path: Path) -> None:
+    """Removes a socket that nobody listens at. Raises OSError: somebody does, or what is there is no socket."""
+    from edge.process import is_dying, peer_pid  # brings in the store, which a client need not wait for
+
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        path.unlink(missing_ok=True)  # a link that leads nowhere
+        return
+    if not stat.S_ISSOCK(mode):
+        raise FileExistsError(errno.EEXIST, "what has this name is no socket; move it away")
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.setblocking(False)
+        try:
+            asking.connect(str(path))
+        except BlockingIOError:
+            pass  # its queue is full: it is there
+        except OSError:
+            path.unlink(missing_ok=True)  # of one that has ended
+            return
+        pid = peer_pid(asking)
+    if is_dying(pid):
+        path.unlink(missing_ok=True)  # killed, and held by a dead disk: it answers no more
+        return
+    who = f"another daemon (process {pid})" if pid else "another daemon"
+    raise OSError(
+        errno.EADDRINUSE,
+        f"{who} answers there, and who asks there speaks with that one. This one judges and sends all the same; to "
+        "ask it, give it a path of its own ([gateway] socket = ...) and restart it, or stop the other",
+    )
 
 
 def ask(path: Path, request: Mapping[str, Any], patience_s: float | None = ANSWER_S) -> Generator[Any, None, None]:

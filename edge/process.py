@@ -48,7 +48,7 @@ def hold_name(folder: Path) -> tuple[socket.socket | None, bool]:
         if error.errno != errno.EADDRINUSE:
             return None, False
         pid = _holder(folder)
-        if _is_dying(pid):
+        if is_dying(pid):
             return None, True
         who = f"another daemon (process {pid})" if pid else "another daemon"
         raise AlreadyRunning(f"{who} already runs on {folder}: systemctl status fengsui") from None
@@ -69,13 +69,22 @@ def _holder(folder: Path) -> int:
         asking.setblocking(False)
         try:
             asking.connect(_name(folder))
-            told = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         except OSError:
             return 0
-        return int(_CREDENTIALS.unpack(told)[0])
+        return peer_pid(asking)
 
 
-def _is_dying(pid: int) -> bool:
+def peer_pid(connection: socket.socket) -> int:
+    """The process at the other end of a Unix socket, as it began to listen; 0 where that can not be told."""
+    try:
+        told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    except OSError:
+        return 0
+    return int(_CREDENTIALS.unpack(told)[0])
+
+
+def is_dying(pid: int) -> bool:
+    """Whether it was killed, and one thread of it still waits for a dead disk."""
     try:
         return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0] in DYING
     except (OSError, IndexError):
