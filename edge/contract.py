@@ -260,7 +260,8 @@ class Driver:
     `sensors(port, open_port, devices)` makes the sensors of all devices on one wire, by device id, opening nothing yet.
     `open_link(spec)` makes a link, connecting nothing yet; with `link_point`, it is a PolledSensor too.
     `check(port, devices)` and `check_link(settings)` return sentences about settings that are wrong together
-    (each starting with the device or point id), for `edge/config`.
+    (each starting with the device or point id), for `edge/config`; `link_lacks(settings)`: sentences about files that a
+    link needs and this machine does not have (the gateway starts without), each with whether that is sure.
     `output`: the driver's keys of `[[output]]`; `output_port`: its outputs talk through a `[[port]]`.
     `outputs(port, open_port, outputs, sensors)` makes the outputs on one wire (of a driver without `output_port`: all
     of them, `port` None), by id, opening nothing yet; `sensors`: those on the same wire, to share it with.
@@ -280,6 +281,7 @@ class Driver:
     open_link: Callable[[LinkSpec], Link] | None = None
     check: Callable[[PortSettings, Sequence[DeviceSpec]], Sequence[str]] = field(default=lambda _port, _devices: ())
     check_link: Callable[[Any], Sequence[str]] = field(default=lambda _settings: ())
+    link_lacks: Callable[[Any], Sequence[tuple[str, bool]]] = field(default=lambda _settings: ())
     link_point: type[Any] | None = None
     link_port: bool = False
     explain: Callable[[str], Sequence[Mapping[str, Any]]] | None = None

@@ -17,6 +17,7 @@ from edge.cli.site import fingerprint
 from edge.cli.verbs import VERBS, fengsui
 from edge.config.load import load
 from edge.preflight import Look
+from tests.mqtt_certificates import Authority
 
 SITE = """
 [gateway]
@@ -83,7 +84,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_check_lists_what_will_run_and_what_looks_forgotten(site: Path) -> None:
     done = run("check", site)
     assert done.exit_code == 0
-    for part in ("gateway gw 一号站", "9600 8N1", "渗压计", "below orange 4.40, red 4.00 m", "mqtt", "is right"):
+    for part in ("gateway gw 一号站", "9600 8N1", "渗压计", "mqtt", "is right"):
         assert part in done.stdout
     notes = [line for line in done.stdout.splitlines() if line.startswith("note: ")]
     expected = (
@@ -96,6 +97,62 @@ def test_check_lists_what_will_run_and_what_looks_forgotten(site: Path) -> None:
     assert len(notes) == 5
     for part in (*expected, red):
         assert any(part in note for note in notes), part
+
+
+def test_check_says_every_rule_with_all_that_decides(site: Path) -> None:
+    """A wrong restore value of an interlock has to be seen before it runs."""
+    more = 'clear = { red = 4.5 }\nhysteresis = 0.05\nhold = "10s"\nclear_hold = "1min"\n'
+    silent = '[[limit]]\nid = "silent"\npoint = "temp"\nstale = { blue = "90s" }\n'
+    site.write_text(SITE.replace("red = 4 }\n", f"red = 4 }}\n{more}{silent}"))
+    told = run("check", site).stdout
+    assert (
+        "  shallow: depth: orange at 4.40 m or less, red at 4.00 m or less; red is left above 4.50 m; "
+        "a level is left more than 0.05 m back; it must last 10 s; and be gone for 1 min.\n"
+    ) in told
+    assert "  silent: temp without a good value: blue after 90 s.\n" in told
+
+
+TLS = """
+tls = true
+ca = "nosuch.pem"
+username = "gw"
+password_file = "nosuch"
+"""
+
+
+def test_check_names_the_files_of_a_link_that_are_not_there(site: Path) -> None:
+    site.write_text(SITE + TLS)
+    done = run("check", site)
+    assert done.exit_code == 3
+    for key, name in (("ca", "nosuch.pem"), ("password_file", "nosuch")):
+        assert (
+            f"error: link main: {key}: {site.parent / name} can not be read: No such file or directory" in done.stderr
+        )
+    assert load(site).links[0].id == "main", "the gateway starts all the same"
+
+
+def test_check_looks_into_the_files_of_a_link(site: Path) -> None:
+    site.write_text(SITE + TLS)
+    ca, password = site.parent / "nosuch.pem", site.parent / "nosuch"
+    ca.write_text("no certificate")
+    password.write_text("secret")
+    password.chmod(0o644)
+    told = run("check", site).stderr
+    assert f"link main: password_file: others may read {password}, so it is not used; type: chmod 600" in told
+    password.chmod(0o600)
+    assert f"link main: the ca file {ca} cannot be used" in run("check", site).stderr
+    ca.unlink()
+    Authority(site.parent / "pki").ca.rename(ca)
+    assert run("check", site).exit_code == 0
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_only_the_service_may_read_is_no_mistake(site: Path) -> None:
+    site.write_text(SITE + TLS.replace('ca = "nosuch.pem"\n', ""))
+    (site.parent / "nosuch").touch(0)
+    done = run("check", site)
+    assert done.exit_code == 0
+    assert "can not be read by you (by the service it may be)" in done.stdout
 
 
 def test_check_names_totals_whose_zero_lies_on_this_disk_alone(site: Path) -> None:

@@ -96,7 +96,10 @@ def test_tls_good_wrong_authority_wrong_name_plain_port_and_client_certificate(t
         assert await why(
             broker, ca=str(ours.ca)
         )  # no certificate of ours: the broker hangs up, by TLS 1.3 after the handshake
-        assert "TLS files" in await why(broker, ca=str(tmp_path / "none.pem"))
+        none = tmp_path / "none.pem"
+        assert f"the ca file {none} cannot be used: No such file" in await why(broker, ca=str(none))
+        wrong = await why(broker, ca=str(ours.ca), cert=str(mine), key=str(key))
+        assert f"the cert file {mine} with the key file {key} cannot be used" in wrong
 
     extra = [f"cafile {ours.ca}", f"certfile {cert}", f"keyfile {key}", "require_certificate true"]
     with Broker(extra=extra) as broker:

@@ -98,6 +98,35 @@ def check_link(settings: MqttLink) -> Sequence[str]:
     return problems
 
 
+def link_lacks(settings: MqttLink) -> Sequence[tuple[str, bool]]:
+    """Files that are named and can not be used: a sentence each, and whether that is sure (who runs it may read it)."""
+    named = {key: getattr(settings, key) for key in ("ca", "cert", "key", "password_file")}
+    found = [(f"{key}: {why}", sure) for key, path in named.items() if path for why, sure in _look(path)]
+    if settings.password_file and not found and settings.password_file.stat().st_mode & OTHERS_MAY_READ:
+        path = settings.password_file
+        found.append((f"password_file: others may read {path}, so it is not used; type: chmod 600 {path}", True))
+    if settings.tls and not found:
+        from drivers.mqtt.connect import NoConnection, tls_context
+
+        try:
+            tls_context(settings)
+        except NoConnection as error:
+            found.append((str(error), True))
+    return found
+
+
+def _look(path: Path) -> list[tuple[str, bool]]:
+    """Why a file can not be read, nothing if it can."""
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except PermissionError:
+        return [(f"{path} can not be read by you (by the service it may be)", False)]
+    except OSError as error:
+        return [(f"{path} can not be read: {error.strerror}", True)]
+    return []
+
+
 def open_link(spec: LinkSpec) -> Link:
     """Makes the link; connects nothing yet."""
     from drivers.mqtt.link import PacketsOverMqtt
@@ -105,4 +134,4 @@ def open_link(spec: LinkSpec) -> Link:
     return PacketsOverMqtt(spec.id, spec.gateway, spec.settings)
 
 
-DRIVER = Driver(name="mqtt", link=MqttLink, open_link=open_link, check_link=check_link)
+DRIVER = Driver(name="mqtt", link=MqttLink, open_link=open_link, check_link=check_link, link_lacks=link_lacks)

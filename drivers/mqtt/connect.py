@@ -33,7 +33,7 @@ class NoConnection(Exception):
 
 async def connect(settings: MqttLink) -> socket.socket:
     """A connected, non-blocking socket (an `ssl.SSLSocket` with `tls`). Raises NoConnection."""
-    context = _tls_context(settings) if settings.tls else None
+    context = tls_context(settings) if settings.tls else None
     host, port = settings.host, tcp_port(settings)
     why = f"{host} has no address"
     for family, address in await _resolve(host, port, settings.source):
@@ -107,18 +107,32 @@ def _say_connect(error: OSError, address: str, port: int) -> str:
     return f"could not connect to {where}: {error.strerror or error}"
 
 
-def _tls_context(settings: MqttLink) -> ssl.SSLContext:
+def tls_context(settings: MqttLink) -> ssl.SSLContext:
+    """Of the files that the settings name. Raises NoConnection with the one that can not be used."""
     import ssl
 
     try:
         context = ssl.create_default_context(cafile=settings.ca or None)
-        if settings.cert:
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        which = f"the ca file {settings.ca}" if settings.ca else "the system's certificates"
+        raise NoConnection(f"{which} cannot be used: {_say_file(error)}") from None
+    if settings.cert:
+        try:
             # OpenSSL would ask for an encrypted key's password on a terminal nobody sits at; an empty one refuses it.
             context.load_cert_chain(settings.cert, settings.key, password="")
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise NoConnection(f"TLS files (ca, cert, key) cannot be used: {error}") from None
+        except (OSError, ValueError) as error:
+            files = f"the cert file {settings.cert} with the key file {settings.key}"
+            raise NoConnection(f"{files} cannot be used: {_say_file(error)}") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def _say_file(error: OSError | ValueError) -> str:
+    import ssl
+
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+        return error.strerror or str(error)
+    return f"{error} (PEM files are wanted, a key without a password)"
 
 
 async def _encrypt(sock: socket.socket, context: ssl.SSLContext, host: str) -> socket.socket:

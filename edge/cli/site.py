@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,12 @@ from msgspec.structs import replace
 
 from edge.cli import EXIT_REFUSED, EXIT_SITE_FILE
 from edge.cli.show import printable, table
-from edge.cli.site_notes import forgotten, too_much
+from edge.cli.site_notes import forgotten, link_files, too_much
 from edge.cli.verbs import json_option, stop
 from edge.config.load import load
 from edge.config.site import Limit, Link, Port, Site
 from edge.config.units import show_bytes, show_ms
-from edge.contract import Point, Rule
+from edge.contract import Point
 from edge.errors import SiteFileError
 from edge.limit_words import explain
 
@@ -42,8 +41,9 @@ def check(site: Path, as_json: bool) -> None:
         _print_json({"ok": False, "file": error.file, "problems": error.problems})
         raise click.exceptions.Exit(EXIT_SITE_FILE) from None
     stops, notes = _disk_findings(found)
-    stops += _lacks(found)
-    warnings = [*forgotten(found), *_key_warnings(found.gateway.key), *too_much(found), *notes]
+    lacking, perhaps = link_files(found)
+    stops += [*_lacks(found), *lacking]
+    warnings = [*forgotten(found), *_key_warnings(found.gateway.key), *perhaps, *too_much(found), *notes]
     if as_json:
         _print_json({"ok": not stops, "file": str(site), "problems": stops, "warnings": warnings, **_as_json(found)})
     else:
@@ -175,24 +175,10 @@ def _range(point: Point) -> str:
     return "-" if point.minimum is None else f"{point.minimum} to {point.maximum}"
 
 
-def _rule(limit: Limit, points: Mapping[str, Point]) -> str:
-    if limit.judged.members or limit.judged.spec or limit.rule in (Rule.OUTSIDE, Rule.INSIDE, Rule.SUSPECT):
-        return "see below"
-    point = points[limit.point]
-    stale = limit.rule is Rule.STALE
-    shown = [
-        f"{level.name.lower()} {show_ms(value * 1000) if stale else point.show(value)}"
-        for level, value in limit.thresholds
-    ]
-    return f"{limit.rule.name.lower()} {', '.join(shown)}{'' if stale else f' {point.unit}'}"
-
-
 def _sentences(site: Site) -> list[str]:
-    """What does not fit a column."""
-    points = {point.id: point for point in site.points}
-    below = [limit for limit in site.limits if _rule(limit, points) == "see below"]
-    lines = (printable(f"  {limit.id}: {explain(limit.judged, limit.scale)}") for limit in below)
-    return ["\n".join(["rules", *lines])] if below else []
+    """Every rule as it runs: with its clear values and hold times, which no column has room for."""
+    lines = (printable(f"  {limit.id}: {explain(limit.judged, limit.scale)}") for limit in site.limits)
+    return ["\n".join(["rules", *lines])] if site.limits else []
 
 
 def _batch(site: Site, link: Link) -> str:
@@ -206,7 +192,6 @@ def _batch(site: Site, link: Link) -> str:
 
 
 def _as_text(site: Site) -> str:
-    points = {point.id: point for point in site.points}
     gateway, store = site.gateway, site.store
     key, _ = _key_text(gateway.key)
     mark = f", fingerprint {fingerprint(key)}" if key else ""
@@ -238,8 +223,8 @@ def _as_text(site: Site) -> str:
         ),
         table(
             "limits",
-            ("id", "point", "rule", "name"),
-            [(limit.id, limit.point, _rule(limit, points), limit.name) for limit in site.limits],
+            ("id", "point", "name"),
+            [(limit.id, limit.point, limit.name) for limit in site.limits],
         ),
         *_sentences(site),
         *_outputs(site)[0],

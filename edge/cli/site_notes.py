@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from edge.config.site import Site
+from edge.config.plugs import opinion
+from edge.config.site import Link, Site
 from edge.contract import Of, Rule
 from edge.measure_nouns import Spec
 
@@ -84,6 +85,23 @@ def _own_zero(spec: Spec | None) -> bool:
 
 def _ids_not_in(site: Site, known: set[str]) -> list[str]:
     return [point.id for point in site.points if point.id not in known]
+
+
+def link_files(site: Site) -> tuple[list[str], list[str]]:
+    """Files that links need: what is surely wrong with them, and what only may be."""
+    lacking: list[str] = []
+    perhaps: list[str] = []
+    for link in site.links:
+        found: list[tuple[str, bool]] = []
+        found += [(why, True) for why in opinion(link.driver.name, _ask_files, link, found)]
+        for why, sure in found:
+            (lacking if sure else perhaps).append(f"link {link.id}: {why}")
+    return lacking, perhaps
+
+
+def _ask_files(link: Link, found: list[tuple[str, bool]]) -> list[str]:
+    found += link.driver.link_lacks(link.settings)
+    return []
 
 
 def too_much(site: Site) -> list[str]:
