@@ -80,12 +80,19 @@ class Story:
 
 
 class Replay(NamedTuple):
-    """`doubted`: readings that were not believed, by point."""
+    """`doubted`, `used`: readings that were not believed, and numbers that could be judged, by point."""
 
     from_ms: int
     to_ms: int
     stories: tuple[Story, ...]
     doubted: dict[str, int]
+    used: dict[str, int]
+
+    @property
+    def empty(self) -> bool:
+        """Nothing was judged: that no alarm was raised says nothing."""
+        judged = [story for story in self.stories if story.judged]
+        return not any(story.alarms or story.limit.point in self.used for story in judged)
 
 
 def column_of(at_ms: int, columns: int, from_ms: int, to_ms: int) -> int:
@@ -109,6 +116,7 @@ class _Run:
         self.now = {point.id: PointNow(point) for point in site.points}
         self.beliefs = Beliefs(site.points)
         self.doubted: dict[str, int] = {}
+        self.used: dict[str, int] = {}
         there = judged_limits(site, points)
         first = [Span(self.from_ms, Level.NONE)]
         self.stories = {
@@ -147,12 +155,14 @@ class _Run:
                 now.doubted()
             if now.quality is Quality.SUSPECT:
                 self.doubted[point] = self.doubted.get(point, 0) + 1
+            elif now.value is not None:
+                self.used[point] = self.used.get(point, 0) + 1
             self._told(self.limits.judge(point, now.value, now.quality, now_s), at_ms)
             for part in self.held.get(point, ()):
                 self.due_s = min(self.due_s, *(part.last_word_s(latch) for latch in part.latches))
             for story, state in self.drawn.get(point, ()):
                 self._draw(story, state.parts[0].value, at_ms)
-        return Replay(self.from_ms, self.to_ms, tuple(self.stories.values()), self.doubted)
+        return Replay(self.from_ms, self.to_ms, tuple(self.stories.values()), self.doubted, self.used)
 
     def _silence(self, now_s: float) -> None:
         """The ticks that matter: the whole second after (or at) each instant from which on silence changes a level."""

@@ -244,6 +244,26 @@ def test_one_reading_is_a_record_too(site: Path) -> None:
     assert "alarms: none would have been raised" in plain.stdout  # it must last two minutes
 
 
+@pytest.mark.parametrize(
+    ("record", "note"),
+    [
+        ("time,level\n{0},\n{1},--\n", "not one number that can be judged, so no level says anything of it: level"),
+        ("time,level\n{0},65535\n{1},65535\n", "2 readings of level were not believed"),
+        ("time,spare\n{0},1\n{1},2\n", "not judged, the file lacks what they are about: high, storm"),
+    ],
+)
+def test_a_record_of_which_nothing_can_be_judged_is_no_good_news(site: Path, record: str, note: str) -> None:
+    spare = '[[device.point]]\nid = "spare"\nunit = "m"\nstep = 0.01\nregister = 9\n\n[[limit]]\n'
+    ranged = SITE.replace("register = 0\n", "register = 0\nrange = [0, 30]\n")
+    site.write_text(ranged.replace("[[limit]]\n", spare, 1), "utf-8")
+    plain = invoke(site, record.format(START_MS, START_MS + MINUTE_MS))
+    assert plain.exit_code == EXIT_FAILED
+    assert note in plain.stdout
+    assert "alarms: nothing was judged" in plain.stdout
+    assert "nothing was judged" in plain.stderr
+    assert "none would have been raised" not in plain.output
+
+
 def test_a_coarse_record_is_said(site: Path) -> None:
     answer = shown(site, wide([(10 * at, "9", "0") for at in range(20)]))
     assert any("level is read every 1min at the site, here every 10 min" in note for note in answer["notes"])

@@ -33,8 +33,8 @@ def what_if(file: Path, site_file: Path, svg: Path | None, as_json: bool) -> Non
     """
     from edge.cli.history import BadHistory
     from edge.cli.past import names_of, read_past
+    from edge.cli.what_if_show import NOTHING, notes_of, text
     from edge.cli.what_if_show import as_json as shown
-    from edge.cli.what_if_show import notes_of, text
     from edge.cli.what_if_svg import COLUMNS, drawing
     from edge.config.load import load
     from edge.replay import replay
@@ -50,11 +50,13 @@ def what_if(file: Path, site_file: Path, svg: Path | None, as_json: bool) -> Non
         _write(svg, drawing(played, f"{site_file.name}: {file.name}", past.clock))
     if as_json:
         click.echo(json.dumps(shown(site, past, played, notes), ensure_ascii=False, indent=2))
-        return
-    for line in text(site, file, past, played, notes):
-        click.echo(line)
-    if svg is not None:
-        click.echo(f"drawn in {svg}")
+    else:
+        for line in text(site, file, past, played, notes):
+            click.echo(line)
+        if svg is not None:
+            click.echo(f"drawn in {svg}")
+    if played.empty:
+        stop(EXIT_FAILED, printable(f"{file}: {NOTHING}: no point with a limit has a number in it (notes: why)"))
 
 
 def _readings(past: Past) -> Iterator[Reading]:

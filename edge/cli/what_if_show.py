@@ -22,6 +22,7 @@ LEAST_COLUMNS, MOST_COLUMNS = 30, 160
 USUAL_TERMINAL = (100, 24)
 ALARMS_SHOWN = 40
 COARSE = 2  # a record with fewer than one reading in so many periods of its point judges otherwise than the field
+NOTHING = "nothing was judged, so nobody knows whether any would have been raised"
 MARKS = {Level.NONE: "·", Level.BLUE: "b", Level.YELLOW: "y", Level.ORANGE: "o", Level.RED: "R"}
 
 
@@ -54,6 +55,9 @@ def notes_of(site: Site, past: Past, played: Replay) -> Iterator[str]:
             )
     for point, count in played.doubted.items():
         yield f"{count} readings of {point} were not believed (stuck, spike, rate_max, twin, far beyond its range)"
+    useless = [point for point in past.points if point not in played.used]
+    if useless:
+        yield f"not one number that can be judged, so no level says anything of it: {', '.join(useless)}"
 
 
 # -- for people ---------------------------------------------------------------------------------------------------
@@ -148,7 +152,7 @@ def _ends(story: Story) -> tuple[str, str]:
 def _alarm_lines(site: Site, past: Past, played: Replay) -> Iterator[str]:
     alarms = sorted((alarm for story in played.stories for alarm in story.alarms), key=lambda alarm: alarm.at_ms)
     if not alarms:
-        yield "alarms: none would have been raised"
+        yield f"alarms: {NOTHING}" if played.empty else "alarms: none would have been raised"
         return
     shown = f", the first {ALARMS_SHOWN} (all with --json)" if len(alarms) > ALARMS_SHOWN else ""
     yield f"alarms ({len(alarms)}){shown}"
@@ -174,6 +178,7 @@ def as_json(site: Site, past: Past, played: Replay, notes: Sequence[str]) -> dic
         "out_of_order": past.disorder,
         "strangers": list(past.strangers),
         "doubted": played.doubted,
+        "nothing_judged": played.empty,
         "notes": list(notes),
         "limits": [_story_json(story, played, points) for story in played.stories],
     }
