@@ -123,7 +123,36 @@ def test_registers_with_nothing_in_them_raise_nothing(name: str, ch4_scale: floa
             assert not told, told
 
 
-def test_a_fan_of_which_nothing_is_known_is_no_fan_that_runs(tmp_path: Path) -> None:
-    profile = profiles()["coal-gas"]
-    kj = next(it for it in load(write(tmp_path, profile, filled_in(profile))).devices if it.id == "kj")
-    assert NOTHING in kj.spec.points["fan"].invalid
+@pytest.mark.parametrize(
+    ("name", "point"),
+    [
+        ("coal-gas", "fan"),
+        ("dust", "fan"),
+        ("forest-fire", "fire-grade"),
+        ("tailings", "beach.length"),
+        ("river", "river.level"),
+        ("tank-farm", "tank.level"),
+    ],
+)
+def test_a_register_with_nothing_in_it_never_says_that_all_is_well(name: str, point: str, tmp_path: Path) -> None:
+    """A fan that runs, a long beach, water far below: what is silent would be hidden by it for ever. Nor is it red."""
+    profile = profiles()[name]
+    site = load(write(tmp_path, profile, filled_in(profile)))
+    assert any(NOTHING in device.spec.points[point].invalid for device in site.devices if point in device.spec.points)
+    assert any(limit.point == point for limit in site.limits if limit.rule is Rule.STALE)
+
+
+@pytest.mark.parametrize("name", profiles())
+def test_a_rule_that_asks_for_little_asks_a_register_that_can_not_hide_it(name: str, tmp_path: Path) -> None:
+    """`below`: 65535 that is believed, or only beyond the range, is far above, so never a level."""
+    profile = profiles()[name]
+    site = load(write(tmp_path, profile, filled_in(profile)))
+    asked = {limit.point for limit in site.limits if limit.rule is Rule.BELOW and limit.judged.spec is None}
+    for device in site.devices:
+        for point in (it for it in device.points if it.id in asked):
+            settings = device.spec.points[point.id]
+            if getattr(settings, "type", "no register") not in (None, "u16") or NOTHING in settings.invalid:
+                continue
+            now = PointNow(point)
+            now.take(NOTHING * settings.scale + settings.offset, Quality.GOOD, 0)
+            assert now.quality is Quality.SUSPECT, f"{point.id} shows {now.value}"
