@@ -138,3 +138,21 @@ def test_alarms_that_fill_a_message_each_wait_for_their_slots() -> None:
     assert not said(record, rows, "came in after")
     assert said(record, rows[-1:], "came in after")
     assert said(record, [it._replace(unit="mm") for it in rows], "came in after")
+
+
+def told_to_who_forgot(forgot_s: float, came_s: float) -> list[str]:
+    """Two alarms with numbers at 1000 s go together at 1030 s; nobody can read them. The second comes alone at last."""
+    record = Record(usable={"beidou": [Span(0.0, inf)]}, used={"beidou": [968.0 + 62.0 * turn for turn in range(300)]})
+    record.troubles.append((forgot_s, Trouble("province.forgets", forgot_s, 0.1)))
+    rows = [
+        row("pond-item", Level.ORANGE, 1000.2, 2.0)._replace(received_s=1164.0),
+        row("rain-windows", Level.YELLOW, 1000.2, 20.0, seq=2)._replace(received_s=came_s),
+    ]
+    return said(record, rows, "came in after")
+
+
+def test_alarms_to_a_province_that_has_lost_its_sheets_are_said_once_in_vain_and_go_in_pieces() -> None:
+    assert not told_to_who_forgot(930.0, 1226.0)
+    assert told_to_who_forgot(1100.0, 1226.0), "it could read them"
+    assert told_to_who_forgot(930.0 - 3000.0, 1226.0), "it has been told the sheet since"
+    assert told_to_who_forgot(930.0, 1300.0)

@@ -17,7 +17,7 @@ import numpy as np
 from edge.config.site import Limit
 from edge.contract import ClockQuality, Level, Rule
 from sim.world.judge_books import AlarmRow, EntryKey
-from sim.world.judge_roads import EACH_S, SLOT_ALARMS, Roads
+from sim.world.judge_roads import EACH_S, Roads
 from sim.world.judge_rules import Rules, is_combined, is_measured, levels_of
 from sim.world.judge_spans import HOLD_S, Bools, Floats, held, held_for, holds, merged, stood
 from sim.world.judge_truth import DISK_TROUBLES, HANG_S, UNREST_BEFORE_S, Seen, Truth
@@ -273,13 +273,13 @@ class Alarms:
 
     def _together(self, row: AlarmRow, at_s: float) -> int:
         """How many alarms share a card's messages with this one: of about the same time, and those that were raised
-        later, are no less grave and so went before it. One that needs a message to itself counts as a full one."""
+        later, are no less grave and so went before it."""
         found = 0
         for kept in self._limits.values():
             for other in kept.rows:
                 first = other.at_s > at_s and other.level >= row.level and other.received_s <= row.received_s
                 if first or abs(other.at_s - at_s) < 120.0:
-                    found += 1 if kept.limit.plain and other.unit != IN_STEPS else SLOT_ALARMS
+                    found += self._roads.filled(at_s, plain=kept.limit.plain, known=other.unit != IN_STEPS)
         return found
 
     def _everywhere(self, new: list[AlarmRow]) -> Iterator[Broken]:

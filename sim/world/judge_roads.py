@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from edge.contract import Kind
 from sim.world.judge_books import ROUNDS, Packet
-from sim.world.judge_spans import Stretches, merged, without
+from sim.world.judge_spans import Stretches, holds, merged, without
 from sim.world.judge_truth import DISK_TROUBLES, FOUND_OUT_S, HANG_S, REPEATED_S, Truth
 from sim.world.nouns import Broken
 
@@ -38,6 +38,7 @@ SKY_START_S = (
 EACH_S = SKY_SLOT_S + SKY_MARGIN_S + SKY_USE_S + SAME_S  # by then an alarm has been said over each open road
 SLOT_ALARMS = 3  # plain ones that fit one message: where more come at once, the later ones need more slots; with its
 # numbers, or before the sheet is known, an alarm fills one
+FORGOTTEN_S = 2700.0  # a quarter of an hour, and the slots of a sheet and of what was begun: then it has one again
 
 
 class Way(NamedTuple):
@@ -105,6 +106,15 @@ class Roads:
             if due_s < way.high_s:
                 best = min(best, due_s)
         return best
+
+    def filled(self, at_s: float, *, plain: bool, known: bool) -> int:
+        """How many parts of SLOT_ALARMS an alarm of `at_s` fills of a card's messages. `plain`: it carries no numbers;
+        `known`: with its sheet. With numbers, and to a province that has lost its sheets, it fills two: the first can
+        not be read, or it speaks for itself in pieces."""
+        if plain:
+            return 1 if known else SLOT_ALARMS
+        forgot = holds(self._truth.during("province.forgets", after_s=FORGOTTEN_S), at_s)
+        return 2 * SLOT_ALARMS if forgot else SLOT_ALARMS
 
     def _slot(self, link: str, at_s: float) -> float:
         """When the card of a link is free for what was there at `at_s`: a period after it was asked last."""
