@@ -47,7 +47,9 @@ class Journal:
         self.watchers: list[asyncio.Queue[dict[str, Any]]] = []
 
     def say(self, about: str, text: str) -> None:
-        """One line for the log and for `status`. Callers say each loss and each return once."""
+        """One line for the log and for `status`, whatever an instrument or a person put into it. Callers say each loss
+        and each return once."""
+        text = text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
         event = {"at_ms": self._clock.now().at_ms, "about": about, "text": text}
         self.events.append(event)
         self.tell({"event": event})

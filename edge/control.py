@@ -20,6 +20,7 @@ import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import msgspec
 
@@ -37,6 +38,11 @@ ANSWER_S = 10.0  # the client's patience: all but `read` is answered from memory
 READ_S = 30.0  # a read of a slow bus takes seconds
 PROBE = "links"  # answered at once: asked before a stream, which may be silent for good reasons
 TEST_WAIT_LEAST_S, TEST_WAIT_MOST_S = 1.0, 600.0  # for the receipt of a test packet: longer nobody looks at a screen
+
+SIGNED_MOST_CHARS = 200  # of a name or a reason: they go to the province
+STEERS = frozenset(
+    {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+)  # Unicode's categories of what is not seen, or ends a line
 
 Handler = Callable[[Mapping[str, Any]], Awaitable[Any] | AsyncIterator[Any]]
 
@@ -171,6 +177,22 @@ def _make_way(path: Path) -> None:
         f"{who} answers there, and who asks there speaks with that one. This one judges and sends all the same; to "
         "ask it, give it a path of its own ([gateway] socket = ...) and restart it, or stop the other",
     )
+
+
+def signed(request: Mapping[str, Any]) -> tuple[str, str]:
+    """Who asks for what is recorded, and why. Raises FengsuiError: a line of the journal must not be made to look like
+    two, nor a screen be steered by it."""
+    told = []
+    for key, what in (("by", "the name"), ("reason", "the reason")):
+        text = str(request.get(key) or "").strip()
+        if not text:
+            raise FengsuiError("who says so, and why? Both a name and a reason are needed (--by, --reason)")
+        if len(text) > SIGNED_MOST_CHARS:
+            raise FengsuiError(f"{what} is longer than {SIGNED_MOST_CHARS} characters: say it shorter")
+        if steering := [char for char in text if category(char) in STEERS]:
+            raise FengsuiError(f"{what} holds {steering[0]!a}, which is no writing: one line of plain text, please")
+        told.append(text)
+    return told[0], told[1]
 
 
 def ask(path: Path, request: Mapping[str, Any], patience_s: float | None = ANSWER_S) -> Generator[Any, None, None]:

@@ -14,13 +14,13 @@ from typing import Any
 from edge.actions import DRILL_MOST_S
 from edge.config.site import Limit, Site
 from edge.contract import Alarm, Change, Level, Rule
-from edge.control import Handler
+from edge.control import Handler, signed
 from edge.errors import FengsuiError
+from edge.limit_reach import reach
 from edge.switching import Outputs
 
 DRILL_S = 10.0
 DRILL_LEAST_S = 1.0
-MOST_CHARS = 200  # of a name or a reason: they go to the province
 LEVELS = {level.name.lower(): level for level in Level if level is not Level.NONE}
 
 
@@ -36,6 +36,7 @@ class Drills:
         say: Callable[[str, str], None],
     ) -> None:
         self._limits = {limit.id: limit for limit in site.limits}
+        self._reach = reach([limit.judged for limit in site.limits])
         self._outputs = outputs
         self._send = send
         self._tell = tell
@@ -76,10 +77,9 @@ class Drills:
         return self._outputs.show()
 
     async def _ask_drill(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        what, by, reason, word = (str(request.get(key) or "").strip() for key in ("name", "by", "reason", "level"))
+        what, word = (str(request.get(key) or "").strip() for key in ("name", "level"))
         for_s = self._for_s(request)
-        if not (0 < len(by) <= MOST_CHARS and 0 < len(reason) <= MOST_CHARS):
-            raise FengsuiError(f"a drill needs who is behind it and why, at most {MOST_CHARS} characters each")
+        by, reason = signed(request)
         if what not in self._limits and what not in self._outputs.switchers:
             known = ", ".join([*self._outputs.switchers, *self._limits])
             raise FengsuiError(f"there is no output or limit {what}; there are: {known}")
@@ -87,6 +87,9 @@ class Drills:
             raise FengsuiError(f"{what} is an output and has no levels: leave --level out, or name a limit")
         if word and word not in LEVELS:
             raise FengsuiError(f"there is no level {word}; there are: {', '.join(LEVELS)}")
+        if word and LEVELS[word] not in self._reach[what]:
+            has = ", ".join(level.name.lower() for level in sorted(self._reach[what]))
+            raise FengsuiError(f"{what} never stands at {word}; it has: {has or 'no level'}")
         for_s = for_s if what in self._limits else self._outputs.drill(what, for_s)
         self._tell({"drill": what, "for_s": for_s, "by": by, "reason": reason})
         self._say("drill", f"DRILL of {what} for {for_s:g} s by {by}: {reason}")
@@ -103,7 +106,7 @@ class Drills:
         return for_s
 
     def _raise(self, limit: Limit, word: str, for_s: float) -> None:
-        level = LEVELS[word] if word else max(dict(limit.thresholds), default=Level.RED)
+        level = LEVELS[word] if word else max(self._reach[limit.id], default=Level.RED)
         end = _alarm(limit, level, Change.CLEARED)
         self._running[limit.id] = asyncio.get_running_loop().time() + for_s, end
         self._send([_alarm(limit, level, Change.RAISED)])

@@ -22,7 +22,6 @@ from edge.errors import FengsuiError
 LEAST_S = 60.0
 MOST_S = 12 * 3600.0  # a shift; the next one is to decide anew
 RED_MOST_S = 1800.0  # nobody may silence what calls for an evacuation for longer than a check of the instrument takes
-MOST_CHARS = 200  # of a reason: it goes to the province
 TIME_OVER, WORSE, TAKEN_BACK = "its time is over", "a worse alarm came", "it was taken back"
 
 
@@ -48,7 +47,7 @@ class Shelf:
 
     def put(self, limit: str, level: Level, for_s: float, by: str, reason: str, now_s: float) -> None:
         """Puts a limit aside that stands at `level`. Raises FengsuiError with what is wrong."""
-        by, reason = _named(limit, level, by, reason)
+        _stands(limit, level)
         most_s = RED_MOST_S if level is Level.RED else MOST_S
         if not LEAST_S <= for_s <= most_s:
             colour, allowed = level.name.lower(), f"{LEAST_S:g} s to {most_s:g} s"
@@ -63,7 +62,8 @@ class Shelf:
 
     def see(self, limit: str, level: Level, by: str, reason: str) -> None:
         """Acknowledges a limit that stands at `level`. Raises FengsuiError."""
-        self._seen[limit] = (level, *_named(limit, level, by, reason))
+        _stands(limit, level)
+        self._seen[limit] = level, by, reason
 
     def passes(self, alarm: Alarm, now_s: float) -> bool:
         """Whether an alarm goes out."""
@@ -113,20 +113,17 @@ class Shelf:
             "put_aside": {
                 limit: {
                     "up_to": aside.level.name.lower(),
-                    "left_s": max(0, round(aside.until_s - now_s)),
+                    "left_s": round(aside.until_s - now_s),
                     "by": aside.by,
                     "reason": aside.reason,
                 }
                 for limit, aside in self._asides.items()
+                if aside.until_s > now_s  # what was taken back ends with the next look
             },
         }
 
 
-def _named(limit: str, level: Level, by: str, reason: str) -> tuple[str, str]:
-    """Who and why, cut to what a packet bears. Raises FengsuiError when one is missing, or nothing stands."""
+def _stands(limit: str, level: Level) -> None:
+    """Raises FengsuiError."""
     if level is Level.NONE:
         raise FengsuiError(f"{limit} stands at no level: there is nothing to acknowledge or put aside")
-    by, reason = by.strip()[:MOST_CHARS], reason.strip()[:MOST_CHARS]
-    if not by or not reason:
-        raise FengsuiError("who says so, and why? Both a name and a reason are needed")
-    return by, reason

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from edge.contract import Alarm
-from edge.control import Handler
+from edge.control import Handler, signed
 from edge.errors import FengsuiError
 from edge.limits import Judged, Limits
 from edge.shelf import Shelf
@@ -82,7 +82,7 @@ class Shelving:
         limit = str(request.get("limit"))
         if limit not in self._limits.judged:
             raise FengsuiError(f"there is no limit {limit}; limits: {', '.join(self._limits.judged)}")
-        return self._limits.judged[limit], str(request.get("by", "")), str(request.get("reason", ""))
+        return self._limits.judged[limit], *signed(request)
 
     def _record(self, words: dict[str, Any], about: str, text: str) -> None:
         self._tell(words)

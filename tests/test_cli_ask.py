@@ -87,7 +87,7 @@ STATUS = {
     "store": STORE,
     "events": [{"at_ms": AT_MS, "about": "port bus", "text": "unplugged\x07"}],
 }
-ALARMS = {
+ALARMS: dict[str, Any] = {
     "limits": [
         {"id": "high", "name": "水位", "point": "depth", "level": "red", "since_ms": AT_MS},
         {"id": "a-long-name", "name": "", "point": "rain-24h", "level": "none", "since_ms": None},
@@ -200,6 +200,44 @@ def test_links_are_up_or_say_why_and_steer_no_terminal(path: Path) -> None:
     assert r"satellite: down: no answer\x1b[2J, no receipt yet" in text
 
 
+def test_links_say_in_words_what_has_gone_over_them(tmp_path: Path) -> None:
+    told = {"up": True, "why": "", "trouble": "", "last_receipt_age_s": 1, "slot_s": 0.0, "noise": 4}
+    told |= {"mtu_bytes": 16384, "window": 16, "on_way": 1, "packets": 412, "payload_bytes": 1_234_567}
+    told |= {"round_trip_ms": 80.4, "in_flight": 1, "last_puback_ms": 12, "bytes_up": 1_234_000, "bytes_down": 9100}
+    told |= {"connects": 3, "lost": 2, "sent": 410, "unknown": 2, "refused": 0, "received": 398}
+    with daemon(tmp_path / "s", {"links": says({"fibre": told})}):
+        assert ask(tmp_path / "s", "links").stdout.splitlines() == [
+            "fibre: up, last receipt 1 s ago",
+            "  packets    412, 1.2 MB in all, 16384 bytes at most in one; 1 on the way, 16 at most",
+            "  receipts   the province's takes 80 ms",
+            "  broker     connected 3 times, lost 2 times; 410 packets taken, the last in 12 ms; 0 refused, "
+            "2 without an answer",
+            "  received   398 packets, 9.1 kB",
+            "  noise 4",
+        ]
+
+
+def test_alarms_name_what_stands_and_not_what_does_not(path: Path, tmp_path: Path) -> None:
+    text = ask(path, "alarms").stdout
+    assert "limits (1) of 2 that are judged" in text
+    assert "a-long-name" not in text
+    high: Any = ALARMS["limits"][0]
+    calm = {"limits": [{**high, "level": "none"}], "recent": [ALARM]}
+    with daemon(tmp_path / "calm", {"alarms": says(calm)}):
+        lines = ask(tmp_path / "calm", "alarms").stdout.splitlines()
+        assert lines[:2] == ["nothing stands; 1 limits are judged (each of them: fengsui rules)", "recent alarms (1)"]
+        assert json.loads(ask(tmp_path / "calm", "alarms", "--json").stdout) == calm
+
+
+def test_what_was_put_aside_and_is_taken_back_is_said_so(tmp_path: Path) -> None:
+    other = {"up_to": "red", "left_s": 90, "by": "李", "reason": "检修"}
+    with daemon(tmp_path / "s", {"unshelve": says({"acknowledged": {}, "put_aside": {"other": other}})}):
+        assert ask(tmp_path / "s", "unshelve", "high").stdout.splitlines() == [
+            "high is no longer put aside; if it stands above what was told, its alarm goes out",
+            "other: put aside up to red, 90 s left, by 李: 检修",
+        ]
+
+
 def test_status_is_one_page(path: Path) -> None:
     text = ask(path, "status").stdout
     for part in (
@@ -232,7 +270,9 @@ def test_outbox_and_read(path: Path) -> None:
 def test_nothing_to_show_is_said(tmp_path: Path) -> None:
     handlers = {"alarms": says({"limits": [], "recent": []}), "links": says({}), "points": says([])}
     with daemon(tmp_path / "s", handlers):
-        assert ask(tmp_path / "s", "alarms").stdout == "limits: none\nrecent alarms: none is known\n"
+        assert ask(tmp_path / "s", "alarms").stdout == (
+            "nothing stands; 0 limits are judged (each of them: fengsui rules)\nrecent alarms: none is known\n"
+        )
         assert "waits for its key" in ask(tmp_path / "s", "links").stdout
         assert ask(tmp_path / "s", "points").stdout == "points: none\n"
 

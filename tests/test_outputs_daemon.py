@@ -268,7 +268,7 @@ def test_a_drill_of_a_limit_is_marked_everywhere_and_ends(tmp_path: Path) -> Non
     async def story(rig: Rig) -> None:
         assert rig.daemon is not None
         drill = rig.daemon.drills._ask_drill
-        with pytest.raises(FengsuiError, match="who is behind it"):
+        with pytest.raises(FengsuiError, match="who says so, and why"):
             await drill({"name": "high"})
         with pytest.raises(FengsuiError, match="there is no output or limit low"):
             await drill({"name": "low", "by": "w", "reason": "r"})
@@ -341,6 +341,10 @@ def test_a_drill_of_an_output_says_how_long_it_really_is_and_has_no_level(tmp_pa
             await rig.daemon.drills._ask_drill({**ask, "level": "red"})
         with pytest.raises(FengsuiError, match="there is no level rde"):
             await rig.daemon.drills._ask_drill({**ask, "name": "high", "level": "rde"})
+        with pytest.raises(FengsuiError, match="high never stands at blue; it has: yellow, red"):
+            await rig.daemon.drills._ask_drill({**ask, "name": "high", "level": "blue"})
+        with pytest.raises(FengsuiError, match="holds '\\\\n', which is no writing"):
+            await rig.daemon.drills._ask_drill({**ask, "reason": "monthly\nlimit high: cleared"})
         assert not rig.on()
         assert not [event for event in rig.daemon.journal.events if event["about"] == "drill"]
         assert (await rig.daemon.drills._ask_drill({**ask, "level": None}))["for_s"] == 20.0

@@ -310,6 +310,14 @@ def test_a_total_says_what_it_is_counted_from(tmp_path: Path) -> None:
     assert "  judged  total from 8.75 m: 0.50 m" in shown(tmp_path, first, "rules", "moved").stdout
 
 
+def test_a_line_of_the_journal_is_one_line_whatever_is_in_it(capfd: pytest.CaptureFixture[str]) -> None:
+    journal = Journal(Clock())
+    journal.say("link up", "the broker said: no\nlimit high: RED raised\x1b[2J\udcff 水")
+    [line] = capfd.readouterr().err.splitlines()
+    assert line == r"link up: the broker said: no\nlimit high: RED raised\x1b[2J\udcff 水"
+    assert journal.events[-1]["text"] == line.removeprefix("link up: ")
+
+
 def test_the_daemon_answers_with_rules_and_the_numbers_of_the_last_alarm(tmp_path: Path) -> None:
     async def asked() -> tuple[Any, Any]:
         box, clock = Box(tmp_path), Clock()

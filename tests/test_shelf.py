@@ -106,7 +106,7 @@ def test_taken_back_it_ends_with_the_next_look_and_says_nothing_new() -> None:
         desk = Desk()
         desk.take(25)
         await desk.ask("shelve", for_s=600)
-        await desk.ask("unshelve")
+        assert (await desk.ask("unshelve"))["put_aside"] == {}
         assert desk.shelving.over() == []  # yellow was told, yellow stands
         assert desk.record[1:] == [{"unshelved": "high", **nobody("it was taken back")}]
         assert desk.take(5) == [NONE]
@@ -127,6 +127,10 @@ def test_taken_back_it_ends_with_the_next_look_and_says_nothing_new() -> None:
         (25, {"for_s": "1h"}, "for_s must be a number"),
         (25, {"for_s": 600, "reason": " "}, "Both a name and a reason"),
         (25, {"for_s": 600, "by": ""}, "Both a name and a reason"),
+        (25, {"for_s": 600, "by": "x\nlimit high: RED"}, r"the name holds '\\n', which is no writing"),
+        (25, {"for_s": 600, "reason": "\x1b[2Jnothing"}, r"the reason holds '\\x1b'"),
+        (25, {"for_s": 600, "reason": "a\u202eb"}, r"the reason holds '\\u202e'"),
+        (25, {"for_s": 600, "reason": "长" * 201}, "the reason is longer than 200 characters"),
         (5, {"for_s": 600}, "stands at no level"),
         (25, {"for_s": 600, "limit": "low"}, "there is no limit low; limits: high"),
     ],
@@ -138,6 +142,16 @@ def test_what_may_not_be_put_aside(value: int, request_: dict[str, Any], words: 
         with pytest.raises(FengsuiError, match=words):
             await desk.ask("shelve", **request_)
         assert desk.record == []
+
+    run(story())
+
+
+def test_a_name_in_chinese_with_a_wide_space_is_a_name() -> None:
+    async def story() -> None:
+        desk = Desk()
+        desk.take(25)
+        await desk.ask("ack", by=" 李　工 ", reason="浮子卡住，已派人")
+        assert [(told["by"], told["reason"]) for told in desk.record] == [("李　工", "浮子卡住，已派人")]
 
     run(story())
 

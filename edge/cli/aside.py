@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from edge.cli.ask import answer, shelf_lines, socket_option
+from edge.cli.show import printable
 from edge.cli.verbs import json_option
 
 by_option = click.option("--by", required=True, help="Your name.")
@@ -54,7 +55,13 @@ def shelve(limit: str, for_s: float, by: str, reason: str, socket_path: Path, as
 @json_option
 def unshelve(limit: str, socket_path: Path, as_json: bool) -> None:
     """LIMIT is not put aside any longer; if it stands, its alarm goes out."""
-    answer(socket_path, as_json, _show, ask="unshelve", limit=limit)
+
+    def show(shelf: Mapping[str, Any]) -> None:
+        click.echo(printable(f"{limit} is no longer put aside; if it stands above what was told, its alarm goes out"))
+        for line in shelf_lines(shelf):
+            click.echo(line)
+
+    answer(socket_path, as_json, show, ask="unshelve", limit=limit)
 
 
 def _show(shelf: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from edge.cli import EXIT_NO_DAEMON, EXIT_REFUSED
 from edge.cli.account import account_lines, room_line, sums
 from edge.cli.show import clock_time, printable, span, table
 from edge.cli.slots import SHOWN, slot_lines
+from edge.cli.traffic import traffic
 from edge.cli.verbs import json_option, stop
 from edge.control import ANSWER_S, DEFAULT_SOCKET, ENVIRONMENT, READ_S, NoDaemon, Refused, ask, ask_once
 
@@ -240,7 +241,10 @@ def _show_links(answer: Mapping[str, Mapping[str, Any]]) -> None:
             click.echo(f"  trouble    {trouble}")
         for words in slot_lines(link):
             click.echo(f"  {words}")
-        rest = {key: value for key, value in link.items() if key not in HEADLINE | SHOWN}
+        lines, told = traffic(link)
+        for words in lines:
+            click.echo(f"  {words}")
+        rest = {key: value for key, value in link.items() if key not in HEADLINE | SHOWN | told}
         if rest:
             click.echo(printable("  " + "  ".join(f"{key} {value}" for key, value in rest.items())))
 

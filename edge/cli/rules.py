@@ -27,7 +27,7 @@ Answer = Mapping[str, Any]
 @socket_option
 @json_option
 def alarms(view: str | None, limit: str | None, socket_path: Path, as_json: bool) -> None:
-    """Where every limit stands, and the last alarms.
+    """What stands, and the last alarms (every limit, standing or not: fengsui rules, or --json).
 
     \b
     now            only what stands
@@ -87,9 +87,7 @@ def _standing(found: Sequence[Answer]) -> list[Answer]:
 
 
 def _show_alarms(found: Answer) -> None:
-    _limit_table(found["limits"])
-    for line in shelf_lines(found.get("shelf", {})):
-        click.echo(line)
+    _show_now({**found, "limits": _standing(found["limits"]), "judged": len(found["limits"])})
     recent = found["recent"][-RECENT_SHOWN:]
     click.echo(f"recent alarms ({len(recent)})" if recent else "recent alarms: none is known")
     for alarm in recent:
@@ -98,9 +96,9 @@ def _show_alarms(found: Answer) -> None:
 
 def _show_now(found: Answer) -> None:
     if found["limits"]:
-        _limit_table(found["limits"])
+        _limit_table(found["limits"], found["judged"])
     else:
-        click.echo(f"nothing stands; {found['judged']} limits are judged")
+        click.echo(f"nothing stands; {found['judged']} limits are judged (each of them: fengsui rules)")
     for line in shelf_lines(found.get("shelf", {})):
         click.echo(line)
 
@@ -113,10 +111,11 @@ def _show_history(kept: Sequence[Answer], limit: str | None) -> None:
         click.echo(f"  {alarm['limit']}  {alarm_line(alarm)}")
 
 
-def _limit_table(limits: Sequence[Answer]) -> None:
+def _limit_table(limits: Sequence[Answer], judged: int) -> None:
     rows = [(m["level"], m["id"], m["point"], clock_time(m["since_ms"]), m["name"]) for m in limits]
     title, *lines = table("limits", ("level", "limit", "point", "since", "name"), rows).splitlines()
-    click.echo("\n".join([title, *lines[:1]]))
+    click.echo(f"{title} of {judged} that are judged" if len(limits) < judged else title)
+    click.echo(lines[0])
     for limit, line in zip(limits, lines[1:], strict=True):
         click.echo(coloured(limit["level"], line))
 
