@@ -155,4 +155,14 @@ def test_alarms_to_a_province_that_has_lost_its_sheets_are_said_once_in_vain_and
     assert not told_to_who_forgot(930.0, 1226.0)
     assert told_to_who_forgot(1100.0, 1226.0), "it could read them"
     assert told_to_who_forgot(930.0 - 3000.0, 1226.0), "it has been told the sheet since"
-    assert told_to_who_forgot(930.0, 1300.0)
+    assert told_to_who_forgot(930.0, 1400.0)
+
+
+def test_plain_alarms_that_go_together_are_said_once_in_vain_to_a_province_that_has_lost_its_sheets() -> None:
+    for forgot_s, number, late in ((930.0, 2, False), (930.0, 1, True), (1100.0, 2, True)):
+        record = Record(usable={"beidou": [Span(0.0, inf)]}, used={"beidou": [968.0 + 62.0 * n for n in range(300)]})
+        record.troubles.append((forgot_s, Trouble("province.forgets", forgot_s, 0.1)))
+        names = [name for name, limit in LIMITS.items() if limit.plain][:number]
+        rows = [row(name, Level.NONE, 1000.2, 5.0, seq=place)._replace(unit="mm") for place, name in enumerate(names)]
+        rows[-1] = rows[-1]._replace(received_s=1162.0)
+        assert bool(said(record, rows, "came in after")) is late, (forgot_s, number)

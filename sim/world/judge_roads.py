@@ -102,19 +102,22 @@ class Roads:
             elif at_s >= way.low_s and NAMELESS not in self._packets:
                 due_s = at_s + PROMPT_S
             if way.is_sky:
-                due_s += (SKY_SLOT_S + SKY_MARGIN_S) * ((together - 1) // SLOT_ALARMS)
+                in_vain = together > 1 and self._forgot(at_s)  # what goes together needs its sheet: none could read it
+                due_s += (SKY_SLOT_S + SKY_MARGIN_S) * ((together - 1) // SLOT_ALARMS + in_vain)
             if due_s < way.high_s:
                 best = min(best, due_s)
         return best
 
     def filled(self, at_s: float, *, plain: bool, known: bool) -> int:
         """How many parts of SLOT_ALARMS an alarm of `at_s` fills of a card's messages. `plain`: it carries no numbers;
-        `known`: with its sheet. With numbers, and to a province that has lost its sheets, it fills two: the first can
-        not be read, or it speaks for itself in pieces."""
+        `known`: with its sheet. With numbers, and to a province that has lost its sheets, it may go in two pieces."""
         if plain:
             return 1 if known else SLOT_ALARMS
-        forgot = holds(self._truth.during("province.forgets", after_s=FORGOTTEN_S), at_s)
-        return 2 * SLOT_ALARMS if forgot else SLOT_ALARMS
+        return 2 * SLOT_ALARMS if self._forgot(at_s) else SLOT_ALARMS
+
+    def _forgot(self, at_s: float) -> bool:
+        """Whether the province may have no sheet, and the gateway not know it."""
+        return holds(self._truth.during("province.forgets", after_s=FORGOTTEN_S), at_s)
 
     def _slot(self, link: str, at_s: float) -> float:
         """When the card of a link is free for what was there at `at_s`: a period after it was asked last."""
