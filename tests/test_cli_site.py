@@ -192,6 +192,16 @@ def test_check_names_points_whose_wild_numbers_would_be_judged(site: Path) -> No
     assert all("测点" in note and "量程" in note for note in notes)
 
 
+def test_check_asks_about_registers_numbered_as_in_a_manual(site: Path) -> None:
+    assert "counts from" not in run("check", site).stdout
+    site.write_text(SITE.replace("register = 7", "register = 40001").replace("register = 8", "register = 30002"))
+    [holding, input_] = [line for line in run("check", site).stdout.splitlines() if "counts from" in line]
+    assert "device piezo: register = 40001 (depth): where its manual counts from 40001, that one is" in holding
+    assert "register = 30002 (temp): where its manual counts from 30001" in input_
+    assert '`register = 0` with `table = "input"`, 30002 is 1' in input_
+    assert "应写 register = 0" in holding
+
+
 def test_check_for_programs(site: Path) -> None:
     done = run("check", site, "--json")
     answer = json.loads(done.stdout)

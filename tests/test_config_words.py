@@ -24,6 +24,14 @@ WRONG = [
 ]
 
 
+@pytest.mark.parametrize("formula", ["$x * 1e400", "$x / 0", "$x + $y + $z"])
+def test_what_is_no_formula_is_told_what_one_is(formula: str, tmp_path: Path) -> None:
+    """Not to leave out the quotes, which a formula needs. Of a device, where a text may begin with $."""
+    found = problems_of(tmp_path, changed("register = 7", f'register = 7\nscale = "{formula}"'))
+    [problem] = [problem for problem in found if "scale" in problem]
+    assert f"found “{formula}”, which is no formula; allowed: “$x”, “$x * 2”" in problem
+
+
 @pytest.mark.parametrize(("key", "said"), WRONG, ids=[key for key, _ in WRONG])
 def test_the_kind_that_belongs_there_is_named(key: str, said: str, tmp_path: Path) -> None:
     found = problems_of(tmp_path, changed("below = { orange", f"{key}\nbelow = {{ orange"))

@@ -10,6 +10,10 @@ from edge.contract import Of, Rule
 from edge.measure_nouns import Spec
 
 MANY = 50  # points and limits that surely fit any wide link: a sheet of them takes some 5 kB
+SHOWN = 4  # registers in one note
+# Manuals number holding registers from 40001 and input registers from 30001; on the wire each table begins at 0. Few
+# instruments really have registers there (of our templates one, from 31001 on).
+MANUALS = ((range(40001, 50000), "holding"), (range(30001, 31000), "input"))
 _UNSTABLE_NAME = re.compile(r"serial:/dev/tty(USB|ACM)[0-9]+")
 
 
@@ -47,6 +51,7 @@ def forgotten(site: Site) -> list[str]:
         if ids
     ]
     warnings += _without_range(site)
+    warnings += _numbered_as_in_a_manual(site)
     warnings += [
         f"port {port.id}: {port.open.partition(':')[2]} may be another device after a restart; "
         "take its name from: ls -l /dev/serial/by-id /dev/serial/by-path"
@@ -77,6 +82,29 @@ def _without_range(site: Site) -> list[str]:
         for name, limits in open_ended.items()
         if limits
     ]
+
+
+def _numbered_as_in_a_manual(site: Site) -> list[str]:
+    """Modbus registers that look like the numbers of a manual, which are not what goes over the wire."""
+    found = []
+    for device in (device for device in site.devices if device.driver == "modbus"):
+        registers = [(id_, getattr(settings, "register", None)) for id_, settings in device.spec.points.items()]
+        for numbers, table in MANUALS:
+            odd = [f"{register} ({id_})" for id_, register in registers if register in numbers]
+            more = " ..." if odd[SHOWN:] else ""
+            if odd:
+                found.append(
+                    f"device {device.id}: register = {', '.join(odd[:SHOWN])}{more}: {_counted(numbers, table)}"
+                )
+    return found
+
+
+def _counted(numbers: range, table: str) -> str:
+    first = numbers.start
+    return (
+        f'where its manual counts from {first}, that one is `register = 0` with `table = "{table}"`, {first + 1} is 1, '
+        f"and so on; right only where the manual counts from 0 / 手册若从 {first} 起编号，则该号应写 register = 0。"
+    )
 
 
 def _own_zero(spec: Spec | None) -> bool:

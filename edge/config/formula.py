@@ -16,7 +16,7 @@ FORMULA = re.compile(
     rf"\$(?P<name>{_NAME})(?: \* (?P<times>-?{_AMOUNT}))?"
     rf"(?: (?P<sign>[+-]) (?:\$(?P<other>{_NAME})|(?P<more>{_AMOUNT})))?"
 )
-SHAPES = "“$x”, “$x * 2”, “$x - $y”, “$x * 2 + 5”, with a blank on both sides of a sign"
+SHAPES = "“$x”, “$x * 2”, “$x - $y”, “$x * 2 + 5”, with a blank on both sides of a sign, and numbers like 0.001"
 
 
 def names_in(match: re.Match[str]) -> Iterator[str]:

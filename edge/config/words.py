@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec.inspect
 
+from edge.config.formula import SHAPES
+
 SHOWN_VALUE_CHARS = 40  # a problem stays one line on a serial console
 SHOWN_CHOICES = 12
 
@@ -49,6 +51,8 @@ def explain(key: str, value: object, kind: Any, why: str) -> str:
     info = msgspec.inspect.type_info(kind)
     if isinstance(value, str) and (number := _number(info)):
         said = description(info)
+        if value.startswith("$"):
+            return f"found {show(value)}, which is no formula; allowed: {SHAPES}; or {number}, without quotes"
         return f"found {show(value)}; allowed: {number}, without quotes{f' ({said})' if said else ''}"
     is_text = isinstance(value, str) and _takes_text(info) and not _is_choice(info) and not _is_too_long(value, info)
     allowed = description(info) if is_text else ""  # a text, but not one of those: why, not what
