@@ -5,7 +5,8 @@ whole, synced and then named, so a cut leaves the old one or the new; and only o
 built.
 
 What is only of no use (a level that nothing reaches, an action that never follows) is a mistake for `fengsui check`,
-and no reason not to judge all the rest: a new version that sees more must not stop a site that ran yesterday.
+and no reason not to judge all the rest: a new version that sees more must not stop a site that ran yesterday. It is a
+slip like any other where the copy, read by the same version, has it not: a digit too many in a threshold is such a one.
 
 The sensor templates that the file was written out with are kept too, in a folder beside the copy: a slip in one of
 one's own, or a new version of ours, must not take the copy with it.
@@ -19,14 +20,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from edge.config.load import load
+from edge.config.load import load, what_failed
 from edge.config.site import Site
 from edge.errors import SiteFileError
 
@@ -35,6 +37,9 @@ GONE_SAID = 10  # names in one sentence
 END = b"# end"  # as the last line: the file is whole, whatever it was before
 TEMPLATES = ".sensors"  # the folder of the templates kept, after the copy's name
 STATE = "STATE_DIRECTORY"  # systemd's: /etc may be read-only for the service
+
+T = TypeVar("T")
+_INDEX = re.compile(r"\[[0-9]+\]")  # of a table in its list: another once one before it came or went
 
 
 def copy_path(site_file: Path) -> Path:
@@ -60,17 +65,51 @@ def load_or_last_good(site_file: Path) -> Loaded:
         good = _load_copy(site_file, copy)
         if good is None:
             raise
-        said = [f"{site_file}: {problem}" for problem in error.problems[:PROBLEMS_SAID]]
-        wrong = f"{site_file} is wrong (fengsui check lists all): running on the last good copy, {copy}"
-        return _instead(good, [*said, wrong])
+        return _wrong(site_file, copy, good, error.problems)
     said, kept = _useless_words(site), _text(copy)
-    if kept and kept != text:
-        good = _load_copy(site_file, copy)
-        gone = _gone(site, good) if good is not None else []
-        if good is not None and _is_cut(text, kept, gone):
+    good = _load_copy(site_file, copy) if kept != text or site.useless else None
+    if good is not None:
+        gone = _gone(site, good)
+        if kept != text and _is_cut(text, kept, gone):
             return _instead(good, [_cut_words(site_file, copy, gone)])
+        if slips := _slips(site, good):
+            return _wrong(site_file, copy, good, slips)
         said += [f"{site_file} has no longer: {', '.join(gone[:GONE_SAID])}"] if gone else []
     return Loaded(site, said, partial(_keep_all, site_file, copy, text, {it.name: _text(it) for it in site.templates}))
+
+
+def built_or_last_good(site_file: Path, loaded: Loaded, build: Callable[[Site], T]) -> tuple[T, Loaded]:
+    """What `build` makes of the site, and of which one: where it fails on a file, for whatever reason, of the last good
+    copy. Raises what `build` raises if there is none, or on that too."""
+    try:
+        return build(loaded.site), loaded
+    except Exception as error:  # of a driver too, and that is anybody's code: a box that does not start is blind
+        copy = copy_path(site_file)
+        good = None if loaded.site.stands_in else _load_copy(site_file, copy)
+        if good is None:
+            raise
+        fails = (
+            f"fengsui itself fails to build a gateway of {site_file}, a fault of ours ({what_failed(error)}): running "
+            f"on the last good copy, {copy}; take back what was changed last, and tell its authors"
+        )
+        instead = _instead(good, [fails])
+        return build(instead.site), instead
+
+
+def _wrong(site_file: Path, copy: Path, good: Site, problems: Sequence[str]) -> Loaded:
+    said = [f"{site_file}: {problem}" for problem in problems[:PROBLEMS_SAID]]
+    wrong = f"{site_file} is wrong (fengsui check lists all): running on the last good copy, {copy}"
+    return _instead(good, [*said, wrong])
+
+
+def _slips(site: Site, good: Site) -> list[str]:
+    """What is of no use in this site, where nothing was in the last good one (by ids: tables may have moved)."""
+    before = {_place(problem) for problem in good.useless}
+    return [problem for problem in site.useless if _place(problem) not in before]
+
+
+def _place(problem: str) -> str:
+    return _INDEX.sub("", problem.split(": ", 1)[0])
 
 
 def _instead(good: Site, said: list[str]) -> Loaded:

@@ -209,3 +209,62 @@ def test_what_is_of_no_use_hides_no_mistake(site_file: Path) -> None:
         load(site_file)
     assert len(error.value.problems) == 2
     assert "running on the last good copy" in load_or_last_good(site_file).site.stands_in
+
+
+DESIGNED = '[design]\nflood = 312\nmust = ["0 < flood"]\n' + SITE.replace(HIGH, 'above = { red = "$flood" }').replace(
+    "register = 0", "register = 0\nrange = [0, 400]"
+)
+UNREACHED = '[[limit]]\nid = "never"\npoint = "p"\nabove = { red = 500 }\n'  # as an older version let pass
+SLIPS = {
+    "a digit too many": ("flood = 312", "flood = 3120", "can never be reached"),
+    "a sign too many": ("flood = 312", "flood = -312", "must lie above 0"),
+    "always": ('"$flood" }', '"$flood", orange = -5 }', "reached by every value"),
+    "an action that never follows": ("# end", FOLLOWS + "# end", "red is never reached"),
+}
+
+
+def of_high(path: Path) -> tuple[float, list[str]]:
+    """Where a start of the gateway judges the limit `high`, m, and what it says."""
+    loaded = load_or_last_good(path)
+    loaded.keep()
+    assert bool(loaded.site.stands_in) == any("running on the last good copy" in said for said in loaded.said)
+    return loaded.site.limits[0].thresholds[-1][1] / 100, loaded.said
+
+
+@pytest.mark.parametrize("before", ["", UNREACHED], ids=["right", "run as it is"])
+@pytest.mark.parametrize("name", SLIPS)
+def test_a_slip_that_a_check_refuses_takes_no_copys_place(site_file: Path, name: str, before: str) -> None:
+    """Also where both are run as they are for something else, even one that stands elsewhere in the file now."""
+    was, slip, wrong = SLIPS[name]
+    good, copy = f"{DESIGNED}{before}# end", site_file.with_name("site.toml.good")
+    for file in (site_file, copy):
+        file.write_text(good)
+    assert of_high(site_file)[0] == 312
+    low = SITE[SITE.rindex("[[limit]]") :]
+    site_file.write_text(good.replace(low, low.replace('"low"', '"more"') + low).replace(was, slip))
+    assert load(site_file, useless_too=True).useless
+    high_m, said = of_high(site_file)
+    assert high_m == 312
+    assert any(wrong in sentence and f"{site_file}: " in sentence for sentence in said)
+    assert copy.read_text() == good
+    assert of_high(site_file) == (high_m, said)
+    site_file.write_text(good.replace("flood = 312", "flood = 310"))  # without the slip it is believed again
+    assert of_high(site_file)[0] == 310
+    assert copy.read_text() == site_file.read_text()
+
+
+def test_what_was_of_no_use_before_is_no_slip_when_tables_move_or_its_number_changes(site_file: Path) -> None:
+    for file in (site_file, site_file.with_name("site.toml.good")):
+        file.write_text(DESIGNED + UNREACHED)
+    other = UNREACHED.replace("never", "more").replace("500", "333")
+    site_file.write_text(DESIGNED.replace("flood = 312", "flood = 310") + other + UNREACHED.replace("500", "501"))
+    high_m, said = of_high(site_file)
+    assert high_m == 310
+    assert all("run as it is" in sentence for sentence in said)
+    assert site_file.with_name("site.toml.good").read_text() == site_file.read_text()
+
+
+def test_a_first_file_with_a_slip_is_run(site_file: Path) -> None:
+    site_file.with_name("site.toml.good").unlink()
+    site_file.write_text(DESIGNED.replace("flood = 312", "flood = 3120"))
+    assert of_high(site_file)[0] == 3120

@@ -19,13 +19,13 @@ PORTS_GROUP = "fengsui.ports"  # the entry point that opens ports: edge itself i
 def gateway(site_file: Path) -> int:
     """Runs the gateway until it is told to stop. Returns the exit code."""
     from edge.daemon import build
-    from edge.last_good import load_or_last_good
+    from edge.last_good import built_or_last_good, load_or_last_good
     from edge.process import AlreadyRunning
 
     if not os.isatty(2):
         os.set_blocking(2, False)  # a log that nobody reads any more must not hold up the gateway
     try:
-        site, said, keep = load_or_last_good(site_file)
+        loaded = load_or_last_good(site_file)
     except SiteFileError as error:
         return _stop(EXIT_SITE_FILE, f"{error}\nput that right, then: fengsui check {error.file}")
     ports = next(iter(entries(PORTS_GROUP).values()), None)
@@ -34,9 +34,11 @@ def gateway(site_file: Path) -> int:
     open_port = ports.load()
 
     async def serve() -> None:
-        daemon = build(site, open_port, version=version("fengsui"))
-        keep()
-        for sentence in said:
+        daemon, used = built_or_last_good(
+            site_file, loaded, lambda site: build(site, open_port, version=version("fengsui"))
+        )
+        used.keep()
+        for sentence in used.said:
             daemon.say("site file", sentence)
         # What is alive now stays alive: spares the collector from walking it again and again.
         gc.collect()

@@ -2,12 +2,14 @@
 
 The walk: text -> TOML -> tables -> structs, each table by itself, then what must fit together. The numbers of [design]
 are put in their places, and devices that name a sensor template are written out, before. A reference to something that
-is there but wrong itself is no second mistake.
+is there but wrong itself is no second mistake. What the walk itself fails on is a mistake like any: the gateway is to
+start from its last good copy, and a person to read what else was found. `__cause__` is then the exception.
 Opens nothing but the file and the templates that it names.
 """
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from edge.config.text import read_toml
 from edge.config.walk import Walk
 from edge.contract import Driver
 from edge.errors import SiteFileError
+
+FAULT_SAID = 200  # characters of an exception, which may hold any part of the file
 
 
 def load(
@@ -39,10 +43,14 @@ def load(
 
     Raises SiteFileError with all problems.
     """
-    reader = Reader((folder or path.parent).absolute())
-    designed = fill(reader, read_toml(path))
-    said = len(reader.problems)
-    site = _site(path, designed, reader, Drivers(drivers), templates)
+    reader, raw = Reader((folder or path.parent).absolute()), read_toml(path)
+    try:
+        designed = fill(reader, raw)
+        said = len(reader.problems)
+        site = _site(path, designed, reader, Drivers(drivers), templates)
+    except Exception as error:  # whatever it is: a box that does not start is blind
+        reader.problem((), _fault(error))
+        raise SiteFileError(str(path), [*reader.problems, *reader.useless]) from error
     reader.problems[said:] = [problem for problem in reader.problems[said:] if not designed.follows(problem)]
     useless = [problem for problem in reader.useless if not designed.follows(problem)]
     if site is not None and check_files and not site.gateway.key.is_file():
@@ -61,10 +69,25 @@ def _site(path: Path, designed: Designed, reader: Reader, drivers: Drivers, temp
 
     expanded = expand(reader, designed.raw, (*templates, *folders(reader.folder)), designed.asked)
     walked = Reader(reader.folder)
-    site = Walk(walked, drivers).site(path.absolute(), expanded.raw)
-    reader.problems += [text for problem in walked.problems if (text := said(problem, expanded))]
-    reader.useless += [text for problem in walked.useless if (text := said(problem, expanded))]
+    try:
+        site = Walk(walked, drivers).site(path.absolute(), expanded.raw)
+    finally:  # what was found is told also if the walk itself fails
+        reader.problems += [text for problem in walked.problems if (text := said(problem, expanded))]
+        reader.useless += [text for problem in walked.useless if (text := said(problem, expanded))]
     return replace(site, templates=expanded.files) if site is not None else None
+
+
+def _fault(error: Exception) -> str:
+    return (
+        f"fengsui itself fails on this file, a fault of ours ({what_failed(error)}): put right what else is said here, "
+        "or take back what was changed last; and tell its authors"
+    )
+
+
+def what_failed(error: Exception) -> str:
+    """An exception that nobody foresaw, and where it was raised, for those who are to find its cause."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {str(error)[:FAULT_SAID]}, in {Path(at.filename).name} line {at.lineno}"
 
 
 def _names_templates(raw: Table) -> bool:

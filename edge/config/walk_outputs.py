@@ -45,7 +45,9 @@ def read_outputs(
         table: OutputTable | None = part.table
         if table is None or part.driver is None or part.settings is None:
             continue
-        port = str(part.raw["port"]) if part.driver.output_port else None
+        port = part.raw.get("port") if part.driver.output_port else None
+        if part.driver.output_port and not isinstance(port, str):
+            continue  # complained of already
         if port is not None and users.setdefault(port, part.driver.name) != part.driver.name:
             reader.problem((*part.where, "port"), f"what is on “{port}” speaks {users[port]}: take another port")
         spec = OutputSpec(table.id, part.settings)
