@@ -181,5 +181,25 @@ def test_check_names_the_points_whose_failure_leaves_a_release_on(tmp_path: Path
     assert ": level, gas; " in note, "a silence alone makes no vote"
 
 
+def test_a_release_that_one_action_takes_away_by_value_and_another_by_silence_is_locked_out(tmp_path: Path) -> None:
+    def said(*silent: str) -> list[str]:
+        silences = "".join(
+            f'[[limit]]\nid = "{point}-silent"\npoint = "{point}"\nstale = {{ orange = "30s" }}\n' for point in silent
+        )
+        cut = action("cut", "gas-high", 'output = "fan"\nlevel = "red"')
+        lock = "".join(
+            action(f"lock-{point}", f"{point}-silent", 'output = "fan"\nlevel = "orange"') for point in silent
+        )
+        more = output("siren", 0) + action("wail", "gas-high", 'output = "siren"\nlevel = "red"\nmax_on = "20s"')
+        text = silences + output("fan", 1, 'rest = "on"') + cut + lock + more
+        return [note for note in notes(load(written(tmp_path, text))) if "故障闭锁" in note]
+
+    assert said("gas") == []
+    assert said("gas", "level") == []
+    [note] = said("level")
+    assert note.startswith("action cut: ")
+    assert ": gas; " in note, "another's silence is none of it"
+
+
 def test_a_siren_needs_no_lock_out(tmp_path: Path) -> None:
     assert not [note for note in notes(load(written(tmp_path, SIREN))) if "故障闭锁" in note]

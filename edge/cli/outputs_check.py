@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from typing import Any
 
@@ -68,9 +69,10 @@ def _not_locked_out(site: Site) -> list[str]:
     for action in site.actions:
         if action.output not in resting:
             continue
+        others = [other for other in site.actions if other.output == action.output]  # each takes it away by itself
 
-        def switches(limit: str, level: Level, action: Action = action) -> bool:
-            return limit in action.limits and action.follows(level)
+        def switches(limit: str, level: Level, others: Sequence[Action] = others) -> bool:
+            return any(limit in other.limits and other.follows(level) for other in others)
 
         points = ", ".join(unheard(limits, action.limits, switches))
         if points:
