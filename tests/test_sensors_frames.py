@@ -7,6 +7,7 @@ simulator, which plays from the same template, would not see it.
 from __future__ import annotations
 
 import asyncio
+import math
 from pathlib import Path
 
 import pytest
@@ -236,6 +237,15 @@ def test_vibrating_wire_by_its_sheet(
     assert not list(problems(wire))
     found = converter(wire)(frequency_hz, temperature)
     assert found == (None if value is None else pytest.approx(value, abs=1e-6))
+
+
+@pytest.mark.parametrize("frequency_hz", [1e76, 1e160, 1.79e308, -1.79e308])
+def test_what_no_wire_sings_is_no_value_and_stops_nothing(frequency_hz: float) -> None:
+    """As an f64 register may hold, of a data logger whose order of words was mistaken."""
+    for wire in (VibratingWire(k=0.0005, f0=2876.3), VibratingWire(g=0.2, r0=9000, a=-2e-6)):
+        value = converter(wire)(frequency_hz, None)
+        assert value is not None
+        assert not math.isfinite(value) or abs(value) > 1e100
 
 
 @pytest.mark.parametrize(

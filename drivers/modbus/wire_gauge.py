@@ -18,6 +18,8 @@ import msgspec
 from msgspec import Meta
 
 HZ2_PER_DIGIT = 1000.0
+MOST_HZ = 1e6  # a wire sings at some kHz: beyond, the zero is surely not meant
+MOST_DIGITS = MOST_HZ * MOST_HZ / HZ2_PER_DIGIT
 
 Factor = Annotated[float, Meta(description="From the calibration sheet")]
 
@@ -27,9 +29,9 @@ class VibratingWire(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     r0; `b`, `t0` and `temperature` (the id of a point of the same device, in the sheet's unit) all or none."""
 
     k: Factor | None = None
-    f0: Annotated[float, Meta(gt=0, description="Hz at zero")] | None = None
+    f0: Annotated[float, Meta(gt=0, lt=MOST_HZ, description="Hz at zero")] | None = None
     g: Factor | None = None
-    r0: Annotated[float, Meta(gt=0, description="Digits (f² / 1000) at zero")] | None = None
+    r0: Annotated[float, Meta(gt=0, lt=MOST_DIGITS, description="Digits (f² / 1000) at zero")] | None = None
     a: Factor = 0.0
     b: Factor = 0.0
     t0: Annotated[float, Meta(description="Temperature at zero")] | None = None
@@ -48,17 +50,18 @@ def problems(wire: VibratingWire) -> Iterator[str]:
 
 
 def converter(wire: VibratingWire) -> Callable[[float, float | None], float | None]:
-    """(frequency in Hz, temperature) -> value; None where the temperature is needed and there is none."""
+    """(frequency in Hz, temperature) -> value; None where the temperature is needed and there is none. Never raises: of
+    a frequency that is none the value is infinite or NaN."""
     g = (wire.g or 0.0) if wire.k is None else wire.k * HZ2_PER_DIGIT
-    r0 = (wire.r0 or 0.0) if wire.f0 is None else wire.f0**2 / HZ2_PER_DIGIT
+    r0 = (wire.r0 or 0.0) if wire.f0 is None else wire.f0 * wire.f0 / HZ2_PER_DIGIT
     a, b, t0 = wire.a, wire.b, wire.t0 or 0.0
 
     def value(frequency_hz: float, temperature: float | None) -> float | None:
         if b and temperature is None:
             return None
-        digits = frequency_hz**2 / HZ2_PER_DIGIT
+        digits = frequency_hz * frequency_hz / HZ2_PER_DIGIT  # not **2, which raises on what a register may hold (f64)
         corrected = b * (temperature - t0) if b and temperature is not None else 0.0
-        return g * (r0 - digits) + a * (digits**2 - r0**2) + corrected
+        return g * (r0 - digits) + a * (digits * digits - r0 * r0) + corrected
 
     return value
 
