@@ -30,6 +30,8 @@ from edge.contract import ClockQuality
 BUILT_MS = 1_767_225_600_000  # 2026-01-01: no gateway with this code ran before
 TRUST_LASTS_S = 24 * 3600.0  # see DRIFT: 4 s in a day
 STEP_MS = 500  # a smaller difference between wall and own time is slewing, followed without a word
+LAST_DATE_MS = 253_402_300_799_000  # 9999-12-31: the last day that has four digits
+TOLD_STEP_MS = 60_000  # a known time that jumps so far is said: what was stamped before it stays as it is
 DRIFT = 50e-6  # of a free-running Pi
 BETTER = 2.0  # so many times less uncertain is worth a small step
 NTP_UNCERTAINTY_MS = 20.0  # over the public network some 10 ms, and the kernel says less than it knows
@@ -108,6 +110,7 @@ class Clock:
         self._confirmed_s = float("-inf")
         self._set_s, self._set_uncertainty_ms = 0.0, inf  # when the offset was set, and what it was good for then
         self.source = "nothing yet"
+        self._stepped = ""
         self.update()
 
     @property
@@ -169,8 +172,17 @@ class Clock:
         """What the present offset is good for by now."""
         return self._set_uncertainty_ms + (self.monotonic_s() - self._set_s) * 1000 * DRIFT
 
+    def stepped(self) -> str:
+        """The last jump of a known time, in a sentence for the journal; "" where there was none since the last call."""
+        said, self._stepped = self._stepped, ""
+        return said
+
     def _set(self, offset_ms: float, quality: ClockQuality, source: str, uncertainty_ms: float) -> int | None:
         learnt = self._offset_ms is None
+        if self._offset_ms is not None and abs(offset_ms - self._offset_ms) >= TOLD_STEP_MS:
+            before, now = (_words(self.monotonic_s() * 1000 + offset) for offset in (self._offset_ms, offset_ms))
+            said = f"the time was corrected from {before} to {now}, by {source}"
+            self._stepped = f"{said}; what was recorded before keeps the time it has"
         self._set_s, self._set_uncertainty_ms = self.monotonic_s(), uncertainty_ms
         self._offset_ms, self._quality, self.source = offset_ms, quality, source
         return round(offset_ms) if learnt else None
@@ -184,3 +196,7 @@ class Clock:
 
     def _now_ms(self) -> int:
         return int(self._now_exact_ms())
+
+
+def _words(at_ms: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(min(max(at_ms, 0), LAST_DATE_MS) / 1000))

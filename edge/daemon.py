@@ -254,7 +254,10 @@ class Daemon:
                 watchdog_s = loop.time() + WATCHDOG_S
             store = self.keeper.outbox
             self.wear.take(Sample(loop.time(), store.commits, store.last_commit_s, store.durable))
-            if self.clock.update() is not None or loop.time() >= undated_s:
+            learnt = self.clock.update() is not None
+            if stepped := self.clock.stepped():
+                self.say("clock", stepped)
+            if learnt or loop.time() >= undated_s:
                 undated_s = loop.time() + UNDATED_S
                 self._date()
 

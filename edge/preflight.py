@@ -19,6 +19,9 @@ from typing import NamedTuple
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 IN_MEMORY = frozenset({"tmpfs", "ramfs", "rootfs"})
+NO_DISK = frozenset(  # what the kernel shows of itself: no file can be kept there
+    {"proc", "sysfs", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs", "configfs", "devpts", "mqueue", "bpf"}
+)
 NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "glusterfs", "afs", "fuse.sshfs"})
 SHARED = frozenset({"9p", "virtiofs"})  # a folder of the host of a virtual machine
 NO_JOURNAL = frozenset({"vfat", "msdos", "exfat", "ext2", "ntfs", "fuseblk"})  # a cut may cost more than the last write
@@ -90,6 +93,9 @@ def mount_of(mounts: Iterable[Mount], path: str) -> Mount | None:
 
 def judge(mount: Mount | None, place: Place, quota_bytes: int) -> list[Finding]:
     """What is wrong with the disk under the store, the worst first."""
+    if mount is not None and mount.kind in NO_DISK:
+        where = f"{place.folder} lies on {mount.point} ({mount.kind})"
+        return [Finding(f"{where}, which is no disk: nothing can be kept there. Put [store] path on one", True)]
     findings = _place_findings(place, quota_bytes)
     if mount is not None:
         findings += _mount_findings(mount, place.folder)

@@ -27,7 +27,7 @@ from edge.errors import FengsuiError
 
 START_S = 20.0
 AT_MS = 1_795_000_020_000
-POINTS = [
+POINTS: list[dict[str, Any]] = [
     {
         "id": "depth",
         "name": "埋深",
@@ -182,6 +182,11 @@ def test_points_stand_in_columns_that_count_chinese_as_two(path: Path) -> None:
     assert len(set(columns)) == 1
     assert "2026-11-18 11:07:00Z" in lines[1]
     assert json.loads(ask(path, "points", "--json").stdout) == POINTS
+
+
+def test_a_value_that_the_device_marks_as_none_is_not_called_refused_alone(tmp_path: Path) -> None:
+    with daemon(tmp_path / "s", {"points": says([{**POINTS[1], "quality": "refused"}])}):
+        assert "  refused, or marked as no value  " in ask(tmp_path / "s", "points").stdout
 
 
 def test_alarms_show_where_limits_stand_aligned_also_in_colour(path: Path) -> None:

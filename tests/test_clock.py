@@ -50,6 +50,31 @@ def test_a_clock_before_the_newest_record_is_not_believed() -> None:
     assert clock.now().quality is ClockQuality.UNKNOWN
 
 
+def test_a_known_time_that_jumps_is_told_once_and_slewing_is_not() -> None:
+    world = World(NOON_MS + 3 * 365 * 86_400_000)
+    clock = world.clock()
+    assert clock.stepped() == ""
+    world.wall_ms += 50_000
+    clock.update()
+    assert clock.stepped() == ""
+    clock.learn(NOON_MS, 40, "the province")
+    said = clock.stepped()
+    assert said.startswith("the time was corrected from 2029-07-19 00:00:50Z to 2026-07-20 00:00:00Z, by the province")
+    assert clock.stepped() == ""
+
+
+def test_a_jump_to_no_date_at_all_is_told_too() -> None:
+    clock = World(NOON_MS).clock()
+    clock.learn(1e18, 40, "the province")
+    assert "to 9999-12-31 23:59:59Z" in clock.stepped()
+
+
+def test_a_time_that_is_learnt_is_no_correction() -> None:
+    clock = World(0).clock()
+    clock.learn(NOON_MS, 40, "the province")
+    assert clock.stepped() == ""
+
+
 def test_the_provinces_time_ends_not_knowing_and_gives_the_offset() -> None:
     world = World(0)
     clock = world.clock()

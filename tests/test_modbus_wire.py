@@ -206,6 +206,13 @@ def test_silence_is_explained(raw: bytes, says: str) -> None:
     assert says in explain(exchange)
 
 
+def test_silence_over_tcp_is_no_matter_of_wires_and_baud_rates() -> None:
+    why = explain(Exchange(LASER, 7))
+    assert "is it unit" in why
+    assert 'mode = "rtu"' in why
+    assert "baud" not in why
+
+
 @given(REQUESTS)
 def test_a_probe_cannot_be_confused(request: Request) -> None:
     taken = frozenset(shapes(request))

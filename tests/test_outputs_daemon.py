@@ -290,6 +290,19 @@ def test_a_drill_of_a_limit_is_marked_everywhere_and_ends(tmp_path: Path) -> Non
     run_virtual(rig.play(story))
 
 
+def test_the_journal_says_when_the_clock_was_years_off(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        assert rig.daemon is not None
+        clock = rig.daemon.clock
+        clock._synchronised = lambda: False
+        clock.learn(clock.now().at_ms - 3 * 365 * 86_400_000 / 12, 40, "the province")
+        await asyncio.sleep(2)
+        [told] = [event["text"] for event in rig.daemon.journal.events if "corrected" in event["text"]]
+        assert "by the province" in told
+
+    run_virtual(Rig(tmp_path, SIREN).play(story))
+
+
 def texts(rig: Rig) -> list[str]:
     assert rig.daemon is not None
     return [alarm["text"].partition(":")[0] for alarm in rig.daemon.journal.alarms if alarm["drill"]]

@@ -38,6 +38,14 @@ def found(path: str) -> Mount:
     return mount
 
 
+def test_a_folder_under_proc_is_no_place_for_a_store() -> None:
+    [finding] = judge(found("/proc/1"), ROOM._replace(folder="/proc/1/store", there="/proc/1", free_bytes=0), 10**9)
+    assert finding.stops
+    assert finding.text == (
+        "/proc/1/store lies on /proc (proc), which is no disk: nothing can be kept there. Put [store] path on one"
+    )
+
+
 def said(mount: Mount | None, place: Place = ROOM, quota_bytes: int = 10**9) -> list[str]:
     return [finding.text for finding in judge(mount, place, quota_bytes)]
 

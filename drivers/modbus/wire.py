@@ -203,9 +203,9 @@ class Exchange:
         self.request = request
         self.echo_heard = False
         self.noise_bytes = 0
-        self._rtu = transaction is None
+        self.is_rtu = transaction is None
         self._heard = bytearray()
-        self._echo = echo if self._rtu else False
+        self._echo = echo if self.is_rtu else False
         if transaction is None:
             self.frame = encode_rtu(request)
         else:
@@ -231,7 +231,7 @@ class Exchange:
 
     def doubt(self, raw: bytes) -> str:
         """What is wrong with `raw`, as far as it can be told."""
-        if not self._rtu:
+        if not self.is_rtu:
             return "another transaction, unit, function or length than asked for"
         verdict = decode_rtu(self.request, raw)
         if not isinstance(verdict, Noise):
@@ -245,9 +245,9 @@ class Exchange:
             if not self._heard.startswith(begin, start) or len(self._heard) < start + size:
                 continue
             frame = bytes(self._heard[start : start + size])
-            if self._rtu and (not crc_ok(frame) or self._may_be_echo(frame)):
+            if self.is_rtu and (not crc_ok(frame) or self._may_be_echo(frame)):
                 continue
-            verdict = decode_pdu(self.request, frame[1:-2] if self._rtu else frame[7:])
+            verdict = decode_pdu(self.request, frame[1:-2] if self.is_rtu else frame[7:])
             if not isinstance(verdict, Noise):
                 self.noise_bytes += start
                 del self._heard[: start + size]
@@ -280,6 +280,11 @@ def explain(exchange: Exchange) -> str:
     """Why nothing that was heard was an answer: one clause for the person at the box."""
     raw = exchange.heard()
     unit = exchange.request.unit
+    if not raw and not exchange.is_rtu:
+        return (
+            f"heard nothing, though the connection stands: is it unit {unit}, and does the instrument behind live? "
+            'A serial converter may want mode = "rtu"'
+        )
     if not raw:
         echo = " but the echo of our own question" if exchange.echo_heard else ""
         return f"heard nothing{echo}: check its power, the wiring (A and B swapped?), its address {unit}, the baud rate"

@@ -67,6 +67,9 @@ class Session:
         self.session_present = False
         self.heard_at_s = self._loop.time()
         self._version = settings.version
+        tls = "" if settings.tls else ", does it want tls = true"
+        old = ', is it an old one (version = "3.1.1")' if settings.version == "5" else ""
+        self._hint = f": is an MQTT broker listening on that port{tls}{old}?"
         self._keepalive_s = round(parse_duration_s(settings.keepalive))
         self._expiry_s = round(parse_duration_s(settings.session_expiry))
         self._client = self._make_client(settings, client_id)
@@ -121,8 +124,7 @@ class Session:
         if future.done():
             return future.result()
         if self.ended.done():
-            old = '; an old broker may need version = "3.1.1"' if self._version == "5" and asked == "CONNECT" else ""
-            raise Refused(f"{self.ended.result()} in answer to {asked}{old}")
+            raise Refused(f"{self.ended.result()} in answer to {asked}{self._hint if asked == 'CONNECT' else ''}")
         raise Refused(f"no answer to {asked} in {ANSWER_TIMEOUT_S:.0f} s: is an MQTT broker listening there?")
 
     def _say_refused(self, reason: ReasonCode) -> str:

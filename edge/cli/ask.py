@@ -215,8 +215,14 @@ def _disk_lines(answer: Mapping[str, Any]) -> Iterator[str]:
 def _show_points(answer: Sequence[Mapping[str, Any]]) -> None:
     header = ("point", "value", "unit", "quality", "at", "good", "failed", "name")
     keys = ("id", "value", "unit", "quality", "at_ms", "good", "failed", "name")
-    rows = [[clock_time(p[key]) if key == "at_ms" else str(p[key]) for key in keys] for p in answer]
+    shown: Mapping[str, Callable[[Any], str]] = {"at_ms": clock_time, "quality": quality_words}
+    rows = [[shown.get(key, str)(p[key]) for key in keys] for p in answer]
     click.echo(table("points", header, rows))
+
+
+def quality_words(quality: str) -> str:
+    """As a person reads it: the word for programs is short."""
+    return "refused, or marked as no value" if quality == "refused" else quality
 
 
 def shelf_lines(shelf: Mapping[str, Any]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from edge.cli import EXIT_REFUSED
-from edge.cli.ask import alarm_line, answer, coloured, shelf_lines, socket_option
+from edge.cli.ask import alarm_line, answer, coloured, quality_words, shelf_lines, socket_option
 from edge.cli.show import clock_time, printable, table
 from edge.cli.verbs import json_option, stop
 from edge.limit_words import lasting
@@ -165,7 +165,7 @@ def _head(rule: Answer) -> Iterator[str]:
 
 def _present(rule: Answer) -> Iterator[str]:
     for item in rule["inputs"]:
-        quality = f" ({item['quality']})" if item["quality"] not in (None, "good") else ""
+        quality = f" ({quality_words(item['quality'])})" if item["quality"] not in (None, "good") else ""
         yield printable(f"  now     {item['name']} {_number(item['value'], item['unit'])}{quality}")
     for item in rule["judged"]:
         window = f" over {lasting(item['window_s'])}" if item["window_s"] else ""
