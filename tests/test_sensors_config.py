@@ -251,6 +251,26 @@ def test_a_spoilt_template_does_not_stop_the_gateway(tmp_path: Path, monkeypatch
     assert copy_path(file).with_name("site.toml.good.sensors").is_dir()
 
 
+def test_a_slip_in_a_templates_range_is_not_run_nor_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The site file is the same, and its threshold can never be reached any more: with a new version of ours too."""
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    ranged = MINE.replace("register = 3", "register = 3\nrange = [0, 30]")
+    own_template(tmp_path, "mine", ranged)
+    file = tmp_path / "site.toml"
+    limit = '[[limit]]\nid = "high"\npoint = "d.level"\nabove = { red = 12 }\n'
+    file.write_text(f'{GATEWAY}{PORT}[[device]]\nid = "d"\ndevice = "mine"\nport = "bus"\n{limit}', "utf-8")
+    load_or_last_good(file).keep()
+    own_template(tmp_path, "mine", ranged.replace("[0, 30]", "[0, 3]"))
+    for _ in range(2):
+        loaded = load_or_last_good(file)
+        loaded.keep()
+        assert ends(loaded.site, "d.level") == (0, 30)
+        assert "running on the last good copy" in loaded.site.stands_in
+    assert any("can never be reached" in sentence for sentence in loaded.said)
+    own_template(tmp_path, "mine", ranged.replace("[0, 30]", "[0, 20]"))
+    assert ends(load_or_last_good(file).site, "d.level") == (0, 20)
+
+
 FLOOD = '[[limit]]\nid = "flood"\npoint = "pond.level"\nabove = { red = 420 }\n'
 
 
