@@ -45,8 +45,8 @@ class JudgedPart:
             if latch.set and not is_whole:
                 return
             latch.kept = not is_whole
-        limit = self.whole.limit
-        latch.time(latch.flips(number), now_s, limit.clear_hold_s if latch.set else limit.hold_s)
+        whole = self.whole
+        latch.time(latch.flips(number), now_s, whole.limit.clear_hold_s if latch.set else whole.raised_after_s)
 
     def last_word_s(self, latch: Latch, start_s: float = -inf) -> float:
         """From when on a level is raised though nothing more is heard: its hold time is over, it had run over more than
@@ -82,7 +82,8 @@ class JudgedPart:
 
 @dataclass(slots=True)
 class Judged:
-    """A limit as it stands. `part`: whose latch decided last."""
+    """A limit as it stands. `part`: whose latch decided last; `raised_after_s`: its hold time, as it is reached by a
+    reading that comes a little early."""
 
     limit: Limit
     level: Level = Level.NONE
@@ -92,6 +93,10 @@ class Judged:
     last_evidence_s: float = 0.0
     suspect_s: float | None = None  # since when nothing but doubtful values come
     unknown: bool = False  # what the province was told last is forgotten
+    raised_after_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.raised_after_s = self.limit.hold_s - self.limit.early_s
 
     def zero_is_lost(self, start_s: float) -> bool:
         return any(part.lacks_zero(start_s) for part in self.parts)

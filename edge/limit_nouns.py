@@ -11,6 +11,15 @@ from edge.measure_nouns import Spec
 
 EVIDENCE = frozenset({Quality.GOOD, Quality.OVER_RANGE})
 
+# Rounds have a grid, readings have not: one comes milliseconds, on a wire where another device was asked twice a second
+# or so, sooner or later after its instant than the one before. A `hold` of two rounds that is compared to the
+# millisecond is by chance over at the third reading after the first or at the fourth: a whole round late. So it is over
+# a little early: by a quarter of what lies between two readings or of the hold at most, and of a longer one by no more
+# than a second or its fiftieth part. Half a round, or a hold that anybody would call another one, is never let off.
+EARLY_SHARE = 0.25  # of `every` and of `hold`
+EARLY_S = 1.0
+EARLY_PART = 0.02  # of `hold`
+
 Thresholds = tuple[tuple[Level, int], ...]
 
 
@@ -56,6 +65,12 @@ class Limit:
     def parts(self) -> tuple[Part, ...]:
         """All that is judged, the first one's thresholds first."""
         return (Part(self.spec, self.thresholds, self.clear), *self.more)
+
+    @property
+    def early_s(self) -> float:
+        """So much earlier than `hold_s` a reading may raise a level. `clear_hold_s` has nothing of it: what ends a
+        level a round late errs on the safe side, and a release may wait for it."""
+        return min(EARLY_SHARE * self.every_s, EARLY_SHARE * self.hold_s, max(EARLY_S, EARLY_PART * self.hold_s))
 
 
 @dataclass(slots=True)

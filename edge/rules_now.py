@@ -107,7 +107,10 @@ def _by_number(limit: Limit, state: Judged, part: JudgedPart, latch: Latch, now_
         return
     number = part.value
     if number is not None and latch.low <= number <= latch.high:
-        left, left_zh = _rest(limit.hold_s, latch, now_s)
+        if _stood_s(latch, now_s) >= state.raised_after_s:
+            yield f"{colour} is reached and raised if the next reading is so too", f"{zh}已达到，下一读数仍如此即报警"
+            return
+        left, left_zh = _lasting(limit.hold_s - _stood_s(latch, now_s))
         yield f"{colour} is reached and raised if it lasts {left} longer", f"{zh}已达到，再持续 {left_zh}即报警"
         return
     rising = not isinf(latch.low) and (number is None or number < latch.low)
@@ -136,16 +139,20 @@ def _left(limit: Limit, part: JudgedPart, latch: Latch, now_s: float) -> Iterato
             f"时间窗数据有缺失，{zh}至少再保持 {left_zh}：须重新观测完整时间窗",
         )
     if latch.since_s is not None:
-        left, left_zh = _rest(limit.clear_hold_s, latch, now_s)
-        yield f"{colour} is left if it stays so {left} longer", f"再保持 {left_zh}即解除{zh}"
+        rest_s = limit.clear_hold_s - _stood_s(latch, now_s)
+        left, left_zh = _lasting(rest_s)
+        if rest_s > 0:
+            yield f"{colour} is left if it stays so {left} longer", f"再保持 {left_zh}即解除{zh}"
+        else:
+            yield f"{colour} is left if the next reading is so too", f"下一读数仍如此即解除{zh}"
     for end, side, side_zh in ((latch.stay_low, "below", "低于"), (latch.stay_high, "above", "高于")):
         if not isinf(end):
             yield f"{colour} is left {side} {_show(limit, int(end))}", f"{side_zh} {_show(limit, int(end))} 时解除{zh}"
 
 
-def _rest(hold_s: float, latch: Latch, now_s: float) -> Words:
-    """What is left of a hold time."""
-    return _lasting(hold_s - (now_s - (now_s if latch.since_s is None else latch.since_s)))
+def _stood_s(latch: Latch, now_s: float) -> float:
+    """For how long the number has stood where it would flip the latch."""
+    return 0.0 if latch.since_s is None else now_s - latch.since_s
 
 
 def _lasting(amount_s: float) -> Words:

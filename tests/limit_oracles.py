@@ -78,6 +78,12 @@ def angle_of(spec: Spec, history: History) -> float | None:
     return min(angle, 45.0) if abs(dots[-1][1] - dots[0][1]) < spec.noise else angle
 
 
+def held(limit: Limit) -> float:
+    """The hold time, let off a quarter of it or of a round, but a second at most or two of a hundred of it."""
+    quarter = min(limit.hold_s, limit.every_s) / 4
+    return limit.hold_s - min(quarter, 1 if limit.hold_s < 50 else limit.hold_s * 2 / 100)
+
+
 def level_of(limit: Limit, history: History) -> Level:
     """The highest level that is set after a history of numbers, each level walked by itself."""
     worst = Level.NONE
@@ -106,7 +112,7 @@ def level_of(limit: Limit, history: History) -> Level:
                 enter, leave = low <= value <= high, value < low - back or value > high + back
             due = leave if standing else enter
             since = (now if since is None else since) if due else None
-            if since is not None and now - since >= (limit.clear_hold_s if standing else limit.hold_s):
+            if since is not None and now - since >= (limit.clear_hold_s if standing else held(limit)):
                 standing, since = not standing, None
         if standing:
             worst = max(worst, level)

@@ -20,7 +20,7 @@ from tests.judged_cases import (
     restarted,
     unshow,
 )
-from tests.judged_play import EPOCH, Play, Told, in_steps, moved
+from tests.judged_play import ANSWER_S, EPOCH, Play, Told, in_steps, moved, slope
 
 CASES = Cases()
 breaks = CASES.breaks
@@ -145,6 +145,29 @@ def hold_is_not_minded(play: Play) -> None:
     told = play.alarm("slope-fast", Level.RED)
     early = moved(told, at_ms=true_ms(3000.3), value=in_steps("slope", 3000.0))
     play.alarms[play.alarms.index(told)] = replace(early, received_s=3000.8)
+
+
+def held_until(play: Play, at_s: float, first_at_s: float) -> None:
+    """The slope's red is raised then; the first value beyond came at another moment than usual."""
+    unshow(play.record, "slope", 3000.0, 3010.0, Shown(first_at_s, slope(3000.0), True))
+    told = play.alarm("slope-fast", Level.RED)
+    late = moved(told, at_ms=true_ms(at_s), value=in_steps("slope", at_s - ANSWER_S))
+    play.alarms[play.alarms.index(told)] = replace(late, received_s=at_s + 0.5)
+
+
+@breaks()
+def a_hold_of_six_rounds_is_over_at_the_sixth_though_the_first_value_came_late(play: Play) -> None:
+    held_until(play, 3060.3, 3000.8)
+
+
+@breaks(ALARMS)
+def a_hold_that_is_over_a_round_late_because_the_first_value_came_late(play: Play) -> None:
+    held_until(play, 3070.3, 3000.8)
+
+
+@breaks(ALARMS)
+def a_hold_that_is_over_a_round_early(play: Play) -> None:
+    held_until(play, 3050.3, 3000.3)
 
 
 @breaks(ALARMS)

@@ -19,7 +19,7 @@ from edge.contract import ClockQuality, Level, Rule
 from sim.world.judge_books import AlarmRow, EntryKey
 from sim.world.judge_roads import EACH_S, Roads
 from sim.world.judge_rules import Rules, is_combined, is_measured, levels_of
-from sim.world.judge_spans import HOLD_S, Bools, Floats, held, held_for, holds, merged, stood
+from sim.world.judge_spans import HOLD_S, Bools, Floats, held, held_for, holds, let_off_s, merged, must_last_s, stood
 from sim.world.judge_truth import DISK_TROUBLES, HANG_S, UNREST_BEFORE_S, Seen, Truth
 from sim.world.nouns import Broken
 
@@ -165,8 +165,9 @@ class Alarms:
         if not (self._was_shown(kept.seen, value, row.at_s) or self._last_word(kept, value, row)):
             return False
         if row.change != "cleared" and sign * (value - thresholds[level]) >= 0 and not self._falls(kept, row):
-            beyond = sign * (self._sure(kept.seen, row.at_s, kept.limit.hold_s) - thresholds[level]) >= 0
-            if bool(np.all(beyond)) and self._ran_for(row.at_s, kept.limit.hold_s):
+            lasts_s = kept.limit.hold_s - let_off_s(kept.limit.hold_s, kept.seen.every_s)
+            beyond = sign * (self._sure(kept.seen, row.at_s, lasts_s) - thresholds[level]) >= 0
+            if bool(np.all(beyond)) and self._ran_for(row.at_s, lasts_s):
                 return True
         left = min((place for place in thresholds if place > level), default=None)
         if row.change == "raised" or left is None:
@@ -208,6 +209,7 @@ class Alarms:
         low, high = np.searchsorted(seen.at.all, (at_s - hold_s + HOLD_S + slack_s, at_s - 0.5 - STAMP_S - slack_s))
         if high <= low:
             return np.empty(0)
+        low -= low > 0  # it stood so at the beginning of the hold
         values: Floats = np.rint(seen.steps.all[low:high])
         return values[self._calm(seen, int(low), int(high))]
 
@@ -365,13 +367,10 @@ class Alarms:
         lives = self._truth.memories(at)
         for level, threshold in limit.thresholds:
             beyond = sign * (values - threshold)
-            for stands, side, hold_s in (
-                (True, beyond >= 0, limit.hold_s),
-                (False, beyond < -limit.hysteresis_steps, limit.clear_hold_s),
-            ):
+            for stands, side in ((True, beyond >= 0), (False, beyond < -limit.hysteresis_steps)):
                 # A spoilt reply may have been taken all the same: one on the other side ends a run.
                 run_ok = side & (clean | (not seen.bare))
-                yield int(level), held_for(at, run_ok, calm & run_ok, lives, hold_s), stands
+                yield int(level), held_for(at, run_ok, calm & run_ok, lives, must_last_s(limit, stands)), stands
 
     def _stale_musts(
         self, kept: _Limit, first: int, last: int, after_s: float, until_s: float

@@ -17,7 +17,7 @@ from edge.contract import ClockQuality, Level, Of, Rule
 from edge.limit_nouns import Part
 from sim.world.judge_books import AlarmRow
 from sim.world.judge_numbers import Bounds, Shows, bounds
-from sim.world.judge_spans import Bools, Floats, held, held_for
+from sim.world.judge_spans import HOLD_S, Bools, Floats, held, held_for, let_off_s, must_last_s
 from sim.world.judge_truth import Seen, Truth
 
 MEASURES = (Of.SUM, Of.RATE, Of.DIFFERENCE)
@@ -78,9 +78,9 @@ class Rules:
         for part, (low, high) in known.items():
             for level, threshold in part.thresholds:
                 beyond = low >= threshold
-                yield int(level), held_for(at, beyond, beyond & calm, lives, limit.hold_s), True
+                yield int(level), held_for(at, beyond, beyond & calm, lives, must_last_s(limit, True)), True
                 back = high < threshold - limit.hysteresis_steps
-                gone = np.isin(at, held_for(at, back, back & calm, lives, limit.clear_hold_s))
+                gone = np.isin(at, held_for(at, back, back & calm, lives, must_last_s(limit, False)))
                 off[level] = off.get(level, np.ones(len(at), bool)) & gone
         for level in off:
             gone = np.logical_and.reduce([mask for other, mask in off.items() if other >= level])
@@ -116,7 +116,8 @@ class Rules:
         if not limit.hold_s:
             return True
         seen = self._truth.points[limit.point]
-        first, last = np.searchsorted(seen.at.all, (at_s - limit.hold_s + 1.0 + slack_s, at_s - slack_s))
+        lasts_s = limit.hold_s - let_off_s(limit.hold_s, seen.every_s)
+        first, last = np.searchsorted(seen.at.all, (at_s - lasts_s + HOLD_S + slack_s, at_s - slack_s))
         if last <= first:
             return True
         _, high = self._bounds(limit, part, seen.at.all[first:last])

@@ -8,9 +8,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from edge.config.site import Limit
+
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 HOLD_S = 1.0  # a hold ends with the first value after it; values come a little earlier or later than the grid
+LET_OFF = 4, 1.0, 50  # of a hold (LIMITS.md, "A hold time"): this part of it or of a round; seconds, or this part, at most
 Stretch = tuple[float, float]
 Stretches = list[Stretch]
 
@@ -74,10 +77,23 @@ def held(stretches: Sequence[Stretch], at_s: Floats) -> Bools:
     return inside
 
 
+def let_off_s(hold_s: float, every_s: float) -> float:
+    """What a reading may lack of the hold that raises a level all the same: readings jitter, rounds do not."""
+    part, least_s, of_hold = LET_OFF
+    return min(hold_s / part, every_s / part, max(least_s, hold_s / of_hold))
+
+
+def must_last_s(limit: Limit, stands: bool) -> float:
+    """After how long on one side a level must stand, or be left. Half of what is let off is the readings' own."""
+    if stands:
+        return limit.hold_s - let_off_s(limit.hold_s, limit.judged.every_s) / 2
+    return limit.clear_hold_s + HOLD_S if limit.clear_hold_s else 0.0
+
+
 def held_for(
-    at: Floats, run_ok: Bools, counts: Bools, lives: np.ndarray[tuple[int], np.dtype[np.int64]], hold_s: float
+    at: Floats, run_ok: Bools, counts: Bools, lives: np.ndarray[tuple[int], np.dtype[np.int64]], lasts_s: float
 ) -> Floats:
-    """Instants of values that surely counted, at which all has been on this side for the hold, in one memory."""
+    """Instants of values that surely counted, at which all has been on this side for so long, in one memory."""
     if not len(at):
         return at
     breaks = ~run_ok
@@ -87,7 +103,7 @@ def held_for(
     _, first = np.unique(run[mine], return_index=True)
     lengths = np.diff(np.concatenate((first, [len(mine)])))
     since = np.repeat(at[mine][first], lengths)
-    long: Floats = at[mine][at[mine] - since >= (hold_s + HOLD_S if hold_s else 0.0)]
+    long: Floats = at[mine][at[mine] - since >= lasts_s]
     return long
 
 
