@@ -9,13 +9,18 @@ from edge.limits import Limits
 
 
 class Hurry:
-    """`look` after anything changed. With a point goes all that is read as often: a round is read together."""
+    """`look` after anything changed. With a point goes all that is read as often: a round is read together. Where all
+    of it speaks by itself, nothing can be hurried: more rounds would say the same again."""
 
     def __init__(self, site: Site, limits: Limits, intake: Intake) -> None:
         every_ms = {point.id: point.every_ms for point in site.points}
         self._limits = limits
         self._intake = intake
-        self._wanted = [(m.id, every_ms[m.point], m.while_raised_ms) for m in site.limits if m.while_raised_ms]
+        self._wanted = [
+            (limit.id, every_ms[limit.point], limit.while_raised_ms)
+            for limit in site.limits
+            if limit.while_raised_ms and intake.hurries(every_ms[limit.point])
+        ]
         if self._wanted:
             intake.may_pace()
 

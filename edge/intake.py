@@ -72,6 +72,18 @@ class _Group:
     qualities: bytearray = field(default_factory=bytearray)
 
 
+@dataclass(slots=True)
+class _Heard:
+    """What a device that speaks by itself said last of a point. `from_ms`: the first instant whose round has it."""
+
+    value: int | None
+    quality: Quality
+    from_ms: int | None = None
+
+
+NOT_HEARD = _Heard(None, Quality.NO_ANSWER)
+
+
 class Intake:
     """All sensors of a site. `judge` sees every reading at once, `keep` every closed round."""
 
@@ -102,8 +114,8 @@ class Intake:
         self.ports = {port: PortNow(port) for port in sorted(set(ports.values()))}
         self.devices: dict[str, DeviceNow] = {}
         self._groups: dict[int, _Group] = {}
-        # What devices that speak by themselves have said since their last round: (every_ms, device) -> point -> value.
-        self._heard: dict[tuple[int, str], dict[str, tuple[int | None, Quality]]] = {}
+        # What devices that speak by themselves have said last: (every_ms, device) -> point -> value.
+        self._heard: dict[tuple[int, str], dict[str, _Heard]] = {}
         for index, (every_ms, points) in enumerate(groups.items()):
             places = {point.id: place for place, point in enumerate(points)}
             devices = frozenset(point.device for point in points)
@@ -139,6 +151,10 @@ class Intake:
         self._pace = dict(paces)
         changed, self._paced = self._paced, asyncio.Event()
         changed.set()
+
+    def hurries(self, every_ms: int) -> bool:
+        """Whether anything in a group can be asked more often: what speaks by itself can not."""
+        return any(isinstance(self.devices[device].sensor, PolledSensor) for device in self._groups[every_ms].devices)
 
     def may_pace(self) -> None:
         """Waits can be cut short from now on, which costs each a little. Before `run`."""
@@ -245,22 +261,33 @@ class Intake:
             await asyncio.sleep(max(0.0, device.port.retry_at_s - asyncio.get_running_loop().time()))
 
     async def _sample(self, device: DeviceNow, start_ms: int) -> None:
-        """Closes the rounds of a device that speaks by itself: at each instant, what it said since the one before."""
+        """Closes the rounds of a device that speaks by itself: at each instant, what it said since the one before. It
+        can not be hurried: in a group that is, each round has what it said within the group's own `every`."""
         async for at_ms, ready in self._instants(device, start_ms):
             for every in ready:
-                heard = self._heard.pop((every, device.id), {})
+                heard = self._said_for(every, device.id, at_ms)
                 self._open(self._groups[every], at_ms)
                 if at_ms != start_ms:  # in the first round it has not had time to say anything: no failure of its own
                     silent = [point for point in device.groups[every] if point not in heard]
                     self._take([Reading(point, None, Quality.NO_ANSWER) for point in silent])
                 self._fill(self._groups[every], device, at_ms, heard)
 
+    def _said_for(self, every: int, device: str, at_ms: int) -> dict[str, _Heard]:
+        """What belongs into its round of an instant."""
+        found = {}
+        for point, said in self._heard.get((every, device), {}).items():
+            if said.from_ms is None:
+                said.from_ms = at_ms
+            if 0 <= at_ms - said.from_ms < every:
+                found[point] = said
+        return found
+
     def _note(self, group: _Group, device: str, readings: Sequence[Reading]) -> None:
         heard = self._heard.setdefault((group.every_ms, device), {})
         for reading in readings:
             if reading.point in group.places:
                 now = self.points[reading.point]
-                heard[reading.point] = (now.value, now.quality)
+                heard[reading.point] = _Heard(now.value, now.quality)
 
     # -- the ladder ----------------------------------------------------------------------------------------------
 
@@ -327,7 +354,7 @@ class Intake:
         group: _Group,
         device: DeviceNow,
         at_ms: int,
-        heard: Mapping[str, tuple[int | None, Quality]] | None = None,
+        heard: Mapping[str, _Heard] | None = None,
     ) -> None:
         """Puts a device's present values into the round of `at_ms`; one that came after its round's end is left out."""
         if group.at_ms != at_ms or device.id not in group.waiting:
@@ -336,7 +363,8 @@ class Intake:
             if heard is None:
                 value, quality = self.points[point].value, self.points[point].quality
             else:
-                value, quality = heard.get(point, (None, Quality.NO_ANSWER))
+                said = heard.get(point, NOT_HEARD)
+                value, quality = said.value, said.quality
             place = group.places[point]
             group.values[place] = value
             group.qualities[place] = quality

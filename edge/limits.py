@@ -2,10 +2,10 @@
 
 What is judged is the value of a point, or a measure of it (edge/measures.py: rate, sum, mean, difference ...). Each
 level of a limit is a latch of its own. It sets when the number has stood at or beyond the level's threshold for
-`hold_s` (less `early_s`, as readings come a little sooner or later than their rounds); it falls when the number has stood on the safe side of where the level is left (threshold and hysteresis, or a
-clear value of its own) for `clear_hold_s`. The limit's level is its highest set latch. So a value that swings between
-orange and red still holds orange, and a flapping sensor that gives no value for a while neither starts, stops nor ends
-anything.
+`hold_s` (less `early_s`: readings come a little sooner or later than their rounds); it falls when the number has stood
+on the safe side of where the level is left (threshold and hysteresis, or a clear value of its own) for `clear_hold_s`.
+The limit's level is its highest set latch. So a value that swings between orange and red still holds orange, and a
+flapping sensor that gives no value for a while neither starts, stops nor ends anything.
 
 What counts as evidence: GOOD values, and OVER_RANGE ones where the value itself is judged: a lost alarm is worse than a
 false one. In a sum, a mean or a rate one wild number of a register would stay for hours, and an instrument at its end

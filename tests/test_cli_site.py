@@ -202,6 +202,39 @@ def test_check_asks_about_registers_numbered_as_in_a_manual(site: Path) -> None:
     assert "应写 register = 0" in holding
 
 
+SPEAKS = """
+[[port]]
+id = "mast"
+open = "tcp:127.0.0.1:4001"
+[[device]]
+id = "gnss"
+driver = "serial_line"
+port = "mast"
+format = "nmea"
+[[device.point]]
+id = "east"
+unit = "m"
+step = 0.001
+range = [0, 10]
+every = "1min"
+sentence = "GGA"
+field = 9
+[[limit]]
+id = "moves"
+point = "east"
+above = { red = 5 }
+while_raised = "10s"
+"""
+
+
+@pytest.mark.parametrize(("every", "in_vain"), [("10s", True), ("1min", False)])
+def test_check_says_where_all_that_would_be_hurried_speaks_by_itself(site: Path, every: str, in_vain: bool) -> None:
+    site.write_text(SITE.replace("register = 8", f'register = 8\nevery = "{every}"') + SPEAKS)
+    notes = [line for line in run("check", site).stdout.splitlines() if "`while_raised` does nothing" in line]
+    assert len(notes) == in_vain
+    assert all("moves" in note for note in notes)
+
+
 def test_check_for_programs(site: Path) -> None:
     done = run("check", site, "--json")
     answer = json.loads(done.stdout)

@@ -297,6 +297,41 @@ def test_a_group_that_is_hurried_is_read_faster_at_once_and_as_before_afterwards
     assert all(r.values == (100, 200) for r in site.rounds)
 
 
+def test_what_speaks_by_itself_does_not_fail_because_its_group_is_hurried() -> None:
+    """The GNSS of a dam says something once a minute, as its group is read; the emergency makes that 10 s. Silent from
+    250 s on: that is told within its own minute, hurried or not."""
+    site = Site(every_ms=60_000, a=Polled(lambda _: 1), s=Speaking(60.0, 250.0))
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        site.clock = Clock(lambda: START_MS - 25_000 + round(loop.time() * 1000), loop.time, lambda: False, 1)
+        points = [Point(f"{d}.1", "m", Decimal("0.01"), None, None, 60_000, d) for d in site.devices]
+        intake = Intake(
+            *({60_000: points}, site.devices, {"a": "bus", "s": "com"}, site.clock),
+            judge=lambda *reading: site.judged.append(reading),
+            keep=site.rounds.append,
+            say=lambda *_: None,
+        )
+        intake.may_pace()
+        task = asyncio.ensure_future(intake.run())
+        for until_s, pace in ((129.0, {}), (210.0, {60_000: 10_000}), (300.0, {}), (420.0, {60_000: 10_000})):
+            intake.pace(pace)
+            await asyncio.sleep(until_s - loop.time())
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run(story())
+    heard = [((r.at_ms - START_MS) // 1000 + 25, r.values[1], r.qualities[1:]) for r in site.rounds]
+    assert [(at_s, value) for at_s, value, _ in heard if at_s < 300] == [
+        *((0, None), (25, None), (85, 6000), (135, 12000), (145, 12000), (155, 12000), (165, 12000), (175, 12000)),
+        *((185, 18000), (195, 18000), (205, 18000), (215, 18000), (265, 24000)),
+    ]
+    assert [(at_s, value) for at_s, value, _ in heard if at_s >= 300] == [(at, 24000) for at in (305, 315)] + [
+        (at, None) for at in range(325, 420, 10)
+    ]
+    assert [one[1] for one in site.judged if one[0] == "s.1" and one[1]] == [6000, 12000, 18000, 24000], "each once"
+
+
 def test_a_doubtful_reading_is_kept_and_judged_as_such() -> None:
     site = Site(a=Polled(lambda now_s: 50 if 18 < now_s < 22 else 1))
     doubt = Doubt(spike=100)

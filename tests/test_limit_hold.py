@@ -15,7 +15,6 @@ from edge.limits import Limit, Limits
 from edge.replay import replay
 from tests import limit_oracles as oracles
 from tests.test_rules import Box, site_of
-from tests.test_what_if import SITE
 
 RED = Level.RED
 SHIPPED = [(2.0, 2), (10.0, 1), (60.0, 1), (60.0, 2), (600.0, 2), (600.0, 6), (0.1, 30), (10.0, 12)]  # every, rounds

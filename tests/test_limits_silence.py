@@ -108,6 +108,13 @@ def test_of_a_band_the_side_that_stood_is_the_one_that_stands_after_a_start(valu
 
 
 class Paced:
+    def __init__(self, asked: bool = True) -> None:
+        self.asked = asked
+        self.paces: dict[int, int] = {}
+
+    def hurries(self, every_ms: int) -> bool:
+        return self.asked
+
     def may_pace(self) -> None:
         pass
 
@@ -137,6 +144,15 @@ def test_the_fastest_that_is_wanted_is_read(faster_ms: tuple[int, ...]) -> None:
     limits.judge("p", 11, Quality.GOOD, 0.0)
     hurry.look()
     assert intake.paces == {60_000: 1000}
+
+
+def test_what_speaks_by_itself_is_not_hurried() -> None:
+    limits = Limits([Limit("x0", "p", Rule.ABOVE, ((RED, 10),))], 0.0)
+    intake = Paced(asked=False)
+    hurry = Hurry(Site(1000), limits, intake)  # type: ignore[arg-type]
+    limits.judge("p", 11, Quality.GOOD, 0.0)
+    hurry.look()
+    assert intake.paces == {}
 
 
 def test_a_velocity_within_the_noise_is_no_forecast() -> None:

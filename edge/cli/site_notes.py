@@ -6,7 +6,8 @@ import re
 
 from edge.config.plugs import opinion
 from edge.config.site import Link, Site
-from edge.contract import Of, Rule
+from edge.contract import Of, PolledSensor, Port, PortSettings, Rule
+from edge.errors import PortLost
 from edge.measure_nouns import Spec
 
 MANY = 50  # points and limits that surely fit any wide link: a sheet of them takes some 5 kB
@@ -52,6 +53,7 @@ def forgotten(site: Site) -> list[str]:
     ]
     warnings += _without_range(site)
     warnings += _numbered_as_in_a_manual(site)
+    warnings += _hurried_in_vain(site)
     warnings += [
         f"port {port.id}: {port.open.partition(':')[2]} may be another device after a restart; "
         "take its name from: ls -l /dev/serial/by-id /dev/serial/by-path"
@@ -105,6 +107,35 @@ def _counted(numbers: range, table: str) -> str:
         f'where its manual counts from {first}, that one is `register = 0` with `table = "{table}"`, {first + 1} is 1, '
         f"and so on; right only where the manual counts from 0 / 手册若从 {first} 起编号，则该号应写 register = 0。"
     )
+
+
+def _hurried_in_vain(site: Site) -> list[str]:
+    """Limits that would have read faster what speaks by itself."""
+    groups, every_ms = site.groups, {point.id: point.every_ms for point in site.points}
+    hurried = [limit for limit in site.limits if limit.while_raised_ms]
+    asked = _asked(site) if hurried else set()
+    in_vain = [
+        limit.id for limit in hurried if asked.isdisjoint(point.device for point in groups[every_ms[limit.point]])
+    ]
+    if not in_vain:
+        return []
+    return [
+        "limits whose `while_raised` does nothing, as all that is read as often as their point speaks by itself and "
+        f"can not be asked: {', '.join(in_vain)} / 以下规则的 while_raised 无效：同组仪器均自行发送，不能加密采集。"
+    ]
+
+
+def _asked(site: Site) -> set[str]:
+    """The devices and links that answer when asked."""
+    made: dict[str, object] = {}
+    for wire in site.wires:
+        if wire.driver.sensors is not None:
+            made |= wire.driver.sensors(wire.port, _no_port, wire.devices)  # opens nothing
+    return {id_ for id_, sensor in made.items() if isinstance(sensor, PolledSensor)} | {link.id for link in site.links}
+
+
+async def _no_port(settings: PortSettings) -> Port:
+    raise PortLost(settings.id, "not opened")
 
 
 def _own_zero(spec: Spec | None) -> bool:

@@ -13,7 +13,8 @@ from edge.config.site import Limit
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 HOLD_S = 1.0  # a hold ends with the first value after it; values come a little earlier or later than the grid
-LET_OFF = 4, 1.0, 50  # of a hold (LIMITS.md, "A hold time"): this part of it or of a round; seconds, or this part, at most
+# Of a hold (LIMITS.md, "A hold time"): this part of it and of a round; seconds, or this part of it, at most.
+LET_OFF = 4, 1.0, 50
 Stretch = tuple[float, float]
 Stretches = list[Stretch]
 
