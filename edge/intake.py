@@ -30,7 +30,7 @@ from edge.contract import (
     Sensor,
 )
 from edge.errors import DeviceSilent, PortLost
-from edge.intake_nouns import DeviceNow, PointNow, PortNow
+from edge.intake_nouns import NOT_HEARD, DeviceNow, Heard, PointNow, PortNow
 
 PATIENCE = 2  # failures running before a device is left alone: one lost frame on a noisy bus is no reason
 FIRST_PAUSE_S = 1.0
@@ -72,18 +72,6 @@ class _Group:
     qualities: bytearray = field(default_factory=bytearray)
 
 
-@dataclass(slots=True)
-class _Heard:
-    """What a device that speaks by itself said last of a point. `from_ms`: the first instant whose round has it."""
-
-    value: int | None
-    quality: Quality
-    from_ms: int | None = None
-
-
-NOT_HEARD = _Heard(None, Quality.NO_ANSWER)
-
-
 class Intake:
     """All sensors of a site. `judge` sees every reading at once, `keep` every closed round."""
 
@@ -115,7 +103,7 @@ class Intake:
         self.devices: dict[str, DeviceNow] = {}
         self._groups: dict[int, _Group] = {}
         # What devices that speak by themselves have said last: (every_ms, device) -> point -> value.
-        self._heard: dict[tuple[int, str], dict[str, _Heard]] = {}
+        self._heard: dict[tuple[int, str], dict[str, Heard]] = {}
         for index, (every_ms, points) in enumerate(groups.items()):
             places = {point.id: place for place, point in enumerate(points)}
             devices = frozenset(point.device for point in points)
@@ -178,7 +166,9 @@ class Intake:
             for every in ready:
                 self._open(self._groups[every], at_ms)
             wanted = [point for every in ready for point in device.groups[every]]
+            began_s = asyncio.get_running_loop().time()
             self._take(await self._try(device, sensor, wanted))
+            self._look_behind(device, ready, began_s)
             for every in ready:
                 self._fill(self._groups[every], device, at_ms)
 
@@ -243,6 +233,16 @@ class Intake:
             return readings
         return [Reading(point, None, Quality.NO_ANSWER) for point in points]
 
+    def _look_behind(self, device: DeviceNow, ready: Sequence[int], began_s: float) -> None:
+        """Says when a wire can not carry what it is asked for. What fails is not counted: that is said by itself."""
+        if device.failures or device.port.lost is not None:
+            return
+        now_s = asyncio.get_running_loop().time()
+        for every in ready:
+            left_out = int((now_s - began_s) * 1000 // self._pace.get(every, every))
+            if word := device.port.answered(left_out, now_s):
+                self._say(f"port {device.port.id}", word)
+
     # -- listened ------------------------------------------------------------------------------------------------
 
     async def _listen(self, device: DeviceNow, sensor: Sensor) -> None:
@@ -272,7 +272,7 @@ class Intake:
                     self._take([Reading(point, None, Quality.NO_ANSWER) for point in silent])
                 self._fill(self._groups[every], device, at_ms, heard)
 
-    def _said_for(self, every: int, device: str, at_ms: int) -> dict[str, _Heard]:
+    def _said_for(self, every: int, device: str, at_ms: int) -> dict[str, Heard]:
         """What belongs into its round of an instant."""
         found = {}
         for point, said in self._heard.get((every, device), {}).items():
@@ -287,7 +287,7 @@ class Intake:
         for reading in readings:
             if reading.point in group.places:
                 now = self.points[reading.point]
-                heard[reading.point] = _Heard(now.value, now.quality)
+                heard[reading.point] = Heard(now.value, now.quality)
 
     # -- the ladder ----------------------------------------------------------------------------------------------
 
@@ -354,7 +354,7 @@ class Intake:
         group: _Group,
         device: DeviceNow,
         at_ms: int,
-        heard: Mapping[str, _Heard] | None = None,
+        heard: Mapping[str, Heard] | None = None,
     ) -> None:
         """Puts a device's present values into the round of `at_ms`; one that came after its round's end is left out."""
         if group.at_ms != at_ms or device.id not in group.waiting:

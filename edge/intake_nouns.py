@@ -80,12 +80,49 @@ class PointNow:
         self.failed += 1
 
 
+# A wire that has to carry more than it can does so for as long as it is asked; a device that is slow for once, or a
+# machine that stood still, is over in the next minute.
+LOOK_S = 60.0  # how often it is looked at whether a wire keeps up,
+LEAST_DUE = 20  # and after so many instants at least: one of three left out says nothing
+BEHIND_LOOKS = 2  # running, before it is said
+BEHIND_SHARE = 0.9  # of what is due, read: less is behind; the ladder lets a dead neighbour cost 5 %
+KEEPS_UP_SHARE = 0.97  # of one that was behind: it is over
+
+
 @dataclass(slots=True)
 class PortNow:
+    """A wire. `due`, `done`: since the last look, the instants of its devices that answer, and those that were read."""
+
     id: str
     pause_s: float = 0.0
     retry_at_s: float = 0.0
     lost: str | None = None  # why, while it is
+    due: int = 0
+    done: int = 0
+    looked_s: float = 0.0
+    low: int = 0  # looks running at which it was behind
+    behind: bool = False  # as was said last
+
+    def answered(self, left_out: int, now_s: float) -> str:
+        """A device has answered for one instant; so many more passed meanwhile. What is to be said, mostly ""."""
+        if not self.due:
+            self.looked_s = now_s
+        self.done += 1
+        self.due += 1 + left_out
+        if now_s - self.looked_s < LOOK_S or self.due < LEAST_DUE:
+            return ""
+        share, self.due, self.done = self.done / self.due, 0, 0
+        self.low = self.low + 1 if share < (KEEPS_UP_SHARE if self.behind else BEHIND_SHARE) else 0
+        if self.behind and not self.low:
+            self.behind = False
+            return "keeps up again"
+        if self.behind or self.low < BEHIND_LOOKS:
+            return ""
+        self.behind = True
+        return (
+            f"runs behind: of what is due only {100 * share:.0f} % is read, the rest is left out; read its devices "
+            "less often (`every`), raise its `baud`, or give some of them a wire of their own"
+        )
 
 
 @dataclass(slots=True)
@@ -102,3 +139,15 @@ class DeviceNow:
     silent: str | None = None  # why, while it is
     asked: int = 0
     answered: int = 0
+
+
+@dataclass(slots=True)
+class Heard:
+    """What a device that speaks by itself said last of a point. `from_ms`: the first instant whose round has it."""
+
+    value: int | None
+    quality: Quality
+    from_ms: int | None = None
+
+
+NOT_HEARD = Heard(None, Quality.NO_ANSWER)

@@ -297,6 +297,59 @@ def test_a_group_that_is_hurried_is_read_faster_at_once_and_as_before_afterwards
     assert all(r.values == (100, 200) for r in site.rounds)
 
 
+class Wire:
+    """Devices that share a wire: one question at a time, each of which takes so long."""
+
+    def __init__(self, takes_s: float) -> None:
+        self.takes_s = takes_s
+        self.lock = asyncio.Lock()
+
+    def device(self) -> Polled:
+        it = Polled(lambda _: 1)
+
+        async def read(points: Sequence[str]) -> list[Reading]:
+            async with self.lock:
+                await asyncio.sleep(self.takes_s)
+            return [Reading(point, 1) for point in points]
+
+        it.read = read  # type: ignore[method-assign]
+        return it
+
+
+@pytest.mark.parametrize(("takes_s", "share"), [(0.02, None), (0.09, None), (0.12, 83), (0.25, 40)])
+def test_a_wire_that_can_not_carry_what_is_asked_is_said_once_with_its_share_and_when_it_is_over(
+    takes_s: float, share: int | None
+) -> None:
+    """Ten slaves, each second: of 0.12 s a question there is room for 8.3 in a second, of 0.25 s for 4."""
+    wire = Wire(takes_s)
+    site = Site(every_ms=1000, **{f"d{place}": wire.device() for place in range(10)})  # type: ignore[arg-type]
+
+    def faster(_site: Site) -> None:
+        wire.takes_s = 0.02
+
+    site.play(600, faster, at_s=300.0)
+    behind = [text for text in site.said if "behind" in text]
+    if share is None:
+        assert site.said == []
+    else:
+        assert len(behind) == 1
+        assert behind[0].startswith("port com: runs behind: of what is due only ")
+        assert abs(int(behind[0].split(" only ")[1].split(" %")[0]) - share) <= 2
+        assert [text for text in site.said if text not in behind] == ["port com: keeps up again"]
+
+
+def test_a_device_that_is_slow_for_once_or_silent_is_no_wire_that_runs_behind() -> None:
+    slow = Wire(0.02)
+    site = Site(every_ms=1000, a=slow.device(), b=Polled(raising(DeviceSilent("b", "it did not answer in 500 ms"))))
+
+    def stand_still(_site: Site) -> None:
+        slow.takes_s = 30.0
+        asyncio.get_running_loop().call_later(5, lambda: setattr(slow, "takes_s", 0.02))
+
+    site.play(600, stand_still, at_s=100.0)
+    assert not [text for text in site.said if "behind" in text]
+
+
 def test_what_speaks_by_itself_does_not_fail_because_its_group_is_hurried() -> None:
     """The GNSS of a dam says something once a minute, as its group is read; the emergency makes that 10 s. Silent from
     250 s on: that is told within its own minute, hurried or not."""
