@@ -35,6 +35,12 @@ RULES: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
+        "a hold is a round longer where a reading comes early by milliseconds",
+        "3 alarms",
+        "rules",
+        edit("edge.limit_judged:Judged.__post_init__", ("self.limit.hold_s - self.limit.early_s", "self.limit.hold_s")),
+    ),
+    Mutant(
         "what is beyond the range goes into sums",
         "3 alarms",
         "rules",
