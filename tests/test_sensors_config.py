@@ -264,11 +264,11 @@ def test_a_slip_in_a_templates_range_is_not_run_nor_kept(tmp_path: Path, monkeyp
     for _ in range(2):
         loaded = load_or_last_good(file)
         loaded.keep()
-        assert ends(loaded.site, "d.level") == (0, 30)
+        assert ends(loaded.site, "d.level") == (Decimal(0), Decimal(30))
         assert "running on the last good copy" in loaded.site.stands_in
     assert any("can never be reached" in sentence for sentence in loaded.said)
     own_template(tmp_path, "mine", ranged.replace("[0, 30]", "[0, 20]"))
-    assert ends(load_or_last_good(file).site, "d.level") == (0, 20)
+    assert ends(load_or_last_good(file).site, "d.level") == (Decimal(0), Decimal(20))
 
 
 FLOOD = '[[limit]]\nid = "flood"\npoint = "pond.level"\nabove = { red = 420 }\n'
