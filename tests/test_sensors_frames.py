@@ -251,6 +251,8 @@ def test_what_no_wire_sings_is_no_value_and_stops_nothing(frequency_hz: float) -
 @pytest.mark.parametrize(
     ("wire", "said"),
     [
+        (VibratingWire(k=0.0005, f0=1e308), "f0 is in Hz"),
+        (VibratingWire(g=0.5, r0=8.3e9), "r0 in digits"),
         (VibratingWire(), "needs k and f0"),
         (VibratingWire(k=0.0005), "needs k and f0"),
         (VibratingWire(k=0.0005, r0=8000), "needs k and f0"),

@@ -29,9 +29,9 @@ class VibratingWire(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     r0; `b`, `t0` and `temperature` (the id of a point of the same device, in the sheet's unit) all or none."""
 
     k: Factor | None = None
-    f0: Annotated[float, Meta(gt=0, lt=MOST_HZ, description="Hz at zero")] | None = None
+    f0: Annotated[float, Meta(gt=0, description="Hz at zero")] | None = None
     g: Factor | None = None
-    r0: Annotated[float, Meta(gt=0, lt=MOST_DIGITS, description="Digits (f² / 1000) at zero")] | None = None
+    r0: Annotated[float, Meta(gt=0, description="Digits (f² / 1000) at zero")] | None = None
     a: Factor = 0.0
     b: Factor = 0.0
     t0: Annotated[float, Meta(description="Temperature at zero")] | None = None
@@ -45,6 +45,8 @@ def problems(wire: VibratingWire) -> Iterator[str]:
         yield "vibrating_wire needs k and f0 (sheets in Hz²) or g and r0 (sheets in digits), from the calibration sheet"
     elif (wire.g if wire.k is None else wire.k) == 0:
         yield "vibrating_wire: a factor of 0 would show the same value at every frequency"
+    elif (wire.f0 or 0.0) > MOST_HZ or (wire.r0 or 0.0) > MOST_DIGITS:
+        yield "vibrating_wire: a wire sings at some kHz at zero; f0 is in Hz, r0 in digits (f² / 1000)"
     if wire.b and (wire.t0 is None or not wire.temperature):
         yield "vibrating_wire: b needs t0 and temperature (a point of this device); without them write b = 0"
 
