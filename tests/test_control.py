@@ -15,7 +15,7 @@ import pytest
 from edge import control
 from edge.control import CLIENTS_MOST, Handler, Server
 
-PATIENCE_S = 10.0
+PATIENCE_S = 5.0
 
 
 def handlers(name: str) -> dict[str, Handler]:
@@ -51,6 +51,12 @@ def serving(path: Path, name: str) -> asyncio.Task[None]:
     return asyncio.ensure_future(Server(path, handlers(name)).run())
 
 
+async def refused(path: Path, name: str) -> None:
+    """What serving there raises, at once."""
+    async with asyncio.timeout(PATIENCE_S):
+        await Server(path, handlers(name)).run()
+
+
 async def ended(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         task.cancel()
@@ -71,7 +77,7 @@ def test_a_second_daemon_leaves_the_socket_to_the_first_and_takes_it_when_that_h
         first = serving(path, "first")
         await until(is_(path, "first"))
         with pytest.raises(OSError, match="answers there") as told:
-            await Server(path, handlers("second")).run()
+            await refused(path, "second")
         for part in (f"another daemon (process {os.getpid()})", "judges and sends", "socket = "):
             assert part in str(told.value)
         assert await who(path) == "first"
@@ -101,7 +107,7 @@ def test_a_socket_that_is_replaced_is_noticed_and_taken_again_when_the_thief_has
             with pytest.raises(FileNotFoundError, match="replaced"):
                 await first
         with pytest.raises(OSError, match="another daemon"):
-            await Server(path, handlers("first")).run()
+            await refused(path, "first")
         thief.close()
         again = serving(path, "first")
         await until(is_(path, "first"))
@@ -114,7 +120,7 @@ def test_a_file_that_is_no_socket_is_not_deleted(tmp_path: Path) -> None:
     path = tmp_path / "site.toml"
     path.write_text("much work")
     with pytest.raises(FileExistsError, match="no socket; move it away"):
-        asyncio.run(Server(path, {}).run())
+        asyncio.run(refused(path, "it"))
     assert path.read_text() == "much work"
 
 
