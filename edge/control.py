@@ -20,7 +20,6 @@ import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
-from unicodedata import category
 
 import msgspec
 
@@ -182,6 +181,8 @@ def _make_way(path: Path) -> None:
 def signed(request: Mapping[str, Any]) -> tuple[str, str]:
     """Who asks for what is recorded, and why. Raises FengsuiError: a line of the journal must not be made to look like
     two, nor a screen be steered by it."""
+    from unicodedata import category  # a megabyte, for the few who sign something
+
     told = []
     for key, what in (("by", "the name"), ("reason", "the reason")):
         text = str(request.get(key) or "").strip()
