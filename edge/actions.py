@@ -16,7 +16,7 @@ No clock, no I/O: edge/switching.py carries it out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
@@ -110,12 +110,13 @@ class Actions:
         self._outputs = {output: _Output(rest_on) for output, rest_on in outputs.items()}
         self._of_limit: dict[str, list[Action]] = {}
         self._levels: dict[tuple[str, Lane], Level] = {}  # as told last
-        self._unsure: dict[str, set[str]] = {}  # output that rests on -> limits that are not sure yet
+        self._leaves: dict[str, set[str]] = {}  # output that rests on -> limits that must be sure,
         for action in actions:
             for limit in action.limits:
                 self._of_limit.setdefault(limit, []).append(action)
                 if outputs[action.output]:
-                    self._unsure.setdefault(action.output, set()).update(leaves[limit])
+                    self._leaves.setdefault(action.output, set()).update(leaves[limit])
+        self._unsure = {output: set(limits) for output, limits in self._leaves.items()}  # and are not yet
         self.waits_for = set().union(*self._unsure.values())  # limits that must be sure first
 
     def restore(self, standing: Mapping[str, tuple[Level, float]], now_s: float) -> None:
@@ -142,6 +143,12 @@ class Actions:
                 limits.discard(limit)
                 ready |= set() if limits else {output}
         return ready
+
+    def doubt(self, sure: Callable[[str], bool]) -> set[str]:
+        """Limits must be sure anew; the outputs to look at."""
+        self._unsure = {output: {it for it in limits if not sure(it)} for output, limits in self._leaves.items()}
+        self.waits_for = set().union(*self._unsure.values())
+        return set(self._unsure)
 
     def drill(self, output: str, for_s: float, now_s: float) -> float:
         """An output is tried, with the pattern and the text of its first action, for `for_s`, and no longer than that

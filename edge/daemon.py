@@ -182,7 +182,7 @@ class Daemon:
         self.hurry.look()
         if self.clock.quality is ClockQuality.UNKNOWN:
             self.say("clock", "the time is not known (before the newest we recorded): readings are dated when it is")
-        self.keeper.learnt = self._restore_late
+        self.keeper.learnt, self.keeper.overtaken = self._restore_late, self._overtaken
         self._look_back(standings)
 
     def _resumed(self) -> list[Standing]:
@@ -214,6 +214,11 @@ class Daemon:
         if self.keeper.before is not None:
             self.memory.came(self.keeper.before, standings)
         self._look_back(standings)
+
+    def _overtaken(self) -> None:
+        """The store is an older copy: what is known of before is not all. A release waits as after a lost one."""
+        self.memory.overtaken()
+        self.outputs.doubt(self.limits.sure)
 
     async def _relay(self) -> None:
         while True:

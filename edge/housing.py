@@ -48,7 +48,7 @@ FOLD_AGAIN_S = 10.0  # when nothing could be folded
 
 class Housing:
     """See the file. `committed` is told (entries with their seq, what was done) after each commit, `switched` when
-    another store is in use."""
+    another store is in use, `overtaken` where it is an older copy of itself."""
 
     def __init__(
         self,
@@ -100,6 +100,7 @@ class Housing:
         self.on_way: Callable[[], RangeSet] = RangeSet  # what waits for its receipt
         self.committed: Callable[[Sequence[tuple[int, NewEntry]], Commit], None] = lambda _entries, _commit: None
         self.switched: Callable[[], None] = lambda: None
+        self.overtaken: Callable[[], None] = lambda: None
         self.opened: Callable[[Opened], None] = lambda _opened: None
 
     @property

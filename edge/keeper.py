@@ -234,6 +234,7 @@ class Keeper(Housing):
             seq = min(old.opened_seq, self._first_seqs.get(epoch, old.opened_seq))
             over = self._overtaken.setdefault(epoch, Overtaken.above(seq))
             self._receipts = [one for one in self._receipts if one[0] != epoch]
+            self.overtaken()  # what that tells waits for the lock, and so is the new epoch's
             try:
                 kept = await self._disk.do(lambda: old.renew(self._make_sheet, over.epoch, over.seq), old)
                 self.renewed_s = asyncio.get_running_loop().time()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from edge.contract import Level
+from edge.contract import Level, Rule
 from edge.limit_nouns import Latch, Limit
 from edge.measure_nouns import Measure, Spec
 
@@ -61,6 +61,12 @@ class JudgedPart:
         """Its latches, for `doubted`."""
         return [replace(latch, set=True, since_s=None, kept=self.memory_s > 0) for latch in self.latches]
 
+    def forget(self, start_s: float, *, unknown: bool, doubted: bool) -> None:
+        """See `Limits.forget`."""
+        self.doubted = self.as_if_set() if unknown or doubted else []
+        self.zero_lost = self.zero_lost or (unknown and self.lacks_zero(start_s))
+        self.low, self.high = 1.0, 0.0
+
     def believe(self) -> None:
         """How it stood is known. What was judged again from the store is nothing that was heard since the start."""
         self.doubted = []
@@ -93,13 +99,73 @@ class Judged:
     last_evidence_s: float = 0.0
     suspect_s: float | None = None  # since when nothing but doubtful values come
     unknown: bool = False  # what the province was told last is forgotten
+    has_told: bool = False  # in this life
     raised_after_s: float = field(init=False)
 
     def __post_init__(self) -> None:
         self.raised_after_s = self.limit.hold_s - self.limit.early_s
 
+    def settle(self) -> None:
+        """The limit's level from its latches."""
+        top, where = None, None
+        for part in self.parts:
+            for latch in part.latches:
+                if latch.set and (top is None or latch.level > top.level):
+                    top, where = latch, part
+        self.level = top.level if top else Level.NONE
+        if top:
+            self.threshold, self.part = top.threshold, where
+
+    def put(self, level: Level, value: int | None, start_s: float) -> None:
+        """As it stood before a restart."""
+        for part in self.parts:
+            part.low, part.high = 1.0, 0.0
+            for latch in part.latches:
+                # Of a band, the side the value is on; the other would fall at once, and may name a wrong threshold.
+                here = self.limit.rule is not Rule.OUTSIDE or value is None or _on_side(latch, value)
+                # Of one that had set, but whose alarm was not committed: its hold time is over already.
+                since_s = -inf if latch.set and latch.level > level else None
+                latch.set, latch.since_s = latch.level <= level and here, since_s
+            part.value = value if len(self.parts) == 1 else None
+        if self.limit.rule is Rule.COMBINED:
+            self.level = level
+            return
+        self.settle()
+        if self.level is not level:  # the value is on no side any more: the level stands all the same
+            for latch in (latch for part in self.parts for latch in part.latches):
+                latch.set = latch.level <= level
+            self.settle()
+        for part in self.parts:
+            for latch in part.latches:
+                latch.kept = part.keeps(start_s) if latch.set else latch.kept and part.memory_s < inf
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether a level of it may have stood of which nobody knows."""
+        return any(part.doubted for part in self.parts)
+
+    @property
+    def is_sure(self) -> bool:
+        """See `Limits.sure`."""
+        return all(
+            part.at_s is not None
+            and not part.doubted
+            and all(latch.set or latch.since_s is None for latch in part.latches)
+            for part in self.parts
+        )
+
+    def stays(self, level: Level, value: int | None) -> Level:
+        """How much of `level` goes on to stand at `value` (None: nobody knows it), if it stood."""
+        latches = [replace(latch, set=True) for part in self.parts for latch in part.latches if latch.level <= level]
+        stay = (latch.level for latch in latches if value is None or not latch.flips(value))
+        return max(stay, default=Level.NONE)
+
     def zero_is_lost(self, start_s: float) -> bool:
         return any(part.lacks_zero(start_s) for part in self.parts)
+
+
+def _on_side(latch: Latch, value: int) -> bool:
+    return latch.stay_low <= value <= latch.stay_high
 
 
 Feed = tuple[Callable[[int | None, float], int | None] | None, JudgedPart]

@@ -19,23 +19,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from edge.belief import Beliefs
 from edge.clock import Clock
-from edge.contract import Alarm, ClockQuality, Level, Quality, Rule
+from edge.contract import Alarm, ClockQuality, Quality, Rule
 from edge.entries import TAIL_ROWS, Before, Standing
 from edge.limit_file import ANEW, FILE, LimitFile
-from edge.limit_past import Instant, Kept, before, hear, limits_of, nothing, passed_s
-from edge.limit_state import UNREADABLE, load, save
+from edge.limit_note import EVERY
+from edge.limit_past import Instant, Kept, before, hear, limits_of, miss, nothing, passed_s
+from edge.limit_state import UNREADABLE, load, outline, parsed, save
+from edge.limit_stood import dead_bands, doubtful, is_nobodys, stood, under_other_names
 from edge.limit_tail import Tail, Told, read
 from edge.limits import Limits
 from edge.link_memory import RunBlocking
 from edge.turns import until
 
-__all__ = ["FILE", "LimitMemory", "stood"]
+__all__ = ["FILE", "LimitMemory"]
 
 START_PATIENCE_S = 2.0  # for the file at the start: nobody judges limits meanwhile
 SAVE_EVERY_S = 300.0  # what lies in the store until then is judged again in a tenth of a second
@@ -50,7 +52,9 @@ STANDS_ON = "a level of a sum or a rate stands until its whole window has been s
 SPOILT = f"{{}} of {{}} rows of what limits were told before the start are damaged: {STANDS_ON}"
 HOLES = f"of what limits were told before the start something is missing: {STANDS_ON}"
 FOREIGN = "{} is of another gateway or store and is not used"
-LOST = "where limits stood was lost with the store. {} tells once how it stands, and until then gives nothing free"
+TELLS = "tells once how it stands, and until then gives nothing free"
+LOST = f"where limits stood was lost with the store. {{}} {TELLS}"
+COPIED = f"what was told after this copy of the store was made is lost. Each limit {TELLS}"
 KNEW = "What {} knew stands, each other limit"
 ZERO_LOST = (
     "the store was lost and with it the zero of {}: whether a level stood nobody knows. It counts from what is there"
@@ -70,7 +74,7 @@ class LimitMemory:
         store: Callable[[], Any] = lambda: None,
         say: Callable[[str, str], None] = lambda _about, _text: None,
         beliefs: Beliefs | None = None,
-        told: Callable[[], Iterable[str]] = tuple,
+        told: Callable[[], Collection[str]] = tuple,
         changed: Callable[[Sequence[Alarm]], None] = lambda _alarms: None,
         gateway: str = "",
     ) -> None:
@@ -83,7 +87,7 @@ class LimitMemory:
         self._store = store
         self._store_then: object = None
         self._identity = b""  # of the store on the disk
-        self._in_file: tuple[str, bytes] | None = None  # which gateway and store the file names
+        self._in_file: tuple[str, bytes, int] | None = None  # which gateway, store and limits the file names
         self._gateway = gateway
         self._say = say
         self._beliefs = beliefs or Beliefs(())
@@ -91,6 +95,7 @@ class LimitMemory:
         self.tail = Tail(limits, lambda: [*self._instant(), asyncio.get_running_loop().time()])
         states = limits.judged.values()
         self._plan = [state.limit for state in states]
+        self._outline = outline(parsed(save(Limits(self._plan, 0.0), 0.0))[0])
         self._judged = frozenset(limits.points())
         self._measures = any(part.measure is not None for state in states for part in state.parts)
         self._stale = [state for state in states if state.limit.rule is Rule.STALE]
@@ -104,6 +109,7 @@ class LimitMemory:
         self._end = 0  # the number of its last row
         self._excused = False  # why something is missing has been said
         self.lost = False  # a store, with where limits stood
+        self._is_copy = self._is_known = False  # the store, of an older state; what there is of before
         self._past: Kept | None = None  # of a time in the dark that nobody knows yet
         self._begun: tuple[Instant, float] = (Instant(0, 0.0, 0, ClockQuality.UNKNOWN), 0.0)
         self._heard: deque[tuple[str, int | None, Quality, float]] | None = None
@@ -142,9 +148,9 @@ class LimitMemory:
             self.tail.note(*reading)
         if self._heard is None:
             self._know(before.note.unknown, lost=before.note.lost is not False)
+            self._changed(self._again())
             return
-        if before.note.lost is not False:  # nobody knows what it stands in for before the file is read
-            self._limits.doubt(self._limits.judged.keys() - self._told())
+        self._limits.doubt(doubtful(before.note, self._limits, self._told()))
         self._file.read()
 
     def _read_rows(self, told: Sequence[tuple[Any, Any]]) -> None:
@@ -197,11 +203,12 @@ class LimitMemory:
     def _meet(self, kept: Kept | None) -> int:
         """The store and the file have both spoken."""
         assert self._before is not None
-        self._in_file = kept and (kept.gateway, kept.store)
+        self._in_file = kept and (kept.gateway, kept.store, outline(parsed(kept.state)[0]))
         note, was_heard, there = self._before.note, bool(self._heard), kept is not None
         unknown, is_lost = note.unknown, False
         if kept is not None and kept.store == note.identity:
-            unknown = unknown if note.lost is False else kept.unknown
+            unknown = unknown if note.lost is False else unknown | kept.unknown.difference(self._told())
+            self._stands += under_other_names(self._limits, kept, self._stands, self._told())
         else:
             if kept is not None and (note.lost is False or kept.gateway != self._gateway):
                 if self._needed:
@@ -209,6 +216,8 @@ class LimitMemory:
                 kept, self._excused = None, True
             was_here = kept is not None or self._file.is_bad or self._file.was_bad
             is_lost = note.lost is True or (note.lost is None and was_here)
+            if (note.lost is None and not is_lost) or is_nobodys(self._stands, self._limits):
+                unknown |= dead_bands(self._limits, self._told())
         self._excused = self._excused or self._file.is_bad or is_lost
         file = kept or nothing(self._begun[0])
         file = file._replace(number=-1) if is_lost else file
@@ -218,16 +227,17 @@ class LimitMemory:
         self._know(unknown, lost=is_lost, has_file=kept is not None)
         if self._past is None:
             self._heard = None
-        self._changed(self._limits.moved(told))
+        self._changed([*self._limits.moved(told), *self._again()])
         if was_heard or self._rows or is_lost or not there:
             self._save_soon()
         return restored
 
     def _know(self, unknown: Iterable[str], *, lost: bool, has_file: bool = False) -> None:
         """Of which limits nobody knows how they stand: where a store was lost, of all that it had not told of."""
-        self.lost = lost
-        found = frozenset(self._limits.judged if lost else unknown) - frozenset(self._told())
-        self._limits.forget(found & self._limits.judged.keys())
+        self.lost, self._is_known = lost, True
+        self._is_copy = self._is_copy or EVERY in unknown
+        found = frozenset(self._limits.judged).difference(self._told()) if lost else frozenset(unknown)
+        self._limits.forget(found)
         if lost and found:
             self._say("limits", LOST.format(KNEW.format(self._file.path) if has_file else "Each limit"))
             states, start_s = self._limits.judged.values(), self._begun[1]
@@ -236,6 +246,26 @@ class LimitMemory:
                 self._say("limits", ZERO_LOST.format(", ".join(zeros)))
         if not self._needed:
             self.tail.settle(anew=True)
+
+    # -- an older copy -------------------------------------------------------------------------------------------
+
+    def overtaken(self) -> None:
+        """The store is an older copy of itself: what was told, and came to windows, after it was made is lost."""
+        self._is_copy = True
+        if self._is_known:
+            self._changed(self._again())
+
+    def _again(self) -> list[Alarm]:
+        """As after a lost store each limit tells how it stands; what stands, at once."""
+        if not self._is_copy:
+            return []
+        self._is_copy = False
+        self._say("limits", COPIED)
+        miss(self._limits)
+        if self.tail.is_settled:
+            self.tail.settle(anew=True)
+        self._save_soon()
+        return self._limits.overtaken(asyncio.get_running_loop().time())
 
     def _take(self, file: Kept, *, whole: bool) -> int:
         """As if both had been there at the start: what was heard since is judged once more, and time passes meanwhile,
@@ -320,7 +350,7 @@ class LimitMemory:
         ages = {key: age for key, age, _ in self._silences(now_s)}
         kept = self._now(now_s)
         if await self._file.write(kept, durable=getattr(store, "durable", True)):
-            self._ages, self._in_file = ages, (kept.gateway, kept.store)
+            self._ages, self._in_file = ages, (kept.gateway, kept.store, self._outline)
             self.tail.in_file(kept.number, now_s)
             self.tail.settle(anew=is_anew)
         else:
@@ -328,20 +358,20 @@ class LimitMemory:
 
     @property
     def _is_unnamed(self) -> bool:
-        """Whether the file does not say that there is this store."""
-        return bool(self._identity) and self._in_file != (self._gateway, self._identity)
+        """Whether the file does not say that there is this store, with these limits."""
+        return bool(self._identity) and self._in_file != (self._gateway, self._identity, self._outline)
 
     async def _name_store(self, now_s: float) -> None:
         """Of limits on values alone the file says no more. Levels are not in it: they would be old."""
         if self._is_unnamed:
             kept = self._now(now_s)._replace(state=save(Limits(self._plan, now_s), now_s))
             if await self._file.write(kept, durable=True, quiet=True):
-                self._in_file = kept.gateway, kept.store
+                self._in_file = kept.gateway, kept.store, self._outline
 
     def _now(self, now_s: float) -> Kept:
         """What is known at this instant."""
         state, same = save(self._limits, now_s), self._beliefs.same(now_s)
-        unknown = frozenset(limit_id for limit_id, state in self._limits.judged.items() if state.unknown)
+        unknown = frozenset(self._limits.unknown())
         tail = self.tail.close(), self.tail.life, now_s, self.tail.points
         return Kept(self._instant(), state, *tail, same, self._gateway, self._identity, unknown)
 
@@ -367,9 +397,3 @@ class LimitMemory:
     @property
     def _battery_boot(self) -> int | None:
         return self._clock.boot if self._clock.on_battery else None
-
-
-def stood(limits: Limits | None, standings: Iterable[Standing]) -> dict[str, tuple[Level, int | None]]:
-    """For `Limits.restore`: where limits stood in the store; none where it knows of no alarm of one of `limits`."""
-    known = {standing.id: standing.stands for standing in standings}
-    return dict.fromkeys(limits.judged if limits else (), (Level.NONE, None)) | known

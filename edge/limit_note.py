@@ -1,7 +1,8 @@
 """What a store notes of itself for the limits: which one it is, and of which limits nobody knows whether they stand.
 
 A store is born not knowing: it may be the first one of its box, or stand in for one that was lost. edge/limit_memory.py
-finds out which, by the file that it keeps beside the store, and has it noted. The identity outlives a new epoch: that
+finds out which, by the file that it keeps beside the store, and has it noted. `?limit`: of that there is nothing to
+tell, but it is not sure on which side of a dead band it is. The identity outlives a new epoch: that
 is about what the province knows, and this is about what lies on the disk. A row of the table under_way.
 """
 
@@ -31,6 +32,7 @@ class Note(NamedTuple):
         return cbor2.dumps([self.identity, self.lost, sorted(self.unknown)])
 
 
+EVERY = "*"  # in place of limits' names: of each of them
 NOTHING_NOTED = Note(b"", False)
 DAMAGED_NOTE = Note(b"", True)
 
@@ -71,6 +73,13 @@ def made_sure(db: sqlite3.Connection) -> Note:
 def told(db: sqlite3.Connection, unknown: Iterable[str]) -> None:
     """It is known of which limits nobody knows how they stand. Within a transaction. Raises sqlite3.Error."""
     write(db, made_sure(db)._replace(lost=False, unknown=frozenset(unknown)))
+
+
+def was_copied(db: sqlite3.Connection) -> None:
+    """It is an older copy of itself: what was told after it was made stands in none. Within a transaction. Raises
+    sqlite3.Error."""
+    found = made_sure(db)
+    write(db, found._replace(unknown=found.unknown | {EVERY}))
 
 
 def was_lost(db: sqlite3.Connection) -> None:

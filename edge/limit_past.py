@@ -122,7 +122,7 @@ def before(
             continue
         if row.after > held:
             whole = False
-            lost |= _miss(limits)
+            lost |= miss(limits)
         held = row.number
         instant = Instant(*row.instant)
         first_s = min((at_s for at_s, _ in row.groups), default=row.loop_s)
@@ -142,12 +142,12 @@ def before(
                 limits.judged[id_].last_evidence_s = then_s - age_s
     if held < end:
         whole = False
-        lost |= _miss(limits)
+        lost |= miss(limits)
     _lose_zeros(limits, lost)
     return Past(limits, then, then_s, whole)
 
 
-def _miss(limits: Limits) -> set[tuple[str, int]]:
+def miss(limits: Limits) -> set[tuple[str, int]]:
     """Something is missing here: no window is whole before it has been seen again, what stands may be about just that,
     and nobody knows whether a number was back meanwhile. The totals (limit, part) that had no zero yet: it may be just
     that."""

@@ -51,11 +51,10 @@ def load(limits: Limits, data: bytes, now_s: float, gap_s: float | None) -> int:
     except UNREADABLE:
         return 0
     restored = 0
-    gone = [saved for limit_id, saved in known.items() if limit_id not in limits.judged]
+    others = renamed(limits, known)
     for limit_id, state in limits.judged.items():
         try:
-            saved = known[limit_id] if limit_id in known else _of_another_name(state, gone)
-            restored += _restore(state, saved, now_s, gap_s)
+            restored += _restore(state, known[others.get(limit_id, limit_id)], now_s, gap_s)
         except UNREADABLE:
             continue
     return restored
@@ -71,14 +70,37 @@ def parsed(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     return dict(states), dict(lasts)
 
 
-def _of_another_name(state: Judged, gone: Sequence[Sequence[Any]]) -> Sequence[Any]:
-    """Of limits that are in the site file no more the one that judged most of what this one does: it may have got
-    another name. Raises one of UNREADABLE where there is none."""
-    wanted, whole = {_meaning(part) for part in state.parts}, _whole(state.limit)
-    best = max(gone, key=lambda saved: (len(wanted & {part[0] for part in saved[3]}), saved[0] == whole))
-    if not wanted & {part[0] for part in best[3]}:
-        raise KeyError(state.limit.id)
-    return best
+def outline(known: Mapping[str, Sequence[Any]]) -> int:
+    """Which limits these states (`parsed`) are of, by name and by what they judge: a number."""
+    try:
+        parts = ((name, saved[0], [(part[0], part[4]) for part in saved[3]]) for name, saved in known.items())
+        return _mark(sorted(parts))
+    except UNREADABLE:
+        return 0
+
+
+def renamed(limits: Limits, known: Mapping[str, Sequence[Any]]) -> dict[str, str]:
+    """For each limit that is not among these states (`parsed`), of those in it that are in the site file no more the
+    one that judged most of what it does: it may have got another name. New name -> old one."""
+    gone = {name: saved for name, saved in known.items() if name not in limits.judged}
+    found = {}
+    for limit_id, state in limits.judged.items():
+        try:
+            alike = {name: _likeness(state, saved) for name, saved in gone.items() if limit_id not in known}
+        except UNREADABLE:
+            continue
+        best = max(alike, key=lambda name: alike[name], default="")
+        if best and alike[best][0]:
+            found[limit_id] = best
+    return found
+
+
+def _likeness(state: Judged, saved: Sequence[Any]) -> tuple[int, bool, int]:
+    """How much of the same is judged, whether all of it with the same hold times, how much by the same thresholds."""
+    there = {part[0]: part[4] for part in saved[3]}
+    both = [part for part in state.parts if _meaning(part) in there]
+    same = sum(there[_meaning(part)] == _thresholds(part) for part in both)
+    return len(both), saved[0] == _whole(state.limit), same
 
 
 def _whole(limit: Limit) -> int:
@@ -144,7 +166,7 @@ def _restore(state: Judged, saved: Sequence[Any], now_s: float, gap_s: float | N
             restored += found is not None and _restore_part(part, found[1:], same, now_s, gap_s)
         except UNREADABLE:
             continue
-    Limits.settle(state)
+    state.settle()
     return restored
 
 

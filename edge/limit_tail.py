@@ -151,8 +151,7 @@ class Tail:
         unknown = None
         if not self.waits():
             self.close()
-            states = self._limits.judged.items()
-            now = [limit_id for limit_id, state in states if state.unknown] if self.is_settled else self._unknown
+            now = self._limits.unknown() if self.is_settled else self._unknown
             unknown = None if now == self._unknown else now
         return Rows(self._closed, self.saved, unknown)
 

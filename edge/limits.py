@@ -19,12 +19,11 @@ hold times and latches over a restart.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from math import inf
 
 from edge.contract import Alarm, Basis, Change, ClockQuality, Input, Level, Of, Quality, Rule
 from edge.limit_judged import ZERO_LOST_S, Judged, JudgedPart, Watched
 from edge.limit_members import in_order, members_basis, verdict
-from edge.limit_nouns import EVIDENCE, Latch, Limit, Part, calm, latches_of
+from edge.limit_nouns import EVIDENCE, Limit, Part, calm, latches_of
 from edge.measure_creep import TimeToFailure
 from edge.measure_nouns import memory_s
 from edge.measure_plain import Difference
@@ -33,6 +32,7 @@ from edge.measures import make
 __all__ = ["EVIDENCE", "Judged", "JudgedPart", "Limit", "Limits", "Part"]
 
 SILENT_RULES = (Rule.STALE, Rule.SUSPECT)
+UNSURE = "?"  # before a limit's name, which has none: see `Limits.forget`
 BEYOND = (Of.VALUE, Of.RATIO)  # what is judged of a value beyond the instrument's range
 
 
@@ -98,21 +98,39 @@ class Limits:
             for part in state.parts:
                 part.believe()
             if state.level is not level:
-                self._put(state, level, value, start_s)
+                state.put(level, value, start_s)
             if state.level is not level:  # it is in the site file no more
                 self._left.append((limit_id, level))
         self._unsure = list(self._combined)
 
     def forget(self, unknown: Collection[str]) -> None:
         """Where these stood was lost with a store: of them the province may hold an alarm for ever that has long ended.
-        So each tells once how it stands, also when that is: cleared. Of all others it is known."""
-        for state in self.judged.values():
-            state.unknown = state.limit.id in unknown
+        So each that has told nothing since tells once how it stands, also when that is: cleared. Of `?limit` there is
+        nothing to tell, it only is not `sure` (of a new box: nobody knows on which side of a dead band it begins). Of
+        all others it is known."""
+        for limit_id, state in self.judged.items():
+            state.unknown = limit_id in unknown and not state.has_told
             for part in state.parts:
-                part.doubted = part.as_if_set() if state.unknown else []
-                part.zero_lost = part.zero_lost or (state.unknown and part.lacks_zero(self._start_s))
-                part.low, part.high = 1.0, 0.0
+                part.forget(self._start_s, unknown=state.unknown, doubted=UNSURE + limit_id in unknown)
         self._unsure = list(self._combined)
+
+    def unknown(self) -> list[str]:
+        """What `forget` is to be given after a restart."""
+        found = [(limit_id, state) for limit_id, state in self.judged.items() if state.unknown or state.is_doubted]
+        return [limit_id if state.unknown else UNSURE + limit_id for limit_id, state in found]
+
+    def overtaken(self, now_s: float) -> list[Alarm]:
+        """What was told before this life is not all that was told: somebody else has gone on from there. What stands is
+        told at once, all else as it is known (`forget`)."""
+        self.forget([name for limit_id in self.judged for name in (limit_id, UNSURE + limit_id)])
+        standing = [state for state in self.judged.values() if state.unknown and state.level is not Level.NONE]
+        changed = [alarm for state in standing if (alarm := self.again(state.limit.id, Level.NONE)) is not None]
+        for part in (part for state in self.judged.values() for part in state.parts if part.at_s is not None):
+            if part.whole.limit.rule in SILENT_RULES:
+                part.doubted = []
+            elif part.doubted and part.value is not None:
+                self._judge_unknown(part, part.value, now_s, changed)
+        return changed
 
     def doubt(self, limits: Collection[str]) -> None:
         """Nobody knows yet whether these stand: the store is late, or lost. They tell nothing of it, but are not `sure`
@@ -136,13 +154,7 @@ class Limits:
     def sure(self, limit_id: str) -> bool:
         """Whether a limit's level is founded on what was seen since the start: each of its parts has a number, no hold
         time runs towards a level, and none is left that may have stood before."""
-        state = self.judged[limit_id]
-        return all(
-            part.at_s is not None
-            and not part.doubted
-            and all(latch.set or latch.since_s is None for latch in part.latches)
-            for part in state.parts
-        )
+        return self.judged[limit_id].is_sure
 
     def judge(self, point: str, value: int | None, quality: Quality, now_s: float) -> list[Alarm]:
         """One reading of `point` in whole steps at the monotonic instant `now_s`; what it changes.
@@ -298,43 +310,9 @@ class Limits:
             latch.set = latch.set or waited_s >= latch.threshold
         self._report(state, part, changed)
 
-    def _put(self, state: Judged, level: Level, value: int | None, start_s: float) -> None:
-        for part in state.parts:
-            part.low, part.high = 1.0, 0.0
-            for latch in part.latches:
-                # Of a band, the side the value is on; the other would fall at once, and may name a wrong threshold.
-                here = state.limit.rule is not Rule.OUTSIDE or value is None or _on_side(latch, value)
-                # Of one that had set, but whose alarm was not committed: its hold time is over already.
-                since_s = -inf if latch.set and latch.level > level else None
-                latch.set, latch.since_s = latch.level <= level and here, since_s
-            part.value = value if len(state.parts) == 1 else None
-        if state.limit.rule is Rule.COMBINED:
-            state.level = level
-            return
-        self.settle(state)
-        if state.level is not level:  # the value is on no side any more: the level stands all the same
-            for latch in (latch for part in state.parts for latch in part.latches):
-                latch.set = latch.level <= level
-            self.settle(state)
-        for part in state.parts:
-            for latch in part.latches:
-                latch.kept = part.keeps(start_s) if latch.set else latch.kept and part.memory_s < inf
-
-    @staticmethod
-    def settle(state: Judged) -> None:
-        """The limit's level from its latches."""
-        top, where = None, None
-        for part in state.parts:
-            for latch in part.latches:
-                if latch.set and (top is None or latch.level > top.level):
-                    top, where = latch, part
-        state.level = top.level if top else Level.NONE
-        if top:
-            state.threshold, state.part = top.threshold, where
-
     def _report(self, state: Judged, part: JudgedPart, changed: list[Alarm]) -> None:
         before = state.level
-        self.settle(state)
+        state.settle()
         if state.level is before:
             return
         decided = state.part or part
@@ -343,7 +321,7 @@ class Limits:
     @staticmethod
     def _tell(state: Judged, before: Level, value: int | None, basis: Basis | None, changed: list[Alarm]) -> None:
         limit = state.limit
-        state.unknown = False
+        state.unknown, state.has_told = False, True
         if before is Level.NONE:
             change = Change.RAISED
         elif state.level is Level.NONE:
@@ -391,7 +369,3 @@ class Limits:
             return False
         self._tell(state, before, count, members_basis(state.limit, levels), changed)
         return True
-
-
-def _on_side(latch: Latch, value: int) -> bool:
-    return latch.stay_low <= value <= latch.stay_high

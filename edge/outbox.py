@@ -153,6 +153,7 @@ class Outbox(Salvaging):
             eras = since(renewed(self._eras, opened_seq, young, last_seq, epoch), first)
             self._note(outbox_eras.NAME, outbox_eras.dumps(eras))
             self._db.execute("UPDATE store SET epoch = ?, counter_high = 0", (epoch,))
+            limit_note.was_copied(self._db)
             for row in (sheet, *sorted({era.sheet for era in young} - {sheet})):
                 seq = self._insert(books, NewEntry(Kind.SHEET, 0, 0, ClockQuality.FREE, 0, b"", row), row)
             self._set_mark(Mark(seq, 0))

@@ -222,6 +222,10 @@ class Outputs:
         for limit in [waited for waited in self.actions.waits_for if sure(waited)]:
             self._wake(self.actions.sure(limit))
 
+    def doubt(self, sure: Callable[[str], bool]) -> None:
+        """Limits that were sure are not any more: what rests on and hangs on them waits for them again."""
+        self._wake(self.actions.doubt(sure))
+
     def drill(self, output: str, for_s: float) -> float:
         """Switches an output as its first action would; for how long."""
         for_s = self.actions.drill(output, for_s, asyncio.get_running_loop().time())

@@ -39,6 +39,7 @@ class Life(Rig):
         file.write_text(file.read_text().replace("100ms", "1s"))  # stories of many minutes
         self.site = load(file)
         self.folder, self.boot, self.later_ms, self.trusted = folder, boot, later_ms, True
+        self.links: dict[str, Any] = {}  # in place of the site's
 
     async def _live(self, story: Story) -> None:
         async def on_disk(work: Callable[[], Any]) -> Any:
@@ -48,6 +49,7 @@ class Life(Rig):
         wall = lambda: T0_MS + self.later_ms + round(loop.time() * 1000)  # noqa: E731
         clock = Clock(wall, loop.time, lambda: self.trusted, self.boot)
         self.daemon = self.now = build(self.site, opener(self.lines), clock, on_disk)
+        self.now._links = self.links or self.now._links
         running = asyncio.ensure_future(self.now.run())
         try:
             await asyncio.sleep(1.0)
