@@ -31,7 +31,7 @@ from edge.limit_file import ANEW, FILE, LimitFile
 from edge.limit_note import EVERY
 from edge.limit_past import Instant, Kept, before, hear, limits_of, miss, nothing, passed_s
 from edge.limit_state import UNREADABLE, load, outline, parsed, save
-from edge.limit_stood import dead_bands, doubtful, is_nobodys, stood, under_other_names
+from edge.limit_stood import dead_bands, doubtful, forgotten, is_nobodys, stood, under_other_names
 from edge.limit_tail import Tail, Told, read
 from edge.limits import Limits
 from edge.link_memory import RunBlocking
@@ -236,7 +236,7 @@ class LimitMemory:
         """Of which limits nobody knows how they stand: where a store was lost, of all that it had not told of."""
         self.lost, self._is_known = lost, True
         self._is_copy = self._is_copy or EVERY in unknown
-        found = frozenset(self._limits.judged).difference(self._told()) if lost else frozenset(unknown)
+        found = forgotten(self._limits, None if lost else unknown, self._told())
         self._limits.forget(found)
         if lost and found:
             self._say("limits", LOST.format(KNEW.format(self._file.path) if has_file else "Each limit"))

@@ -20,6 +20,14 @@ def stood(limits: Limits | None, standings: Iterable[Standing]) -> dict[str, tup
     return dict.fromkeys(limits.judged if limits else (), (Level.NONE, None)) | known
 
 
+def forgotten(limits: Limits, unknown: Iterable[str] | None, told: Iterable[str]) -> set[str]:
+    """For `Limits.forget`: of what a store and its file say is `unknown` all but what has been told since the start;
+    of a lost one (None) all but what anybody has `told` of."""
+    if unknown is None:
+        return limits.judged.keys() - set(told)
+    return {limit for limit in unknown if limit not in limits.judged or not limits.judged[limit].has_told}
+
+
 def is_nobodys(standings: Iterable[Standing], limits: Limits) -> bool:
     """Whether one stood that is in the site file no more."""
     return any(one.id not in limits.judged for one in _standing(standings))

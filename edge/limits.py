@@ -105,11 +105,10 @@ class Limits:
 
     def forget(self, unknown: Collection[str]) -> None:
         """Where these stood was lost with a store: of them the province may hold an alarm for ever that has long ended.
-        So each that has told nothing since tells once how it stands, also when that is: cleared. Of `?limit` there is
-        nothing to tell, it only is not `sure` (of a new box: nobody knows on which side of a dead band it begins). Of
-        all others it is known."""
+        So each tells once how it stands, also when that is: cleared. Of `?limit` there is nothing to tell, it only is
+        not `sure` (of a new box: nobody knows on which side of a dead band it begins). Of all others it is known."""
         for limit_id, state in self.judged.items():
-            state.unknown = limit_id in unknown and not state.has_told
+            state.unknown = limit_id in unknown
             for part in state.parts:
                 part.forget(self._start_s, unknown=state.unknown, doubted=UNSURE + limit_id in unknown)
         self._unsure = list(self._combined)
@@ -122,7 +121,7 @@ class Limits:
     def overtaken(self, now_s: float) -> list[Alarm]:
         """What was told before this life is not all that was told: somebody else has gone on from there. What stands is
         told at once, all else as it is known (`forget`)."""
-        self.forget([name for limit_id in self.judged for name in (limit_id, UNSURE + limit_id)])
+        self.forget({UNSURE * state.has_told + limit_id for limit_id, state in self.judged.items()})
         standing = [state for state in self.judged.values() if state.unknown and state.level is not Level.NONE]
         changed = [alarm for state in standing if (alarm := self.again(state.limit.id, Level.NONE)) is not None]
         for part in (part for state in self.judged.values() for part in state.parts if part.at_s is not None):
