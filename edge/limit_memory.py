@@ -4,8 +4,8 @@ The file holds everything (edge/limit_state.py), written each SAVE_EVERY_S, at t
 supply fails. What limits were told since lies in the store, committed with the readings (edge/limit_tail.py), and is
 judged once more at the start (edge/limit_past.py): a power cut costs what had not been committed, as it does of the
 readings. Levels are in the store too, and have the last word. Sites of limits on values alone write while a hold time,
-a silence or a value that stands still grows, and once when it has ended; and which store there is, once: one that is
-gone is no new box. A disk that hangs holds nothing up (link_memory.py).
+a silence or a value that stands still grows, and once when it has ended; and which store and limits there are, once: a
+store that is gone is no new box. A disk that hangs holds nothing up (link_memory.py).
 
 There is one order: first the store, then the file, then both are taken together. Who waits longer than START_PATIENCE_S
 begins to judge without; what is heard meanwhile is remembered, and when both are there it is as if they had been there

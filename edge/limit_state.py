@@ -12,8 +12,8 @@ end and on a failing supply: after a power cut what came since is missing, and n
 go on, rates begin anew. A silence goes on where it was, without the gap: nobody listened then, and a box that is off
 each night is not to wake with an alarm. A part that judges something else in the site file now, or whose bytes are
 damaged, begins anew; a limit whose thresholds are others keeps its window and not its latches; one that has got another
-name goes on from the old one. How often a point is read, its limit's `start`, `uniform` or `noise` are no other thing:
-what is remembered are readings. Never raises.
+name goes on from the old one (where that stood, the store knows: edge/limit_stood.py). How often a point is read, its
+limit's `start`, `uniform` or `noise` are no other thing: what is remembered are readings. Never raises.
 """
 
 from __future__ import annotations
