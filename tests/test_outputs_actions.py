@@ -153,3 +153,41 @@ def test_a_late_store_takes_nothing_from_an_alarm_of_this_run() -> None:
         plan.alarm(alarm("b", Level.NONE), 159.9)
         assert plan.wanted("siren", 159.9).on, "the other stands"
         assert not plan.wanted("siren", 160.0).on
+
+
+MOVES = st.lists(
+    st.tuples(
+        st.sampled_from("ab"),
+        st.sampled_from([Level.NONE, Level.YELLOW, Level.RED]),
+        st.sampled_from([5.0, 20.0, 70.0]),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(MOVES, st.booleans())
+def test_no_restart_makes_a_siren_or_a_lamp_dark_too_early(
+    moves: list[tuple[str, Level, float]], is_column: bool
+) -> None:
+    """Whatever the levels were before their last change, of which alone anybody knows after it."""
+    lamp = Action("lamp", ("a", "b"), Level.YELLOW, "siren", 60.0, only=is_column)
+    plan, now_s = actions(lamp), 0.0
+    last: dict[str, tuple[Level, float]] = {}
+    for limit, level, pause_s in moves:
+        if level is not last.get(limit, (Level.NONE, 0.0))[0]:
+            plan.alarm(alarm(limit, level), now_s)
+            last[limit] = level, now_s
+        now_s += pause_s
+    again = actions(lamp)
+    again.restore({limit: (level, now_s - at_s) for limit, (level, at_s) in last.items()}, 0.0)
+    for later_s in (0.0, 10.0, 25.0, 40.0, 59.0):
+        assert again.wanted("siren", later_s).on or not plan.wanted("siren", now_s + later_s).on
+
+
+def test_after_a_restart_nothing_sounds_that_has_been_off_for_long() -> None:
+    plan = actions(Action("wail", ("a", "b"), Level.ORANGE, "siren", 60.0))
+    plan.restore({"a": (Level.RED, 3600.0), "b": (Level.NONE, 60.0)}, 0.0)
+    assert not plan.wanted("siren", 0.0).on
+    plan.restore({"a": (Level.YELLOW, 30.0), "b": (Level.NONE, 10.0)}, 0.0)
+    assert not plan.wanted("siren", 0.0).on, "what stands is below its level"
