@@ -108,6 +108,7 @@ class Daemon:
             *(self.intake.beliefs, self._known, self._raise, site.gateway.id),
         )
         self.keeper.tail, self.memory.tail.waits = self.memory.tail, lambda: bool(self._raised or self._unwritten)
+        self.memory.lacks = lambda: self.keeper.stood.lacks(self.answers.since)
         self.shelving = Shelving(self.limits, self._tell, self.say)
         self.outputs = Outputs(site, outputs or {}, self.say, self._tell)
         self.drills = Drills(site, self.outputs, self._send, self._tell, self.say)
@@ -315,6 +316,7 @@ class Daemon:
         self._raised, self._unwritten = [], set()
         self.keeper.past.add(told)  # with this commit, as no other can come between
         await self.keeper.take_now([alarm_entry(alarm) for alarm in raised], standings)
+        self.memory.stir()
 
     async def _commit_last(self) -> None:
         """At the end, or when the supply fails: the store first, then what the limits know."""

@@ -252,4 +252,4 @@ class Leaving:
 
     def give_up(self) -> None:
         """The rest can not be read any more."""
-        self._few, self._seq = [], self.last_seq
+        self._few, self._seq = self._next = [], self.last_seq

@@ -37,6 +37,7 @@ from edge.homecoming import (
 from edge.outbox import Outbox
 from edge.outbox_home import LOG_GONE, Doubt
 from edge.ranges import RangeSet
+from edge.standings import Stood
 from edge.turns import Turns
 
 RETRY_DISK_S = 10.0
@@ -75,6 +76,7 @@ class Housing:
         self._leaving: list[Leaving] = []
         self._opening: asyncio.Future[Opened] | None = None
         self._alarms = Alarms()
+        self.stood = Stood()
         self._given: dict[int, Given] = {}
         self._first_seqs: dict[int, int] = {}  # by epoch, what had been given before this run
         self._overtaken: dict[int, Overtaken] = {}  # by epoch, stores that must begin a new one before they are used
@@ -142,6 +144,7 @@ class Housing:
                 self._damaged = self._damaged or error.damaged
                 self._not_home(error)
                 return error
+            self.stood.found(opened.before.standings)
             old, leaving = self._outbox, None
             known, self._alarms = self._alarms, Alarms(opened.alarms)
             if old is not None:
@@ -293,13 +296,16 @@ class Housing:
         return bool(self._leaving)
 
     async def _move(self, leaving: Leaving, box: Outbox, *, first: bool = False) -> None:
-        """One batch, durably there before it goes here. Raises StoreBroken for `box`, never for what is left."""
+        """One batch, durably there before it goes here. `first`: with where limits stand, all that was ever told: a new
+        file on the disk has lost it with the one before. Raises StoreBroken for `box`, never for what is left."""
+        saved, stands = [], self.stood.all() if first else []
         try:
             saved = await self._disk.do(lambda: leaving.batch(self._boot), leaving.box)
-            stands = await self._disk.do(leaving.box.stands, leaving.box) if first else []
         except StoreBroken as error:
             self._give_up(leaving, error)
-            return
+            if not first:
+                return
+        self.stood.tried(stands, durable=box.durable)
         try:
             count, done = await self._disk.do(lambda: box.take_over(saved, stands), box)
         except StoreBroken:
@@ -307,10 +313,11 @@ class Housing:
                 self._doubts[box.epoch] = Doubt(box.epoch, box.good_seq, box.good_seq + len(saved))
             raise
         leaving.taken(count)
+        self.stood.told(stands, durable=box.durable)
         if box.durable:
             self._alarms.moved(saved)
-        if not leaving.box.durable:
-            await self._disk.do(lambda: leaving.box.give(saved, stands), leaving.box)
+        if saved and not leaving.box.durable:
+            await self._disk.do(lambda: leaving.box.give(saved), leaving.box)
         self._note(done, box)
         self._say_evicted(done)
         if not first:

@@ -4,9 +4,8 @@ Rounds wait for the next commit, `commit_every_s` at most; alarms are committed 
 Receipts ride along. All disk work is done by `run_blocking`, one call at a time, and no call is long: who has an alarm
 waits for the one that is being made, and is next.
 
-When the disk can not be written, entries go to a store in memory (bounded, said once, status tells), and every
-RETRY_DISK_S the disk is tried again; what memory held is then brought home with its own epoch and seq, so nothing
-arrives twice (edge/housing.py). Nothing that a commit has returned is ever handed to the memory store's mercy.
+When the disk can not be written, entries go to a store in memory (bounded), and every RETRY_DISK_S the disk is tried
+again; what memory held is then brought home with its own epoch and seq, so nothing arrives twice (edge/housing.py).
 """
 
 from __future__ import annotations
@@ -97,9 +96,9 @@ class Keeper(Housing):
                 await self._fall_back(error)
                 with contextlib.suppress(StoreBroken):
                     path = self._folder / FILE_NAME
-                    look = self._disk.do(lambda: peek(path), patience_s=PEEK_PATIENCE_S)
-                    self.before, self.newest_ms = await look
+                    self.before, self.newest_ms = await self._disk.do(lambda: peek(path), patience_s=PEEK_PATIENCE_S)
                     self.standings = self.before.standings if self.before else ()
+                    self.stood.found(self.standings)
 
     def _restore(self, opened: Opened) -> None:
         """The store was opened for the first time in this run."""
@@ -301,11 +300,11 @@ class Keeper(Housing):
         self._pending, self._receipts, self._standings = [], [], []
         outbox, tail, past = self.outbox, self.tail.rows() if self.tail else Rows(), self.past.rows()
         every = entries, receipts, standings, self.sheet.id, tail, past
+        self.stood.tried(standings, durable=outbox.durable)
         try:
             done = await self._disk.do(lambda: outbox.commit(*every), outbox)
         except StoreBroken as error:
-            # As far as anybody was told, nothing of it has happened. Sheet rows mean nothing in another store: all
-            # entries take the present one.
+            # As far as anybody was told, nothing has happened. Sheet rows mean nothing in another store: not theirs.
             self._put_back([entry._replace(sheet=0) for entry in entries], receipts, standings)
             doubt = self._in_doubt(outbox, len(entries))
             await self._fall_back(error, outbox)
@@ -320,6 +319,7 @@ class Keeper(Housing):
         if self.tail:
             self.tail.written(tail)
         self.past.written(past)
+        self.stood.told(standings, durable=outbox.durable)
         self._say_evicted(done)
         self._note(done, outbox)
         for receipt in receipts:
@@ -388,6 +388,7 @@ class Keeper(Housing):
         self._waits = step.waits
         if step.standings:
             self.standings = step.standings
+            self.stood.found(step.standings)
             self.learnt()
 
     def _put_back(

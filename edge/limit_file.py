@@ -59,12 +59,6 @@ class LimitFile:
         if self._reading is not None:
             await asyncio.wait({self._reading}, timeout=patience_s)
 
-    def give_up(self) -> None:
-        """What it holds is of no use any more."""
-        if self._reading is not None:
-            self._reading.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        self._reading = None
-
     def has_answered(self) -> bool:
         """Whether it is known now what it holds: in `kept`, None for nothing. Told once."""
         if self._reading is None:

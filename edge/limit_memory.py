@@ -3,21 +3,23 @@
 The file holds everything (edge/limit_state.py), written each SAVE_EVERY_S, at the start, at a clean end and when the
 supply fails. What limits were told since lies in the store, committed with the readings (edge/limit_tail.py), and is
 judged once more at the start (edge/limit_past.py): a power cut costs what had not been committed, as it does of the
-readings. Levels are in the store too, and have the last word. Sites of limits on values alone write while a hold time,
-a silence or a value that stands still grows, and once when it has ended; and which store and limits there are, once: a
-store that is gone is no new box. A disk that hangs holds nothing up (link_memory.py).
+readings. Levels are in the store too, and have the last word; but while memory stands in for the store on the disk, the
+file says at once what that one has not been told: at the start it counts, and is told again, unless the store has been
+told since. Sites of limits on values alone write that; while a hold time, a silence or a value that stands still grows,
+and once when it has ended; and which store and limits there are: a store that is gone is no new box.
 
 There is one order: first the store, then the file, then both are taken together. Who waits longer than START_PATIENCE_S
 begins to judge without; what is heard meanwhile is remembered, and when both are there it is as if they had been there
 at the start (`_take`): what then stands elsewhere than was told is told. Until then no window ends a level and nothing
 is written. The same is done when the time that passed in the dark is learnt after the start. What can not be read at
-all, or comes after more than HEARD_MOST readings, is done without, in words. Whether the two belong together is by what
-the store notes of itself (edge/limit_note.py).
+all, or comes after more than HEARD_MOST readings, is done without, in words, but for where totals began. Whether the
+two belong together is by what the store notes of itself (edge/limit_note.py).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
@@ -25,16 +27,19 @@ from typing import Any
 
 from edge.belief import Beliefs
 from edge.clock import Clock
-from edge.contract import Alarm, ClockQuality, Quality, Rule
+from edge.contract import Alarm, ClockQuality, Quality
 from edge.entries import TAIL_ROWS, Before, Standing
 from edge.limit_file import ANEW, FILE, LimitFile
 from edge.limit_note import EVERY
-from edge.limit_past import Instant, Kept, before, hear, limits_of, miss, nothing, passed_s
+from edge.limit_past import Instant, Kept, before, hear, limits_of, miss, nothing, passed_s, take_zeros
+from edge.limit_said import COPIED, FOREIGN, HOLES, KNEW, LOST, NO_ZERO, SPOILT, ZERO_LOST
+from edge.limit_silences import Silences
 from edge.limit_state import UNREADABLE, load, outline, parsed, save
-from edge.limit_stood import dead_bands, doubtful, forgotten, is_nobodys, stood, under_other_names
-from edge.limit_tail import Tail, Told, read
+from edge.limit_stood import dead_bands, forgotten, is_nobodys, stood, under_other_names
+from edge.limit_tail import UNREAD_ROWS, Tail, Told, read
 from edge.limits import Limits
 from edge.link_memory import RunBlocking
+from edge.standings import Lack, newer
 from edge.turns import until
 
 __all__ = ["FILE", "LimitMemory"]
@@ -44,22 +49,8 @@ SAVE_EVERY_S = 300.0  # what lies in the store until then is judged again in a t
 SAVE_SOON_S = 60.0
 LOOK_S = 10.0
 TAIL_BYTES = 100_000  # of the store's room; then it is written sooner
-GROWN = 10  # a silence is written each tenth of the time that it may last
 HEARD_MOST = 20_000  # readings remembered while something of before is awaited: some 4 MB
 LAST_ROW = 1 << 62  # a number beyond it is damage, and no row could follow
-
-STANDS_ON = "a level of a sum or a rate stands until its whole window has been seen again"
-SPOILT = f"{{}} of {{}} rows of what limits were told before the start are damaged: {STANDS_ON}"
-HOLES = f"of what limits were told before the start something is missing: {STANDS_ON}"
-FOREIGN = "{} is of another gateway or store and is not used"
-TELLS = "tells once how it stands, and until then gives nothing free"
-LOST = f"where limits stood was lost with the store. {{}} {TELLS}"
-COPIED = f"what was told after this copy of the store was made is lost. Each limit {TELLS}"
-KNEW = "What {} knew stands, each other limit"
-ZERO_LOST = (
-    "the store was lost and with it the zero of {}: whether a level stood nobody knows. It counts from what is there"
-    " now, and is told in a day as it stands then, with what hangs on it; write its `start`"
-)
 
 
 class LimitMemory:
@@ -87,7 +78,8 @@ class LimitMemory:
         self._store = store
         self._store_then: object = None
         self._identity = b""  # of the store on the disk
-        self._in_file: tuple[str, bytes, int] | None = None  # which gateway, store and limits the file names
+        # Which gateway, store and limits the file names, and what that store lacks.
+        self._in_file: tuple[str, bytes, int, list[Lack]] | None = None
         self._gateway = gateway
         self._say = say
         self._beliefs = beliefs or Beliefs(())
@@ -98,11 +90,10 @@ class LimitMemory:
         self._outline = outline(parsed(save(Limits(self._plan, 0.0), 0.0))[0])
         self._judged = frozenset(limits.points())
         self._measures = any(part.measure is not None for state in states for part in state.parts)
-        self._stale = [state for state in states if state.limit.rule is Rule.STALE]
-        self._needed = bool(self.tail.points or self._stale or self._beliefs.same(0.0))
+        self._silences = Silences(limits, self._beliefs)
+        self._needed = bool(self.tail.points or self._silences.are_there)
         self._levels = limits.levels()  # as they were saved last: all there is of them should the store be lost
         self._timed = False  # whether a hold time was running when it was saved last
-        self._ages: dict[tuple[str, str], float] = {}  # of silences, as they were saved last
         self._before: Before | None = None  # what the store says; None while it is awaited
         self._stands: list[Standing] = []  # where limits stood in it
         self._rows: list[Told] = []
@@ -110,6 +101,7 @@ class LimitMemory:
         self._excused = False  # why something is missing has been said
         self.lost = False  # a store, with where limits stood
         self._is_copy = self._is_known = False  # the store, of an older state; what there is of before
+        self.lacks: Callable[[], list[Lack]] = list  # what the store on the disk has not been told
         self._past: Kept | None = None  # of a time in the dark that nobody knows yet
         self._begun: tuple[Instant, float] = (Instant(0, 0.0, 0, ClockQuality.UNKNOWN), 0.0)
         self._heard: deque[tuple[str, int | None, Quality, float]] | None = None
@@ -142,15 +134,14 @@ class LimitMemory:
         self._limits.keep()
         self._before, self._identity = before, before.note.identity
         self._read_rows(before.rows)
-        self.tail.follow(self._end + (self._heard is None))
+        # Where too much was heard to be remembered there is a hole, whatever the file has.
+        self.tail.follow(self._end + UNREAD_ROWS * (self._heard is None))
         for reading in self._heard or ():
             self._limits.stirred = True
             self.tail.note(*reading)
-        if self._heard is None:
-            self._know(before.note.unknown, lost=before.note.lost is not False)
-            self._changed(self._again())
-            return
-        self._limits.doubt(doubtful(before.note, self._limits, self._told()))
+        # Nobody knows what it stands in for, nor what it was not told, before the file is read.
+        told = frozenset(self._told()) - {one.id for one in stands}
+        self._limits.doubt(self._limits.judged.keys() - told)
         self._file.read()
 
     def _read_rows(self, told: Sequence[tuple[Any, Any]]) -> None:
@@ -185,7 +176,6 @@ class LimitMemory:
             if self._before is not None:  # as if the file were damaged
                 self._file.is_bad = True
                 self._meet(None)
-        self._file.give_up()
         self._heard = self._past = None
 
     def _look(self) -> int:
@@ -201,19 +191,20 @@ class LimitMemory:
         return 0
 
     def _meet(self, kept: Kept | None) -> int:
-        """The store and the file have both spoken."""
+        """The store and the file have both spoken, or the file is done without; then that may speak later."""
         assert self._before is not None
-        self._in_file = kept and (kept.gateway, kept.store, outline(parsed(kept.state)[0]))
+        self._in_file = kept and (kept.gateway, kept.store, outline(parsed(kept.state)[0]), kept.lacks)
         note, was_heard, there = self._before.note, bool(self._heard), kept is not None
-        unknown, is_lost = note.unknown, False
-        if kept is not None and kept.store == note.identity:
+        unknown, is_lost, is_ours = note.unknown, False, kept is not None and kept.store == note.identity
+        if kept is not None and not is_ours and (note.lost is False or kept.gateway != self._gateway):
+            if self._needed:
+                self._say("limits", f"{FOREIGN.format(self._file.path)}: {ANEW}")
+            kept, self._excused = None, True
+        self._stands += (owed := newer(kept.lacks if kept else (), self._before.standings))
+        if kept is not None and is_ours:
             unknown = unknown if note.lost is False else unknown | kept.unknown.difference(self._told())
             self._stands += under_other_names(self._limits, kept, self._stands, self._told())
         else:
-            if kept is not None and (note.lost is False or kept.gateway != self._gateway):
-                if self._needed:
-                    self._say("limits", f"{FOREIGN.format(self._file.path)}: {ANEW}")
-                kept, self._excused = None, True
             was_here = kept is not None or self._file.is_bad or self._file.was_bad
             is_lost = note.lost is True or (note.lost is None and was_here)
             if (note.lost is None and not is_lost) or is_nobodys(self._stands, self._limits):
@@ -221,10 +212,13 @@ class LimitMemory:
         self._excused = self._excused or self._file.is_bad or is_lost
         file = kept or nothing(self._begun[0])
         file = file._replace(number=-1) if is_lost else file
-        self.tail.follow(self._end, up_to=max(0, file.number))
-        told = self._limits.levels()
-        restored = self._take(file, whole=not is_lost) if kept is not None or self._end else 0
-        self._know(unknown, lost=is_lost, has_file=kept is not None)
+        if not self._file.is_awaited and self._heard is not None:
+            self.tail.follow(self._end, up_to=max(0, file.number))
+        told, restored = self._limits.levels(), 0
+        if kept is not None or self._end:
+            restored = self._take(file, whole=not is_lost) if self._heard is not None else self._take_late(file, owed)
+        if not self._is_known:
+            self._know(unknown, lost=is_lost, has_file=kept is not None)
         if self._past is None:
             self._heard = None
         self._changed([*self._limits.moved(told), *self._again()])
@@ -287,9 +281,21 @@ class LimitMemory:
             self._excused = True
         if gap_s is None and past.then.quality == ClockQuality.TRUSTED:
             self._past = file  # the time may be learnt yet
-        self._ages = {key: age for key, age, _ in self._silences(now_s)}
+        self._silences.saved(self._silences.ages(now_s))
         self.tail.told_silences(now_s)
         return restored
+
+    def _take_late(self, file: Kept, owed: Sequence[Standing]) -> int:
+        """More was heard by now than can be judged once more: all begins anew but where totals began, and where limits
+        stood that have told nothing since."""
+        now_s, judged = asyncio.get_running_loop().time(), self._limits.judged
+        with contextlib.suppress(*UNREADABLE):
+            past = before(self._plan, self.tail.points, file, self._rows, self._end, self._battery_boot)
+            if lost := take_zeros(self._limits, past, now_s):
+                self._say("limits", NO_ZERO.format(", ".join(lost)))
+        self._limits.restore({it.id: it.stands for it in owed if it.id in judged and not judged[it.id].has_told})
+        self._save_soon()
+        return 0
 
     def _save_soon(self) -> None:
         """A cut before it is saved would have all of it to do again, or differently."""
@@ -317,10 +323,18 @@ class LimitMemory:
         while True:
             self._look()
             soon = self.tail.size_bytes > TAIL_BYTES or self._limits.levels() != self._levels
-            due = asyncio.get_running_loop().time() >= self._saved_s + (SAVE_SOON_S if soon else SAVE_EVERY_S)
+            soonest_s = SAVE_SOON_S if soon else SAVE_EVERY_S
+            if (self._in_file[-1] if self._in_file else []) != self._lacking():
+                soonest_s = LOOK_S
+            due = asyncio.get_running_loop().time() >= self._saved_s + soonest_s
             if due or self._store() is not self._store_then:
                 await self.save()
             await until(self._woken, asyncio.get_running_loop().time() + LOOK_S)
+
+    def stir(self) -> None:
+        """Limits have been told. A store in memory forgets that with the power: the file is to know it at once."""
+        if not getattr(self._store(), "durable", True):
+            self._woken.set()
 
     async def save(self, *, last: bool = False) -> None:
         """Now; `last`: also what has hardly grown."""
@@ -328,29 +342,23 @@ class LimitMemory:
         if self._before is None or self._file.is_awaited:
             return  # it would take the place of a file that nobody has read yet
         is_anew, self._saved_s, self._store_then = store is not self._store_then, now_s, store
-        self._levels = self._limits.levels()
+        moved, self._levels = self._limits.levels() != self._levels, self._limits.levels()
         if getattr(store, "durable", False):
             self._identity = store.identity
         if not self._needed:
             self.tail.settle(anew=is_anew)
             await self._name_store(now_s)
             return
-        timing = any(
-            latch.since_s is not None
-            for state in self._limits.judged.values()
-            for part in state.parts
-            for latch in part.latches
-        )
-        aged = self._have_aged(now_s) or (last and any(age > 0 for _, age, _ in self._silences(now_s)))
-        due = timing or self._timed or self.tail.size_bytes or aged or self._is_unnamed
+        timing, aged = self._limits.are_timing(), self._silences.have_aged(now_s, last=last)
+        due = timing or self._timed or moved or self.tail.size_bytes or aged or self._is_unnamed
         if not (self._measures or due or self.lost):
             self.tail.settle(anew=is_anew)
             return
         self._timed = timing  # once more when the last hold time has ended, so that it does not go on after a restart
-        ages = {key: age for key, age, _ in self._silences(now_s)}
-        kept = self._now(now_s)
+        ages, kept = self._silences.ages(now_s), self._now(now_s)
         if await self._file.write(kept, durable=getattr(store, "durable", True)):
-            self._ages, self._in_file = ages, (kept.gateway, kept.store, self._outline)
+            self._silences.saved(ages)
+            self._in_file = self._named(kept.lacks)
             self.tail.in_file(kept.number, now_s)
             self.tail.settle(anew=is_anew)
         else:
@@ -358,37 +366,29 @@ class LimitMemory:
 
     @property
     def _is_unnamed(self) -> bool:
-        """Whether the file does not say that there is this store, with these limits."""
-        return bool(self._identity) and self._in_file != (self._gateway, self._identity, self._outline)
+        """Whether the file does not say that there is this store, with these limits, and what that lacks."""
+        return bool(self._identity) and self._in_file != self._named(self._lacking())
+
+    def _named(self, lacks: list[Lack]) -> tuple[str, bytes, int, list[Lack]]:
+        return self._gateway, self._identity, self._outline, lacks
+
+    def _lacking(self) -> list[Lack]:
+        """Where limits stand, of which the store on the disk has not been told."""
+        return [] if self._before is None or getattr(self._store(), "durable", True) else self.lacks()
 
     async def _name_store(self, now_s: float) -> None:
-        """Of limits on values alone the file says no more. Levels are not in it: they would be old."""
+        """Of limits on values alone the file says no more, but what it lacks. Other levels would be old."""
         if self._is_unnamed:
             kept = self._now(now_s)._replace(state=save(Limits(self._plan, now_s), now_s))
             if await self._file.write(kept, durable=True, quiet=True):
-                self._in_file = kept.gateway, kept.store, self._outline
+                self._in_file = self._named(kept.lacks)
 
     def _now(self, now_s: float) -> Kept:
         """What is known at this instant."""
         state, same = save(self._limits, now_s), self._beliefs.same(now_s)
         unknown = frozenset(self._limits.unknown())
         tail = self.tail.close(), self.tail.life, now_s, self.tail.points
-        return Kept(self._instant(), state, *tail, same, self._gateway, self._identity, unknown)
-
-    def _silences(self, now_s: float) -> Iterable[tuple[tuple[str, str], float, float]]:
-        """What grows while nothing comes: name, age, and how old it may become."""
-        for state in self._stale:
-            yield ("limit", state.limit.id), now_s - state.last_evidence_s, state.limit.thresholds[0][1]
-        for point, (_, age_s, most_s) in self._beliefs.same(now_s).items():
-            yield ("point", point), age_s, most_s
-
-    def _have_aged(self, now_s: float) -> bool:
-        """Whether one has grown by much since it was saved, or has ended that was saved."""
-        for key, age, most_s in self._silences(now_s):
-            saved, step_s = self._ages.get(key, 0.0), max(SAVE_SOON_S, most_s / GROWN)
-            if age - saved >= step_s or age < saved >= step_s:
-                return True
-        return False
+        return Kept(self._instant(), state, *tail, same, self._gateway, self._identity, unknown, self._lacking())
 
     def _instant(self) -> Instant:
         now = self._clock.now()

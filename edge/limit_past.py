@@ -17,6 +17,8 @@ from edge.contract import ClockQuality, Of, Quality, Rule
 from edge.limit_state import MOST_BYTES, load, parsed, save
 from edge.limit_tail import Told, mark_of, play
 from edge.limits import JudgedPart, Limit, Limits
+from edge.measure_plain import Total
+from edge.standings import Lack, newer
 
 BACK_MS = 60_000  # a clock that was set back by less since: no time has passed
 TICK_S = 1.0  # the gateway lets time pass at least so often
@@ -35,7 +37,8 @@ class Instant(NamedTuple):
 class Kept(NamedTuple):
     """What the file holds: `state` of `life` at its loop's time `loop_s`, with all rows up to `number`, whose places
     count in `points`; `number` -1: rows do not follow on it; `same`: what stood still. `gateway`, `store`: whose it is;
-    `unknown`: limits of which nobody knew whether they stood."""
+    `unknown`: limits of which nobody knew whether they stood; `lacks`: what that store had not been told of where they
+    stand (edge/standings.py)."""
 
     instant: Instant
     state: bytes
@@ -47,10 +50,11 @@ class Kept(NamedTuple):
     gateway: str
     store: bytes
     unknown: frozenset[str]
+    lacks: list[Lack] = []  # noqa: RUF012 nobody changes it
 
     def packed(self) -> bytes:
         """The file, yet to be deflated."""
-        return cbor2.dumps([list(self.instant), *self[1:-1], sorted(self.unknown)])
+        return cbor2.dumps([list(self.instant), *self[1:-2], sorted(self.unknown), self.lacks])
 
 
 def nothing(now: Instant) -> Kept:
@@ -72,9 +76,11 @@ def unpacked(packed: bytes) -> Kept:
     """The file. Raises one of UNREADABLE."""
     inflater = zlib.decompressobj()
     plain = inflater.decompress(packed, MOST_BYTES)
-    stamp, state, number, life, loop_s, points, same, gateway, store, unknown = cbor2.loads(
+    stamp, state, number, life, loop_s, points, same, gateway, store, unknown, *more = cbor2.loads(
         plain if inflater.eof else b""
     )
+    lacks = [list(lack) for lack in more[0]] if more else []
+    newer(lacks, ())
     parsed(state)
     boot, monotonic_s, at_ms, quality = stamp
     instant = Instant(int(boot), float(monotonic_s), int(at_ms), int(quality))
@@ -82,7 +88,7 @@ def unpacked(packed: bytes) -> Kept:
         raise ValueError("an instant is none")
     names = [str(point) for point in points]
     whose = str(gateway), bytes(store), frozenset(str(limit) for limit in unknown)
-    return Kept(instant, bytes(state), int(number), list(life), float(loop_s), names, dict(same), *whose)
+    return Kept(instant, bytes(state), int(number), list(life), float(loop_s), names, dict(same), *whose, lacks)
 
 
 def passed_s(saved: Instant, now: Instant, battery_boot: int | None) -> float | None:
@@ -172,6 +178,27 @@ def _lose_zeros(limits: Limits, lost: Collection[tuple[str, int]]) -> None:
             part.since_s, part.zero_lost = None, True
             for latch in part.latches:
                 latch.kept = latch.set
+
+
+def take_zeros(limits: Limits, past: Past, now_s: float) -> list[str]:
+    """Totals go on from where they began, though all else begins anew; those whose zero is lost."""
+    lost = []
+    for (id_, _, part), (_, _, was) in zip(_parts(limits), _parts(past.limits), strict=True):
+        if part.memory_s < inf or not isinstance(part.measure, Total) or not isinstance(was.measure, Total):
+            continue  # its zero is in the site file, or it is no total
+        if was.zero_lost or was.since_s is None:
+            part.zero_lost = part.zero_lost or was.zero_lost
+            lost += [id_] * was.zero_lost
+            continue
+        counted_from = part.measure.start
+        part.measure.restore(was.measure.state(0.0), 0.0, 0.0)
+        if part.value is not None and counted_from is not None and part.measure.start is not None:
+            part.value += counted_from - part.measure.start
+        part.since_s, part.zero_lost = now_s - (past.then_s - was.since_s), False
+        part.low, part.high = 1.0, 0.0
+        for latch in part.latches:
+            latch.kept = False
+    return lost
 
 
 def _parts(limits: Limits) -> Iterable[tuple[str, int, JudgedPart]]:

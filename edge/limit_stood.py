@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from edge.contract import Level
 from edge.entries import Standing
-from edge.limit_note import EVERY, Note
 from edge.limit_nouns import Limit
 from edge.limit_past import Kept
 from edge.limit_state import parsed, renamed
@@ -31,14 +30,6 @@ def forgotten(limits: Limits, unknown: Iterable[str] | None, told: Iterable[str]
 def is_nobodys(standings: Iterable[Standing], limits: Limits) -> bool:
     """Whether one stood that is in the site file no more."""
     return any(one.id not in limits.judged for one in _standing(standings))
-
-
-def doubtful(note: Note, limits: Limits, told: Collection[str]) -> set[str]:
-    """Limits of which a store does not know how they stand, before the file says what that stands in for: all but
-    those that have `told`, or those that it names."""
-    if note.lost is not False or EVERY in note.unknown:
-        return limits.judged.keys() - set(told)
-    return {limit.removeprefix(UNSURE) for limit in note.unknown} & limits.judged.keys()
 
 
 def dead_bands(limits: Limits, told: Collection[str]) -> frozenset[str]:

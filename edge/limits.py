@@ -214,6 +214,11 @@ class Limits:
         self._left = []
         return changed
 
+    def are_timing(self) -> bool:
+        """Whether a hold time runs."""
+        parts = (part for state in self.judged.values() for part in state.parts)
+        return any(latch.since_s is not None for part in parts for latch in part.latches)
+
     def levels(self) -> dict[str, Level]:
         """The present level of each limit, by id."""
         return {limit_id: state.level for limit_id, state in self.judged.items()}

@@ -161,11 +161,9 @@ class OutboxHome(OutboxWriter):
             note = limit_note.read(self._db) or limit_note.NOTHING_NOTED
         return Before(self.stands(), self.tail(), note)
 
-    def give(self, saved: Iterable[Saved], stands: Iterable[Standing] = ()) -> None:
-        """Lets go of entries that another store has taken: as if this one never had. And of where limits stood: the
-        other one goes on from there, and what stayed here would be old when this store is left the next time."""
+    def give(self, saved: Iterable[Saved]) -> None:
+        """Lets go of entries that another store has taken: as if this one never had."""
         with self._transaction() as books:
-            self._db.executemany("DELETE FROM limit_now WHERE id = ?", [(standing.id,) for standing in stands])
             for one in saved:
                 seqs, pieces = self._pieces("seq = ?", (one.entry.seq,))
                 for piece in pieces:

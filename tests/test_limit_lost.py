@@ -216,3 +216,133 @@ def test_what_the_store_holds_counts_where_the_file_is_awaited_for_too_long(
         assert [alarm.level for alarm in box.told] == [RED]
 
     run(story())
+
+
+GAS = Limit("gas", "g", Rule.ABOVE, ((RED, 150),))
+FAN = Limit("fan", "f", Rule.BELOW, ((RED, 10),), hold_s=60.0)
+
+
+async def _days_later(box: Box, *plan: Limit) -> list[tuple[str, Level]]:
+    """What is told at a start without the store, before anything is read."""
+    box.told.clear()
+    box.plan = plan
+    box.rows, box.standings, box.note = {}, {}, born()
+    await box.start()
+    return [(alarm.limit, alarm.level) for alarm in box.told]
+
+
+def test_a_lost_store_tells_no_level_that_ended_long_before(tmp_path: Path) -> None:
+    """A hold time had the file written while the gas was there; nothing has had it written since but its end."""
+
+    async def story() -> None:
+        box = Box(tmp_path, GAS, FAN)
+        await box.start()
+        running = asyncio.ensure_future(box.memory.run())
+        box.read("f", 50)
+        box.read("g", 200)
+        await asyncio.sleep(400)
+        for _ in range(8):
+            box.read("f", 5)
+            await asyncio.sleep(20)
+        await asyncio.sleep(700)
+        box.read("f", 50)
+        await asyncio.sleep(700)
+        assert box.read("g", 50) == [NONE]
+        await asyncio.sleep(90)
+        written = (tmp_path / FILE).stat().st_mtime_ns
+        for _ in range(24 * 6):
+            box.read("g", 50)
+            box.read("f", 50)
+            await asyncio.sleep(600)
+        assert (tmp_path / FILE).stat().st_mtime_ns == written, "once, no oftener than levels move"
+        running.cancel()
+        assert await _days_later(box, GAS, FAN) == []
+
+    run(story())
+
+
+def test_a_site_that_measures_no_more_believes_no_level_of_the_file(tmp_path: Path) -> None:
+    async def story() -> None:
+        box = Box(tmp_path, GAS, STORM)
+        await box.start()
+        box.read("g", 200)
+        box.read("p", 0)
+        await box.memory.save(last=True)
+        box.commit()
+        box.plan = (GAS,)
+        await box.start()
+        running = asyncio.ensure_future(box.memory.run())
+        assert box.read("g", 50) == [NONE]
+        await asyncio.sleep(90_000)
+        running.cancel()
+        assert await _days_later(box, GAS) == []
+
+    run(story())
+
+
+# -- too late to be judged once more -----------------------------------------------------------------------------------
+
+
+async def _zeroed(box: Box) -> asyncio.Task[None]:
+    """The zero is at 0, which the file alone knows."""
+    await box.start()
+    assert await box.climb(0, 3, 0) == []
+    await box.memory.save()
+    assert await box.climb(60, 3, 0) == []
+    await box.memory.save(last=True)
+    box.commit()
+    return asyncio.ensure_future(box.memory.run())
+
+
+@pytest.mark.parametrize("late", ["the store", "the file"])
+def test_a_zero_is_found_again_where_all_else_begins_anew(
+    late: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limit_memory, "HEARD_MOST", 20)
+
+    async def story() -> None:
+        box = Box(tmp_path, TOTAL)
+        (await _zeroed(box)).cancel()
+        box.durable, box.read_s = late == "the file", 3000.0 if late == "the file" else 0.0
+        await box.start()
+        running = asyncio.ensure_future(box.memory.run())
+        assert await box.climb(90, 30, 0) == []
+        assert "awaited for too long" in box.said[-1]
+        box.read_s = 0.0
+        if late == "the store":
+            box.come()
+        await asyncio.sleep(3000)
+        assert box.read("p", 150) == [RED]
+        await asyncio.sleep(400)
+        running.cancel()
+        box.commit()
+        await box.start()
+        assert box.limits.judged["moved"].parts[0].value == 150
+        assert box.read("p", 50) == [NONE]
+
+    run(story())
+
+
+def test_a_zero_that_is_not_in_the_file_either_is_said_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limit_memory, "HEARD_MOST", 20)
+
+    async def story() -> None:
+        box = Box(tmp_path, TOTAL)
+        (await _zeroed(box)).cancel()
+        assert box.read("p", 150) == [RED]
+        (tmp_path / FILE).unlink()
+        box.rows = {number + 7: row for number, row in box.rows.items()}
+        box.durable = False
+        await box.start()
+        running = asyncio.ensure_future(box.memory.run())
+        await box.climb(150, 30, 0)
+        box.come()
+        await asyncio.sleep(60)
+        assert any("the zero of moved can not be found" in said for said in box.said)
+        assert await box.climb(150, 60 * 30, 0) == []
+        assert box.limits.levels()["moved"] is RED
+        running.cancel()
+
+    run(story())
