@@ -114,7 +114,7 @@ def test_a_level_whose_alarm_was_not_committed_is_due_now(tmp_path: Path) -> Non
         await site.box.memory.save(last=True)
         site.box.standings = told
         await site.start()
-        assert "red is reached and raised if it lasts 0 s longer" in site.rule("high")["trips"]
+        assert "red is reached and raised if the next reading is so too" in site.rule("high")["trips"]
         await site.read("level", range(1250, 1251))
         assert site.box.limits.levels()["high"] is Level.RED
 
