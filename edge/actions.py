@@ -121,22 +121,10 @@ class Actions:
 
     def restore(self, standing: Mapping[str, tuple[Level, float]], now_s: float) -> None:
         """What stood before a restart: limit -> (level, seconds since its alarm). An action goes on for the rest of its
-        time, counted from the newest of them, also where this run has told a newer one (a late store). Where that says
-        less than the action's level it may have ended a worse one, with which the time began anew."""
+        time, counted from the newest of them, also where this run has told a newer one (a late store)."""
         for limit, (level, ago_s) in sorted(standing.items(), key=lambda it: -it[1][1]):
             for lane in (Lane.JUDGED, Lane.TOLD):
                 self._take(limit, level, lane, now_s - max(0.0, ago_s))
-        for action in {it.id: it for limit in standing for it in self._of_limit.get(limit, ())}.values():
-            self._go_on(action, now_s - min(max(0.0, standing[it][1]) for it in action.limits if it in standing))
-
-    def _go_on(self, action: Action, since_s: float) -> None:
-        """What asks for it goes on at least as if it had begun at `since_s`."""
-        state = self._outputs[action.output]
-        lane = Lane.JUDGED if state.rest_on else Lane.TOLD
-        top = max(self._levels.get((it, lane), Level.NONE) for it in action.limits)
-        before = state.demands.get((action.id, False))
-        if action.follows(top) and (before is None or before.since_s < since_s):
-            state.demands[action.id, False] = _Demand(action, top, since_s, since_s + action.max_on_s)
 
     def judged(self, alarm: Alarm, now_s: float) -> set[str]:
         """A limit has changed, told or put aside; the outputs to look at, of those that rest on."""
