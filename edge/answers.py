@@ -293,6 +293,7 @@ class Answers:
             "clock": self.clock.source,
             "silent": [d.id for d in self.intake.devices.values() if d.silent or d.port.lost][:20],
             "store": self.keeper.broken or "ok",
+            **({"site_file": "copy"} if self.site.stands_in else {}),  # all along; why is among the events of the start
             "events": [f"{event['about']}: {event['text']}" for event in list(self.journal.events)[-3:]],
         }
 

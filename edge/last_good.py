@@ -80,20 +80,44 @@ def load_or_last_good(site_file: Path) -> Loaded:
 
 def built_or_last_good(site_file: Path, loaded: Loaded, build: Callable[[Site], T]) -> tuple[T, Loaded]:
     """What `build` makes of the site, and of which one: where it fails on a file, for whatever reason, of the last good
-    copy. Raises what `build` raises if there is none, or on that too."""
+    copy; where it fails on the copy, of the file, if that could be read. Raises what `build` raises if there is no
+    other, or on that too."""
     try:
         return build(loaded.site), loaded
     except Exception as error:  # of a driver too, and that is anybody's code: a box that does not start is blind
-        copy = copy_path(site_file)
-        good = None if loaded.site.stands_in else _load_copy(site_file, copy)
-        if good is None:
+        failed = what_failed(error)
+        other = _own(site_file, loaded.site, failed) if loaded.site.stands_in else _good(site_file, failed)
+        if other is None:
             raise
-        fails = (
-            f"fengsui itself fails to build a gateway of {site_file}, a fault of ours ({what_failed(error)}): running "
-            f"on the last good copy, {copy}; take back what was changed last, and tell its authors"
-        )
-        instead = _instead(good, [fails])
-        return build(instead.site), instead
+        return build(other.site), other
+
+
+def _good(site_file: Path, failed: str) -> Loaded | None:
+    """The copy, where no gateway can be built of the file."""
+    copy = copy_path(site_file)
+    good = _load_copy(site_file, copy)
+    fails = (
+        f"{_fails_words(site_file, failed)}: running on the last good copy, {copy}; take back what was changed last, "
+        "and tell its authors"
+    )
+    return None if good is None else _instead(good, [fails])
+
+
+def _own(site_file: Path, good: Site, failed: str) -> Loaded | None:
+    """The file, where no gateway can be built of its copy: it may have had a slip only, or break off. It is kept as no
+    copy. None where it is wrong."""
+    try:
+        site = load(site_file, useless_too=True)
+    except SiteFileError:
+        return None
+    gone = _gone(site, good)
+    lost = f" (which has no longer: {', '.join(gone[:GONE_SAID])})" if gone else ""
+    fails = f"{_fails_words(good.file, failed)}: running {site_file} as it is{lost}; tell its authors"
+    return Loaded(site, [*_useless_words(site), fails], lambda: None)
+
+
+def _fails_words(file: Path, failed: str) -> str:
+    return f"fengsui itself fails to build a gateway of {file}, a fault of ours ({failed})"
 
 
 def _wrong(site_file: Path, copy: Path, good: Site, problems: Sequence[str]) -> Loaded:
@@ -135,7 +159,7 @@ def _kept_templates(copy: Path) -> Path:
 def _load_copy(site_file: Path, copy: Path) -> Site | None:
     try:
         return load(copy, folder=site_file.absolute().parent, templates=[_kept_templates(copy)], useless_too=True)
-    except SiteFileError:
+    except (SiteFileError, OSError):  # of a copy that nothing can be asked of; it stands in nobody's way
         return None
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge.cli.gateway import gateway
 from edge.config import load
+from edge.config.site import Site
+from edge.daemon import build
 from edge.errors import SiteFileError
-from edge.last_good import load_or_last_good
+from edge.last_good import Loaded, built_or_last_good, load_or_last_good
 
 SITE = """
 [gateway]
@@ -268,3 +274,89 @@ def test_a_first_file_with_a_slip_is_run(site_file: Path) -> None:
     site_file.with_name("site.toml.good").unlink()
     site_file.write_text(DESIGNED.replace("flood = 312", "flood = 3120"))
     assert of_high(site_file)[0] == 3120
+
+
+@pytest.mark.parametrize("failure", [errno.EIO, errno.EACCES])
+@pytest.mark.parametrize("name", ["site.toml", "site.toml.good"])
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_file_that_nothing_can_be_asked_of_leaves_the_other_to_run(
+    site_file: Path, monkeypatch: pytest.MonkeyPatch, name: str, failure: int, edited: bool
+) -> None:
+    """A bad sector under its inode; a folder that is another user's."""
+    if edited:
+        site_file.write_text(SITE.replace("312", "310"))
+    stat = Path.stat
+
+    def fail(path: Path, **options: Any) -> os.stat_result:
+        if path.name == name:
+            raise OSError(failure, os.strerror(failure))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", fail)
+    loaded = load_or_last_good(site_file)
+    loaded.keep()
+    is_copy = name == site_file.name
+    assert loaded.site.limits[0].thresholds[-1][1] == (31_200 if is_copy or not edited else 31_000)
+    assert bool(loaded.site.stands_in) == is_copy
+    assert any(f"can not be read: {os.strerror(failure)}" in said for said in loaded.said) == is_copy
+
+
+def built_of_no_copy(site_file: Path) -> tuple[Site, Loaded]:
+    """By a version that fails on something that the copy has."""
+
+    def fail(site: Site) -> Site:
+        if site.file.suffix == ".good":
+            raise ZeroDivisionError("on the copy")
+        return site
+
+    loaded = load_or_last_good(site_file)
+    assert loaded.site.stands_in
+    return built_or_last_good(site_file, loaded, fail)
+
+
+@pytest.mark.parametrize("name", SLIPS)
+def test_a_slip_is_run_where_no_gateway_can_be_built_of_the_copy(site_file: Path, name: str) -> None:
+    was, slip, wrong = SLIPS[name]
+    good, copy = DESIGNED + "# end", site_file.with_name("site.toml.good")
+    copy.write_text(good)
+    site_file.write_text(good.replace(was, slip))
+    site, used = built_of_no_copy(site_file)
+    assert (site, site.file, site.stands_in) == (used.site, site_file, "")
+    assert any("run as it is (fengsui check refuses it)" in said and wrong in said for said in used.said)
+    assert f"a gateway of {copy}, a fault of ours (ZeroDivisionError: on the copy" in used.said[-1]
+    assert f"running {site_file} as it is; tell" in used.said[-1]
+    used.keep()
+    assert copy.read_text() == good, "what ran only because nothing else could is no good copy"
+
+
+def test_one_that_breaks_off_is_run_where_no_gateway_can_be_built_of_the_copy(site_file: Path) -> None:
+    site_file.write_text(SITE[: SITE.rindex("[[limit]]")])
+    site, used = built_of_no_copy(site_file)
+    assert [limit.id for limit in site.limits] == ["high"]
+    assert len(used.said) == 1
+    assert "as it is (which has no longer: limit low)" in used.said[0]
+
+
+def test_a_wrong_file_is_not_run_where_no_gateway_can_be_built_of_the_copy(site_file: Path) -> None:
+    site_file.write_text(SITE + "[[limit")
+    with pytest.raises(ZeroDivisionError):
+        built_of_no_copy(site_file)
+
+
+async def told_of_the_site_file(site: Site) -> Any:
+    """In a status long after the start: what was said then is among its events no more."""
+    open_port: Any = None
+    daemon = build(site, open_port)
+    for turn in range(4):
+        daemon.say("device d", f"answers again {turn}")
+    return daemon.answers.short_status().get("site_file")
+
+
+def test_the_province_is_told_all_along_that_a_copy_runs(site_file: Path) -> None:
+    told = []
+    for text in (SITE, SITE.replace("312", "true"), SITE.replace("312", "310")):
+        site_file.write_text(text)
+        loaded = load_or_last_good(site_file)
+        loaded.keep()
+        told.append(asyncio.run(told_of_the_site_file(loaded.site)))
+    assert told == [None, "copy", None]

@@ -32,9 +32,9 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def _decoded(path: Path) -> str:
-    if path.exists() and not path.is_file():
-        raise SiteFileError(str(path), ["can not be read: it is not a file"])  # opening a pipe would wait for ever
     try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever; a bad disk fails here already
+            raise SiteFileError(str(path), ["can not be read: it is not a file"])
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
