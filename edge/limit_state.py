@@ -185,4 +185,7 @@ def _restore_part(part: JudgedPart, saved: Sequence[Any], same: bool, now_s: flo
         for latch, (is_set, since, kept) in zip(part.latches, latches, strict=True):
             latch.set, latch.kept = bool(is_set), bool(kept) or (bool(is_set) and not known)
             latch.since_s = None if since is None else now_s - (gap_s or 0.0) - float(since)
+    elif part.memory_s < inf and all(kept for _, _, kept in latches):
+        for latch in part.latches:  # something of the window is missing, at whatever numbers and hold times
+            latch.kept = True
     return True

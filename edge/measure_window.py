@@ -22,6 +22,7 @@ REPEAT = 0.5  # of a period: an amount read so soon after the last one is the sa
 GAP = 1.5  # periods: what a counter gained in a longer silence fell some time during it
 GLITCH_READINGS = 3  # a counter that is back where it was after so few readings had never been elsewhere
 LONG = 2.5  # periods: a counter set to zero in a longer silence (or while its fall was doubted) has counted since
+NEVER_FULL = 1.5  # windows: after one silence that leaves anything of a window, half of it has been seen by then
 
 Rise = tuple[int, int, int, float | None]  # reading, where from, what was counted, when a silence before it began
 
@@ -247,16 +248,19 @@ class Sum:
 class Mean:
     """The mean of the readings in the window; none before half of it has been seen, save where a reading is all it
     holds. When more than half of it has not been seen, it is seen anew: what is left of before would soon be gone, and
-    a few readings are no mean."""
+    a few readings are no mean. One that is silent like that again and again would have no mean for ever: NEVER_FULL
+    windows after the last one what is there is the mean, until half of the window is seen in one piece again."""
 
-    __slots__ = ("_factor", "_longest_s", "_needs_s", "_since", "_window")
+    __slots__ = ("_factor", "_full_at", "_longest_s", "_needs_s", "_never_s", "_since", "_window")
 
     def __init__(self, spec: Spec) -> None:
         self._window = _Window(spec)
         self._factor = spec.factor
         self._needs_s = spec.window_s / 2 - spec.every_s
         self._longest_s = spec.window_s / 2 + spec.every_s  # between two readings that belong together
+        self._never_s = NEVER_FULL * spec.window_s
         self._since: float | None = None
+        self._full_at: float | None = None  # the last time half of it was seen, or when the first of its readings came
 
     def take(self, value: int | None, at_s: float) -> int | None:
         if value is None:
@@ -266,16 +270,20 @@ class Mean:
         now = window.reach(at_s)
         if not window.count or now - last > self._longest_s:
             self._since = now
+        if not window.count or self._full_at is None:
+            self._full_at = now
         window.add(value, now)
-        if self._since is None or now - self._since < self._needs_s:
+        if self._since is not None and now - self._since >= self._needs_s:
+            self._full_at = now
+        elif self._since is None or now - self._full_at < self._never_s:
             return None
         return whole(window.total / window.count * self._factor)
 
     def state(self, now_s: float) -> list[Any]:
-        return [self._window.state(now_s), self._since]
+        return [self._window.state(now_s), self._since, self._full_at]
 
     def restore(self, state: Sequence[Any], now_s: float, gap_s: float | None) -> None:
-        window, since = state
-        seen = None if since is None else float(since)
+        window, since, *full_at = state  # the last one is newer
+        seen, full = _or_none(since), _or_none([*full_at, None][0])
         self._window.restore(window, now_s, gap_s)
-        self._since = seen
+        self._since, self._full_at = seen, full

@@ -35,12 +35,14 @@ def sum_of_amounts(spec: Spec, history: History, now: float) -> int:
 
 def mean_of(spec: Spec, history: History, now: float) -> float | None:
     span = spec.window_s - spec.every_s / 2
-    since = 0.0
+    since = full = 0.0
     for index, (at, _) in enumerate(history):
         before = [earlier for earlier, _ in history[:index] if earlier > at - span]
         if not before or at - before[-1] - spec.every_s > spec.window_s / 2:
             since = at
-    if now - since < spec.window_s / 2 - spec.every_s:
+        if not before or at - since >= spec.window_s / 2 - spec.every_s:
+            full = at
+    if now - since < spec.window_s / 2 - spec.every_s and now - full < 1.5 * spec.window_s:
         return None
     return mean(value for at, value in history if at > now - span)
 

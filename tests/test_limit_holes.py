@@ -7,6 +7,9 @@ import asyncio
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from edge.contract import Of, Rule
 from edge.entries import Before, Standing
@@ -88,6 +91,29 @@ def test_a_sum_raised_after_a_hole_stands_until_its_window_is_whole(tmp_path: Pa
         assert await steady(box, 9, 6) == [RED], "the hole is 35"
         await box.start()
         await box.memory.save()
+        assert await steady(box, 0, 103) == [], "100 and more fell within two hours"
+        assert (await steady(box, 0, 20))[:1] == [NONE]
+
+    run(story())
+
+
+@pytest.mark.parametrize("edit", [{}, {"thresholds": ((RED, 101),)}, {"clear_hold_s": 1.0}, {"id": "other"}])
+def test_an_edited_number_does_not_end_what_is_raised_after_a_hole(tmp_path: Path, edit: dict[str, Any]) -> None:
+    async def story() -> None:
+        box = Box(tmp_path, SUM)
+        await box.start()
+        assert await steady(box, 5, 10) == []
+        await box.memory.save()
+        box.commit()
+        begun_s = asyncio.get_running_loop().time()
+        assert await steady(box, 5, 9) == []
+        lose(box, begun_s, begun_s + 400)
+        await box.start()
+        await box.memory.save()
+        box.commit()
+        box.plan = (replace(SUM, **edit),)
+        await box.start()
+        assert await steady(box, 9, 6) == [RED], "the hole is 35"
         assert await steady(box, 0, 103) == [], "100 and more fell within two hours"
         assert (await steady(box, 0, 20))[:1] == [NONE]
 
