@@ -40,7 +40,7 @@ from sim.province_bodies import (
     entries_of,
     entry_epoch,
 )
-from sim.province_keep import store_body
+from sim.province_keep import Sheets, store_body
 from sim.province_keys import KeyFolder, KeyOf, named_in_clear
 from sim.province_site import (
     ASK_AGAIN_MS,
@@ -342,12 +342,12 @@ class Province:
         new = sorted({seq for seq in seqs if seq not in received})
         repeated = len(seqs) - len(new)
         self._store.add_entries(gateway, epoch, new, kind, way.now_ms)
-        sheet = opened.sheet or next((it for it in site.sheets if it.epoch == epoch), None)
-        self._lines += store_body(self._store, (gateway, epoch), sheet, body, set(new), way.now_ms)
-        for seq in new:
-            received.add(seq, seq)
         if isinstance(body, wire.SheetPacket) and body.sheet not in site.sheets:
             site.sheets.appendleft(body.sheet)
+        sheets = Sheets(opened.sheet, site.sheets)
+        self._lines += store_body(self._store, (gateway, epoch), sheets, body, set(new), way.now_ms)
+        for seq in new:
+            received.add(seq, seq)
         self.counts.update(entries=len(new), repeated=repeated)
         if new or kind != Kind.ALARM:
             self._lines.append(

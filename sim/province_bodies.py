@@ -91,7 +91,7 @@ def _point(name: str, sheet: Sheet | None) -> SheetPoint | None:
 
 
 def shown_alarm(alarm: Alarm, sheet: Sheet | None) -> Shown:
-    """Value, threshold and unit as a person reads them; in steps when the sheet does not know the point."""
+    """Value, threshold and unit as a person reads them; in steps when no sheet is known that knows the point."""
     if alarm.rule in (Rule.STALE, Rule.SUSPECT):
         return None, Decimal(alarm.threshold), "s"
     if alarm.rule is Rule.REMOVED:
@@ -101,6 +101,24 @@ def shown_alarm(alarm: Alarm, sheet: Sheet | None) -> Shown:
     if basis is not None:
         step, unit = basis.step, basis.unit
     return None if alarm.value is None else alarm.value * step, alarm.threshold * step, unit
+
+
+def sheet_of_alarm(sheets: Iterable[Sheet], epoch: int, seq: int, alarm: Alarm) -> Sheet | None:
+    """The sheet that an alarm told without one was made under, of those known: each stands from its seq0 on until the
+    next one. None where it is not known yet: all are younger, or the limit that the alarm tells of is not that one's.
+    In another sheet's unit a number would be wrong, and nobody could see it."""
+    older = (it for it in sheets if it.epoch == epoch and it.seq0 <= seq)
+    found = max(older, key=lambda it: (it.seq0, it.t0_ms), default=None)
+    return found if found is not None and _tells(found, alarm) else None
+
+
+def _tells(sheet: Sheet, alarm: Alarm) -> bool:
+    """Whether an alarm may be of a sheet's site. A large site's sheet has no limits; what ends may have had others."""
+    if not sheet.limits or alarm.basis is not None or alarm.change is Change.CLEARED:
+        return True
+    wanted = (alarm.limit, alarm.point, int(alarm.rule))
+    found = (limit for limit in sheet.limits if (limit.id, limit.point, limit.rule) == wanted)
+    return any(alarm.threshold == steps for limit in found for _, steps in limit.levels)
 
 
 def limit_name(alarm: Alarm, sheet: Sheet | None) -> str:

@@ -1,7 +1,8 @@
 """What the province keeps: one SQLite file, everything of a batch of packets in one durable commit.
 
 `entries` is the one register of what has been received; an entry is stored once, whatever packets carried it. The other
-tables hold what the entries say. Times are UTC milliseconds. `received_at_ms` is when the first copy came in.
+tables hold what the entries say; `plain_alarms` the alarms that came without their sheet, as they came. Times are UTC
+milliseconds. `received_at_ms` is when the first copy came in.
 `quality` is contract.Quality, `clock` contract.ClockQuality, `kind` contract.Kind, `level` contract.Level. A packet's
 `link` is the way it came ("mqtt", "beidou"), NULL where that was not told.
 
@@ -19,7 +20,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from edge.contract import Alarm, Change, ClockQuality, Kind, Level, Rule
+from edge.contract import Alarm, Kind
 from edge.wire.sheet import Sheet
 
 IN_STEPS = "steps"  # the unit of an alarm whose point no sheet has told yet
@@ -37,6 +38,8 @@ CREATE TABLE IF NOT EXISTS alarms (
     level INTEGER NOT NULL, change TEXT NOT NULL, rule TEXT NOT NULL, value REAL, threshold REAL, unit TEXT,
     clock INTEGER NOT NULL, received_at_ms INTEGER NOT NULL, words TEXT NOT NULL, drill INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (gateway, epoch, seq)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS plain_alarms (
+    gateway TEXT, epoch INTEGER, seq INTEGER, body BLOB NOT NULL, PRIMARY KEY (gateway, epoch, seq)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS accounts (
     gateway TEXT, epoch INTEGER, seq INTEGER, at_ms INTEGER NOT NULL, body TEXT NOT NULL, clock INTEGER NOT NULL,
     received_at_ms INTEGER NOT NULL, PRIMARY KEY (gateway, epoch, seq)) WITHOUT ROWID;
@@ -199,24 +202,18 @@ class Store:
             ),
         )
 
-    def alarms_without_sheet(self, gateway: str, epoch: int) -> list[tuple[int, Alarm]]:
-        """(seq, alarm) of those whose point no sheet had told yet."""
+    def add_plain_alarm(self, key: tuple[str, int, int], body: bytes) -> None:
+        """An alarm whose packet named no sheet, as it came: it may be told otherwise when its sheet is known."""
+        self._db.execute("INSERT OR REPLACE INTO plain_alarms VALUES (?, ?, ?, ?)", (*key, body))
+
+    def plain_alarms(self, gateway: str, epoch: int, from_seq: int) -> list[tuple[int, str, bytes]]:
+        """(seq, words, body) of those from a seq on that came without their sheet."""
         rows = self._db.execute(
-            "SELECT seq, limit_id, point, level, change, rule, value, threshold, at_ms, clock, drill FROM alarms"
-            " WHERE gateway = ? AND epoch = ? AND unit = ?",
-            (gateway, epoch, IN_STEPS),
+            "SELECT seq, words, body FROM plain_alarms JOIN alarms USING (gateway, epoch, seq)"
+            " WHERE gateway = ? AND epoch = ? AND seq >= ? ORDER BY seq",
+            (gateway, epoch, from_seq),
         )
-        return [
-            (
-                seq,
-                Alarm(
-                    *(limit, point, Level(level), Change[change.upper()], Rule[rule.upper()]),
-                    *(None if value is None else round(value), round(threshold), at_ms, ClockQuality(clock)),
-                    drill=bool(drill),
-                ),
-            )
-            for seq, limit, point, level, change, rule, value, threshold, at_ms, clock, drill in rows
-        ]
+        return list(rows)
 
     def explain_alarm(self, key: tuple[str, int, int], shown: Shown, words: str) -> None:
         """An alarm in its point's unit, now that the sheet has come."""

@@ -159,10 +159,17 @@ def test_alarms_to_a_province_that_has_lost_its_sheets_are_said_once_in_vain_and
 
 
 def test_plain_alarms_that_go_together_are_said_once_in_vain_to_a_province_that_has_lost_its_sheets() -> None:
-    for forgot_s, number, late in ((930.0, 2, False), (930.0, 1, True), (1100.0, 2, True)):
+    known, steps = "mm", IN_STEPS
+    for forgot_s, number, unit, late in (
+        (930.0, 2, known, False),
+        (930.0, 2, steps, False),
+        (930.0, 1, known, True),
+        (930.0, 1, steps, True),
+        (1100.0, 2, known, True),
+    ):
         record = Record(usable={"beidou": [Span(0.0, inf)]}, used={"beidou": [968.0 + 62.0 * n for n in range(300)]})
         record.troubles.append((forgot_s, Trouble("province.forgets", forgot_s, 0.1)))
         names = [name for name, limit in LIMITS.items() if limit.plain][:number]
-        rows = [row(name, Level.NONE, 1000.2, 5.0, seq=place)._replace(unit="mm") for place, name in enumerate(names)]
+        rows = [row(name, Level.NONE, 1000.2, 5.0, seq=place)._replace(unit=unit) for place, name in enumerate(names)]
         rows[-1] = rows[-1]._replace(received_s=1162.0)
-        assert bool(said(record, rows, "came in after")) is late, (forgot_s, number)
+        assert bool(said(record, rows, "came in after")) is late, (forgot_s, number, unit)

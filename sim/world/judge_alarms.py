@@ -273,16 +273,17 @@ class Alarms:
             if not any(at_s <= end <= row.received_s for _, end, why in self._truth.lives if why):
                 yield Broken("3 alarms", row.received_s, what)
 
-    def _together(self, row: AlarmRow, at_s: float) -> int:
+    def _together(self, row: AlarmRow, at_s: float) -> tuple[int, int]:
         """How many alarms share a card's messages with this one: of about the same time, and those that were raised
-        later, are no less grave and so went before it."""
-        found = 0
+        later, are no less grave and so went before it; and how many parts of a message they fill."""
+        number, parts = 0, 0
         for kept in self._limits.values():
             for other in kept.rows:
                 first = other.at_s > at_s and other.level >= row.level and other.received_s <= row.received_s
                 if first or abs(other.at_s - at_s) < 120.0:
-                    found += self._roads.filled(at_s, plain=kept.limit.plain, known=other.unit != IN_STEPS)
-        return found
+                    number += 1
+                    parts += self._roads.filled(at_s, plain=kept.limit.plain, known=other.unit != IN_STEPS)
+        return number, parts
 
     def _everywhere(self, new: list[AlarmRow]) -> Iterator[Broken]:
         """Until its first receipt an alarm is said over each road that is open and free."""

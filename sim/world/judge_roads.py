@@ -91,9 +91,11 @@ class Roads:
         """An alarm is committed first: where the disk hangs, that may take until memory has its place."""
         return without(roads, self._truth.during(*DISK_TROUBLES, after_s=HANG_S))
 
-    def due(self, at_s: float, together: int, slow_s: float) -> float:
-        """The instant by which an alarm of `at_s` must be there; `together` alarms came at about this time. `slow_s`:
-        a disk that is slow makes one that waited so much later."""
+    def due(self, at_s: float, together: tuple[int, int], slow_s: float) -> float:
+        """The instant by which an alarm of `at_s` must be there. `together`: how many came at about this time, it
+        among them, and the parts of SLOT_ALARMS that they fill. `slow_s`: a disk that is slow makes one that waited so
+        much later."""
+        number, parts = together
         best = inf
         for way in self.ways():
             due_s = max(at_s, way.low_s) + way.needs_s + slow_s
@@ -102,8 +104,8 @@ class Roads:
             elif at_s >= way.low_s and NAMELESS not in self._packets:
                 due_s = at_s + PROMPT_S
             if way.is_sky:
-                in_vain = together > 1 and self._forgot(at_s)  # what goes together needs its sheet: none could read it
-                due_s += (SKY_SLOT_S + SKY_MARGIN_S) * ((together - 1) // SLOT_ALARMS + in_vain)
+                in_vain = number > 1 and self._forgot(at_s)  # what goes together needs its sheet: none could read it
+                due_s += (SKY_SLOT_S + SKY_MARGIN_S) * ((parts - 1) // SLOT_ALARMS + in_vain)
             if due_s < way.high_s:
                 best = min(best, due_s)
         return best
