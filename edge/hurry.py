@@ -10,7 +10,7 @@ from edge.limits import Limits
 
 class Hurry:
     """`look` after anything changed. With a point goes all that is read as often: a round is read together. Where all
-    of it speaks by itself, nothing can be hurried: more rounds would say the same again."""
+    of it speaks by itself, nothing can be hurried: more rounds would say no more."""
 
     def __init__(self, site: Site, limits: Limits, intake: Intake) -> None:
         every_ms = {point.id: point.every_ms for point in site.points}

@@ -258,29 +258,38 @@ class Intake:
                 raise PortLost(device.port.id, "it ended")
             except PortLost as lost:
                 self._port_lost(device.port, lost)
+                self._forget(device)
             await asyncio.sleep(max(0.0, device.port.retry_at_s - asyncio.get_running_loop().time()))
 
     async def _sample(self, device: DeviceNow, start_ms: int) -> None:
         """Closes the rounds of a device that speaks by itself: at each instant, what it said since the one before. It
-        can not be hurried: in a group that is, each round has what it said within the group's own `every`."""
+        can not be hurried. In a group that is, rounds between two words have none: else they would show one that died,
+        and amounts twice. It is silent when it said nothing within the group's own `every`, or its port is lost."""
         async for at_ms, ready in self._instants(device, start_ms):
             for every in ready:
                 heard = self._said_for(every, device.id, at_ms)
                 self._open(self._groups[every], at_ms)
                 if at_ms != start_ms:  # in the first round it has not had time to say anything: no failure of its own
-                    silent = [point for point in device.groups[every] if point not in heard]
+                    silent = [point for point in device.groups[every] if point not in self._heard[every, device.id]]
                     self._take([Reading(point, None, Quality.NO_ANSWER) for point in silent])
                 self._fill(self._groups[every], device, at_ms, heard)
 
     def _said_for(self, every: int, device: str, at_ms: int) -> dict[str, Heard]:
-        """What belongs into its round of an instant."""
-        found = {}
-        for point, said in self._heard.get((every, device), {}).items():
+        """What it said since the instant before; what is out of its time is forgotten."""
+        found, heard = {}, self._heard.setdefault((every, device), {})
+        for point, said in list(heard.items()):
             if said.from_ms is None:
                 said.from_ms = at_ms
-            if 0 <= at_ms - said.from_ms < every:
                 found[point] = said
+            elif not 0 <= at_ms - said.from_ms < every:
+                del heard[point]  # for good: a clock that is set back would bring it up again
         return found
+
+    def _forget(self, device: DeviceNow) -> None:
+        """Its port is lost: what has had its round is no sign of life any more; the rest is still due in one."""
+        for every in device.groups:
+            heard = self._heard.get((every, device.id), {})
+            self._heard[every, device.id] = {point: said for point, said in heard.items() if said.from_ms is None}
 
     def _note(self, group: _Group, device: str, readings: Sequence[Reading]) -> None:
         heard = self._heard.setdefault((group.every_ms, device), {})
