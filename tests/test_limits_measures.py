@@ -258,16 +258,20 @@ def test_a_difference_says_what_its_oracle_says(
     assert isinstance(measure, Difference)
     at, new = 0.0, {False: False, True: False}
     last: dict[bool, tuple[int, float]] = {}
+    gaps, paired = {False: math.inf, True: math.inf}, -math.inf
     for step, is_other, value in steps:
         at += step
         found = (measure.take_other if is_other else measure.take)(value, at)
         wanted = None
         if value is not None:
+            gaps[is_other] = at - last[is_other][1] if is_other in last else math.inf
             last[is_other], new[is_other] = (value, at), True
             partner = last.get(not is_other)
             fresh = partner is not None and at - partner[1] <= 3 * every[0 if is_other else 1]
             if every[0] == every[1]:
-                near = partner is not None and at - partner[1] <= every[0] / 2
+                pace = min(every[0], *gaps.values())
+                pace = pace if at - paired <= 3 * pace else every[0]
+                near = partner is not None and at - partner[1] <= pace / 2
                 judged = near and new[True] and new[False]
             else:
                 judged = fresh and is_other == (every[1] < every[0])
