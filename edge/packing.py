@@ -59,6 +59,9 @@ class Packed:
     rows: int = 0
     windows: tuple[Window, ...] = ()
     sheet_row: int = 0  # of rounds: where the store has their sheet
+    first: int = 0  # of alarms: the most urgent one's seq, and
+    level: int = 0  # its level
+    plain: bool = False  # of alarms: whoever knows nothing of us is to read them, also if they go in pieces
 
 
 def round_entry(round_: Round) -> NewEntry:
@@ -203,11 +206,11 @@ class Packer:
         while held:
             with _sense(held[0]):
                 body = encode_alarms(sheet, [(entry.wire_seq, alarm_of(entry)) for entry in held], epoch)
-            if len(body) <= room_bytes:
-                return Packed(Kind.ALARM, body, sheet, tuple(to_ranges(entry.seq for entry in held)), 0)
+                level = alarm_of(held[0]).level
+            if len(body) <= room_bytes or (pieces and len(held) == 1):
+                ranges = tuple(to_ranges(entry.seq for entry in held))
+                return Packed(Kind.ALARM, body, sheet, ranges, 0, first=held[0].seq, level=level)
             if len(held) == 1:
-                if pieces:
-                    return Packed(Kind.ALARM, body, sheet, ((held[0].seq, held[0].seq),), 0)
                 raise DoesNotFit(held[0].seq, "alarm")
             held = held[: max(len(held) // 2, 1) if len(held) > 8 else len(held) - 1]
         return None
@@ -220,7 +223,7 @@ class Packer:
             return packed
         with _sense(held[0]):
             body = encode_alarms(None, [(entry.wire_seq, alarm_of(entry)) for entry in held])
-        return replace(packed, body=body, sheet=None) if len(body) <= room_bytes else packed
+        return replace(packed, body=body, sheet=None, plain=True) if len(body) <= room_bytes else packed
 
     def small(self, outbox: Outbox, seq: int, room_bytes: int) -> Packed | None:
         """A sheet, status or account."""

@@ -6,9 +6,9 @@ first.
 Bulk never takes the last place in a link's window: an alarm always finds it free.
 
 A link with slots (`next_in_slot`) takes one packet in so many seconds, chosen when the slot has come: alarms (by turns
-with pieces of one that is too large for a packet), then, as long as no wide link carries the rest: a technician's test,
-what was begun in pieces, the sheet, rounds (the newest first), and where slots can not carry all of them, "where we are
-now" and summaries by turns.
+with pieces of one that is too large for a packet, unless it is less grave, as `edge.slotpack` sees), then, as long as
+no wide link carries the rest: a technician's test, what was begun in pieces, the sheet, rounds (the newest first), and
+where slots can not carry all of them, "where we are now" and summaries by turns.
 """
 
 from __future__ import annotations
@@ -107,7 +107,6 @@ class SlotQueue(NamedTuple):
 
     alarms: bool = False
     alarm_due_s: float = inf
-    alarms_went: bool = False  # in the slot before
     alarm_piece_due_s: float = inf  # when the next piece of an alarm that was begun is due
     alarms_rest: bool = False  # all that are due were said several times, once just now: the others come between
     test: bool = False
@@ -127,7 +126,7 @@ def next_in_slot(link: LinkNow, queue: SlotQueue, now_s: float) -> Send | Wait:
     ready_s = max(link.not_before_s, link.ready_s)
     if now_s < ready_s:
         return Wait(ready_s)
-    if queue.alarm_piece_due_s <= now_s and (queue.alarms_went or not queue.alarms):
+    if queue.alarm_piece_due_s <= now_s and (queue.alarms_rest or not queue.alarms):
         return Send(What.PIECE)
     if queue.alarms and not queue.alarms_rest:
         return Send(What.ALARMS)

@@ -5,8 +5,8 @@ Runs on the store's thread, like `edge.packing`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from edge.contract import Kind
@@ -21,19 +21,24 @@ from edge.wire.sheet import Sheet
 LOOK_ROWS = 500  # of what waits, from the newest back: some hours of a site that a narrow link can serve at all
 MOST_ROWS = 64  # in one packet or parcel: bounds the time of packing (some 20 us a reading, a few trials)
 HUGE_ROUND_PARCELS = 8  # one round that is larger than a parcel goes alone, in so many times its pieces
+PIECE = Packed(Kind.FRAGMENT, b"", None, (), 0)  # of what was begun: which one is seen when it leaves
 GOOD_ROWS = 3  # that many rounds a packet: single packets do, pieces would gain little and arrive later
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
     """Alarms to be said, by seq, ascending. `tries`: how often each was. `alone`: they must speak for themselves; else
-    they may, in `long_bytes`, if their sheet is this one."""
+    they may, in `long_bytes`, if their sheet is this one. `plain`: those whose turn it is to be said so that anybody
+    can read them. `begun`: the level of an alarm whose next piece has its turn, 0 for none."""
 
     seqs: Sequence[int]
     tries: Mapping[int, int]
     alone: bool
     sheet_row: int
     long_bytes: int
+    plain: Collection[int] = ()
+    plain_bytes: int = 0  # most, of one that is said so in pieces
+    begun: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +56,18 @@ class Rows:
 
 
 def pack_alarms(packer: Packer, outbox: Outbox, due: Due, room_bytes: int) -> Packed | None:
-    """The most urgent ones, as many as fit; one that is larger than the room is to go in pieces, and then speaks for
-    itself. Raises Unpackable."""
+    """The most urgent ones, as many as fit, or that piece if none is graver. One that is larger than the room is to go
+    in pieces. Raises Unpackable."""
     packed = packer.alarms(outbox, due.seqs, due.tries, due.alone, room_bytes, pieces=True)
-    if packed is None or due.alone:
-        return packed
-    if len(packed.body) > room_bytes:
-        return packer.alarms(outbox, due.seqs, due.tries, True, room_bytes, pieces=True)
+    if packed is None:
+        return None
+    if packed.level <= due.begun:
+        return PIECE
+    if packed.first in due.plain:
+        seqs = [seq for seq in due.seqs if seq in due.plain]
+        alone = packer.alarms(outbox, seqs, due.tries, True, due.long_bytes, pieces=True)
+        if alone is not None and len(alone.body) <= max(due.long_bytes, due.plain_bytes):
+            return replace(alone, plain=True)
     return packer.alone(outbox, packed, due.sheet_row, due.long_bytes)
 
 

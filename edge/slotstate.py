@@ -35,6 +35,12 @@ class SlotState:
     stale_alarms_went: bool = False
     probes: int = 0
 
+    def next_parcel(self, now_s: float) -> Parcel | None:
+        """The one whose next piece is due, the gravest alarm first; None: what was due has arrived meanwhile, or was
+        given up."""
+        due = [parcel for parcel in self.parcels if parcel.due_s() <= now_s]
+        return min(due, key=lambda parcel: (-parcel.packed.level, parcel.due_s()), default=None)
+
 
 def newest_of(ranges: RangeSet, most: int) -> list[int]:
     """The highest `most` numbers of a set, highest first."""

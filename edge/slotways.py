@@ -9,7 +9,7 @@ The province answers this way once in a dozen packets, so patience here is RECEI
 packets that have not arrived, and those go again at once.
 
 A message costs the same however full it is. So what fits goes in the long form, and alarms speak for themselves where
-there is room for it, and where the province may know nothing of us (`edge.slotdoubt`).
+there is room for it. Else they go as small as can be, until it is to be feared that nobody knows us (`edge.slotdoubt`).
 
 What slots can carry is measured (edge/slotrate.py): all rounds, those that come in, or summaries.
 """
@@ -27,7 +27,7 @@ from edge.packing import STALE_TRIES, Packed
 from edge.parcel import MOST_BACK, REORDER_S, Parcel
 from edge.plan import Send, SlotQueue, Wait, What, next_in_slot
 from edge.slotdoubt import Doubt
-from edge.slotpack import MOST_ROWS, Due, Rows, pack_alarms, pack_rows
+from edge.slotpack import MOST_ROWS, PIECE, Due, Rows, pack_alarms, pack_rows
 from edge.slotrate import FULL, LIVE, SUMMARIES, SlotRate
 from edge.slotstate import SlotState, Told, closed, newest_of
 from edge.summaries import pack_summary
@@ -57,14 +57,13 @@ class SlotWay(Way):
         self.slot = SlotState()
         self._rate = SlotRate()
         self._doubt = Doubt()
-        self._plain = False  # whether the alarms that are being packed are to speak for themselves because of it
 
     # -- how it stands -------------------------------------------------------------------------------------------
 
     @property
     def long(self) -> bool:
         """A province that does not know our epoch yet, or has lost what it knew, can not open the short form."""
-        return self._plain or (self.shared.transit.sheet_unsettled() and not self.shared.known)
+        return self.shared.transit.sheet_unsettled() and not self.shared.known
 
     def is_long(self, body: bytes) -> bool:
         return len(body) <= self._long_bytes
@@ -120,7 +119,6 @@ class SlotWay(Way):
     # -- what is next --------------------------------------------------------------------------------------------
 
     def next(self, now_s: float) -> Send | Wait:
-        self._plain = False
         self._sweep(now_s)
         transit, slot = self.shared.transit, self.slot
         mode = LIVE if self.wide else self.mode  # it matters only where rounds go by slots
@@ -131,7 +129,6 @@ class SlotWay(Way):
             alarms=alarm_due_s <= now_s,
             alarm_due_s=alarm_due_s,
             alarms_rest=slot.stale_alarms_went and self._stale(transit.due_alarms(self.dues, now_s)),
-            alarms_went=slot.alarms_went,
             alarm_piece_due_s=min((parcel.due_s() for parcel in begun), default=inf),
             test=self.test is not None and self.test.counter is None,
             wide=self.wide,
@@ -152,15 +149,13 @@ class SlotWay(Way):
     def work(self, what: What, now_s: float) -> Work:
         transit, packer = self.shared.transit, self.shared.packer
         due = self._due_alarms = transit.due_alarms(self.dues, now_s) if what is What.ALARMS else []
-        self._plain = what is What.ALARMS and self._doubt.speaks_plain(now_s, self.slot_s)
         room_bytes = self.room_bytes
         if what is What.PIECE:
-            return lambda _outbox: Packed(Kind.FRAGMENT, b"", None, (), 0)
+            return lambda _outbox: PIECE
         if what is What.PROBE:
             return lambda _outbox: Packed(Kind.TEST, TEST_BODY, None, (), 0)
         if what is What.ALARMS:
-            alone = self._plain or transit.sheet_unsettled()
-            alarms = Due(due, dict(self.dues.tries), alone, self.shared.sheet_row, self._long_bytes)
+            alarms = self._alarms(due, now_s)
             return lambda outbox: pack_alarms(packer, outbox, alarms, room_bytes)
         if what is What.SHEET:
             seq = transit.waiting(SHEETS, self.unfit) or 0
@@ -173,6 +168,18 @@ class SlotWay(Way):
             row, sheet, told = self.shared.sheet_row, self.shared.sheet, frozenset(self.slot.told)
             return lambda outbox: pack_summary(outbox, row, sheet, told, room_bytes)
         return super().work(what, now_s)
+
+    def _alarms(self, due: Sequence[int], now_s: float) -> Due:
+        """How the alarms that are due are to go."""
+        shared, long_bytes = self.shared, self._long_bytes
+        begun = self.slot.next_parcel(now_s) if self.slot.alarms_went else None
+        plain = {seq for seq in due if self._doubt.speaks_plain(seq, now_s, self.slot_s)}
+        how = (dict(self.dues.tries), shared.transit.sheet_unsettled(), shared.sheet_row, long_bytes)
+        pieces_bytes = self._pieces_bytes(MOST_FRAGMENTS, long_bytes)
+        return Due(due, *how, plain, pieces_bytes, begun.packed.level if begun else 0)
+
+    def _room_for(self, packed: Packed) -> int:
+        return self._long_bytes if packed.plain else self.room_bytes
 
     def _pieces_bytes(self, pieces: int, room_bytes: int | None = None) -> int:
         """How long a body may be that goes in so many pieces."""
@@ -211,13 +218,9 @@ class SlotWay(Way):
 
     def take_off(self, packed: Packed, what: What, counter: int, now_s: float) -> Cargo | None:
         slot = self.slot
-        slot.alarms_went = what is What.ALARMS
-        slot.stale_alarms_went = what is What.ALARMS and self._stale(self._due_alarms)
-        if what is What.ALARMS:
-            plain = packed.sheet is None and (len(packed.body) > self.room_bytes or self.is_long(packed.body))
-            self._doubt.told(counter, plain=plain)
-        if what is What.PIECE:
-            parcel = self._next_parcel(now_s)
+        slot.alarms_went = slot.stale_alarms_went = False
+        if packed.kind is Kind.FRAGMENT:
+            parcel = slot.next_parcel(now_s)
             return None if parcel is None else self._piece(parcel, counter, now_s)
         if what is What.PROBE:
             slot.probes += 1
@@ -231,7 +234,7 @@ class SlotWay(Way):
             self._rate.summary()
             if not packed.body:
                 return None
-        if len(packed.body) > self.room_bytes:
+        if len(packed.body) > self._room_for(packed):
             return self._begin(packed, counter, now_s)
         if packed.kind is Kind.SUMMARY:
             slot.summaries[counter] = Told(packed.windows, now_s)
@@ -239,9 +242,17 @@ class SlotWay(Way):
         if packed.kind in (Kind.ROUNDS, Kind.SHEET):
             flight = self._off(packed, counter, now_s)
             return Cargo(packed.sheet, packed.body, packed, flight)
-        if packed.kind is Kind.ALARM and packed.sheet is not None:
-            self._rate.alarms(len(packed.body), sum(high - low + 1 for low, high in packed.ranges))
+        if packed.kind is Kind.ALARM:
+            self._told(packed, counter)
         return super().take_off(packed, what, counter, now_s)
+
+    def _told(self, packed: Packed, counter: int) -> None:
+        """Alarms leave."""
+        seqs = [seq for span in packed.ranges for seq in closed(span)]
+        self.slot.alarms_went, self.slot.stale_alarms_went = True, self._stale(self._due_alarms)
+        self._doubt.told(counter, seqs, plain=packed.plain or (packed.sheet is None and self.is_long(packed.body)))
+        if packed.sheet is not None:
+            self._rate.alarms(len(packed.body), len(seqs))
 
     def _note(self, packed: Packed, what: What, now_s: float) -> None:
         """What is learnt from packing rounds."""
@@ -265,28 +276,21 @@ class SlotWay(Way):
         """A body that goes in pieces: the first of them."""
         if len(packed.body) > self._pieces_bytes(MOST_FRAGMENTS):
             raise DoesNotFit(packed.ranges[0][0] if packed.ranges else 0, packed.kind.name.lower())
-        again = next((parcel for parcel in self.slot.parcels if parcel.packed.body == packed.body), None)
-        if again is not None and packed.kind is Kind.ALARM:  # an alarm nobody has answered
-            self._alarms_leave(packed, now_s)
-            self._later(again, packed, now_s)
-            again.again()
-            return self._piece(again, counter, now_s)
-        room_bytes = self.room_bytes
-        if packed.kind is Kind.ALARM and len(packed.body) <= self._pieces_bytes(MOST_FRAGMENTS, self._long_bytes):
-            room_bytes = self._long_bytes
-        parcel = Parcel(packed, cut(packed.sheet, packed.body, room_bytes - FRAGMENT_HEAD_BYTES), self.patience_s)
-        if packed.kind is Kind.ALARM:
-            self._alarms_leave(packed, now_s)
-            self._later(parcel, packed, now_s)
-        elif packed.ranges:
+        begun = (parcel for parcel in self.slot.parcels if packed.kind is Kind.ALARM)  # one nobody has answered
+        parcel = next((it for it in begun if (it.packed.body, it.packed.plain) == (packed.body, packed.plain)), None)
+        if parcel is None:
+            chunk_bytes = self._room_for(packed) - FRAGMENT_HEAD_BYTES
+            parcel = Parcel(packed, cut(packed.sheet, packed.body, chunk_bytes), self.patience_s)
+            self.slot.parcels.append(parcel)
+        parcel.again()
+        if packed.ranges and packed.kind is not Kind.ALARM:
             parcel.flight = self._off(packed, -1, now_s)
-        self.slot.parcels.append(parcel)
-        return self._piece(parcel, counter, now_s)
-
-    def _later(self, parcel: Parcel, packed: Packed, now_s: float) -> None:
-        """An alarm in pieces is not said again before they can all have arrived."""
-        for seq in range(packed.ranges[0][0], packed.ranges[-1][1] + 1):
-            self.dues.due_s[seq] += len(parcel.pieces) * self.slot_s
+        cargo = self._piece(parcel, counter, now_s)
+        if cargo is not None and packed.kind is Kind.ALARM:
+            self._told(packed, counter)
+            self._alarms_leave(packed, now_s)
+            self.dues.due_s[packed.first] += len(parcel.pieces) * self.slot_s  # not before all can have arrived
+        return cargo
 
     def _piece(self, parcel: Parcel, counter: int, now_s: float) -> Cargo | None:
         if parcel.first_counter is not None and counter - parcel.first_counter >= MOST_BACK:
@@ -297,11 +301,6 @@ class SlotWay(Way):
             parcel.flight.due_s = now_s + self.patience_s
         return Cargo(None, body, piece=(parcel, which))
 
-    def _next_parcel(self, now_s: float) -> Parcel | None:
-        """The one whose next piece is due, alarms first; None: what was due has arrived meanwhile, or was given up."""
-        due = [parcel for parcel in self.slot.parcels if parcel.due_s() <= now_s]
-        return min(due, key=lambda parcel: (parcel.packed.kind is not Kind.ALARM, parcel.due_s()), default=None)
-
     def _stale(self, seqs: Sequence[int]) -> bool:
         """Whether alarms have all been said again and again here without an answer."""
         return bool(seqs) and all(self.dues.tries.get(seq, 0) >= STALE_TRIES for seq in seqs)
@@ -311,8 +310,9 @@ class SlotWay(Way):
         if sent is not Sent.NOT_SENT:
             self._doubt.sent(now_s)
             return
-        if self.slot.alarms_went:
+        if self.slot.alarms_went and cargo.piece is None:
             self._doubt.not_told()
+        self.slot.alarms_went = self.slot.stale_alarms_went = False
         if cargo.piece is not None:
             parcel, which = cargo.piece
             parcel.not_sent(which)
@@ -320,14 +320,14 @@ class SlotWay(Way):
             self._not_told(cargo.counter)
         elif cargo.packed is None:
             self.slot.probes -= 1
-            self._doubt.asked(-inf)
+            self._doubt.not_asked()
         self.rounds_came()
 
     # -- what comes back -----------------------------------------------------------------------------------------
 
     def receipt(self, receipt: Receipt, now_s: float) -> None:
         super().receipt(receipt, now_s)
-        self._doubt.answered(receipt.echo)
+        self._doubt.answered(receipt.echo, self.shared.transit.alarms)
         transit = self.shared.transit
         # What stands right before a range is surely not there, else the range would begin earlier.
         absent = [low - 1 for low, _ in receipt.ranges] if receipt.epoch is None else []

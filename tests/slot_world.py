@@ -51,6 +51,7 @@ class Air:
         self.lost = lost
         self.receipts_reach_us = True
         self.receipts = 0
+        self.room_s = ROOM_S
         self.tasks: set[asyncio.Task[None]] = set()
         self.receivers: list[Callable[[bytes], None]] = []
         self.arrived: list[tuple[float, bytes]] = []
@@ -77,7 +78,7 @@ class Air:
     async def answer(self) -> None:
         """Answers through a card of its own, when there is reason to."""
         while True:
-            await asyncio.sleep(ROOM_S)
+            await asyncio.sleep(self.room_s)
             message = self.desk.next_message(now_ms(), RECEIPT_BYTES)
             if message is None:
                 continue
