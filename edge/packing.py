@@ -60,7 +60,7 @@ class Packed:
     windows: tuple[Window, ...] = ()
     sheet_row: int = 0  # of rounds: where the store has their sheet
     first: int = 0  # of alarms: the most urgent one's seq, and
-    level: int = 0  # its level
+    level: int = -1  # its level
     plain: bool = False  # of alarms: whoever knows nothing of us is to read them, also if they go in pieces
 
 

@@ -29,7 +29,7 @@ GOOD_ROWS = 3  # that many rounds a packet: single packets do, pieces would gain
 class Due:
     """Alarms to be said, by seq, ascending. `tries`: how often each was. `alone`: they must speak for themselves; else
     they may, in `long_bytes`, if their sheet is this one. `plain`: those whose turn it is to be said so that anybody
-    can read them. `begun`: the level of an alarm whose next piece has its turn, 0 for none."""
+    can read them. `begun`: the level of an alarm whose next piece has its turn, -1 for none."""
 
     seqs: Sequence[int]
     tries: Mapping[int, int]
@@ -38,7 +38,7 @@ class Due:
     long_bytes: int
     plain: Collection[int] = ()
     plain_bytes: int = 0  # most, of one that is said so in pieces
-    begun: int = 0
+    begun: int = -1
 
 
 @dataclass(frozen=True, slots=True)

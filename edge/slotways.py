@@ -176,7 +176,7 @@ class SlotWay(Way):
         plain = {seq for seq in due if self._doubt.speaks_plain(seq, now_s, self.slot_s)}
         how = (dict(self.dues.tries), shared.transit.sheet_unsettled(), shared.sheet_row, long_bytes)
         pieces_bytes = self._pieces_bytes(MOST_FRAGMENTS, long_bytes)
-        return Due(due, *how, plain, pieces_bytes, begun.packed.level if begun else 0)
+        return Due(due, *how, plain, pieces_bytes, begun.packed.level if begun else -1)
 
     def _room_for(self, packed: Packed) -> int:
         return self._long_bytes if packed.plain else self.room_bytes

@@ -220,11 +220,9 @@ def test_an_alarm_in_pieces_that_nobody_answers_is_one_parcel_and_leaves_slots_t
     play(tmp_path, story, REAL)
 
 
-def large(level: Level, inputs: int = 5) -> Alarm:
+def large(level: Level) -> Alarm:
     """An alarm that is too large for one message."""
-    basis = Basis(
-        Of.MEMBERS, 0, "", Decimal(1), tuple(Input(f"a-member-with-quite-a-name-{n}", 3) for n in range(inputs))
-    )
+    basis = Basis(Of.MEMBERS, 0, "", Decimal(1), tuple(Input(f"a-member-with-quite-a-name-{n}", 3) for n in range(5)))
     said = (level, Change.RAISED, Rule.COMBINED, 3, 3, now_ms(), ClockQuality.TRUSTED, basis)
     return Alarm("all-together", "p0", *said)
 
@@ -235,10 +233,10 @@ def age_of_s(air: Air, limit: str) -> float:
     return float(age_s)
 
 
-def numbers(level: Level = Level.RED, inputs: int = 3) -> Alarm:
-    """An alarm over points of the sheet: with the sheet it fits one message, alone it does not."""
-    basis = Basis(Of.SUM, 10800, "mm", Decimal("0.1"), tuple(Input(f"p{n}", 1043 + n) for n in range(inputs)))
-    said = (level, Change.RAISED, Rule.ABOVE, 1043, 400, now_ms(), ClockQuality.TRUSTED, basis)
+def numbers() -> Alarm:
+    """51 bytes with the sheet, of the short form's 65; 62 alone, of the long form's 58."""
+    basis = Basis(Of.SUM, 10800, "mm", Decimal("0.1"), tuple(Input(f"p{n}", 1043 + n) for n in range(6)))
+    said = (Level.RED, Change.RAISED, Rule.ABOVE, 1043, 400, now_ms(), ClockQuality.TRUSTED, basis)
     return Alarm("high", "p0", *said)
 
 
@@ -261,7 +259,7 @@ def test_what_is_too_large_alone_goes_as_small_as_can_be_where_the_province_is_w
         await gateway.read_for(3600)
         slot.mtu_bytes = 50
         for _ in range(10):
-            await gateway.keeper.take_now([alarm_entry(numbers(inputs=6))])
+            await gateway.keeper.take_now([alarm_entry(numbers())])
             await gateway.read_for(900)
         ages = alarm_ages_s(air)
         assert len(ages) == 10
@@ -311,5 +309,17 @@ def test_an_alarm_that_did_not_leave_was_not_told(tmp_path: Path) -> None:
         assert not slot.outcomes
         assert all(said.short <= 1 for said in way._doubt._said.values())  # type: ignore[attr-defined]
         assert alarm_ages_s(air)[0] <= 3 * SLOT_S + 10, "whole, as it never left before"
+
+    play(tmp_path, story, REAL)
+
+
+def test_the_end_of_an_alarm_goes_after_a_piece_of_one_that_lasts(tmp_path: Path) -> None:
+    async def story(gateway: Gateway, slot: SlotLink, wide: WideLink, air: Air) -> None:
+        await gateway.read_for(3600)
+        await gateway.alarm(Level.NONE)
+        await gateway.keeper.take_now([alarm_entry(large(Level.RED))])
+        await gateway.read_for(900)
+        assert age_of_s(air, "high") <= 3 * SLOT_S + 10, "by turns"
+        assert age_of_s(air, "all-together") <= 6 * SLOT_S
 
     play(tmp_path, story, REAL)
