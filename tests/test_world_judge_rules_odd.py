@@ -151,14 +151,25 @@ def told_to_who_forgot(forgot_s: float, came_s: float) -> list[str]:
     return said(record, rows, "came in after")
 
 
-def test_alarms_to_a_province_that_has_lost_its_sheets_are_said_once_in_vain_and_go_in_pieces() -> None:
-    assert not told_to_who_forgot(930.0, 1226.0)
+def test_alarms_to_a_province_that_has_lost_its_sheets_are_said_twice_in_vain_and_go_in_pieces() -> None:
+    assert not told_to_who_forgot(930.0, 1288.0)
     assert told_to_who_forgot(1100.0, 1226.0), "it could read them"
     assert told_to_who_forgot(930.0 - 3000.0, 1226.0), "it has been told the sheet since"
-    assert told_to_who_forgot(930.0, 1400.0)
+    assert told_to_who_forgot(930.0, 1500.0)
 
 
-def test_plain_alarms_that_go_together_are_said_once_in_vain_to_a_province_that_has_lost_its_sheets() -> None:
+def test_an_alarm_with_numbers_goes_in_pieces_while_the_sheet_of_a_new_store_is_on_its_way() -> None:
+    used = [968.0 + 62.0 * turn for turn in range(300)]
+    found = []
+    for at_s in (700.0, 1500.0):
+        record = Record(usable={"beidou": [Span(0.0, inf)]}, used={"beidou": used})
+        record.troubles.append((at_s, Trouble("disk.error", at_s, 10.0)))
+        rows = [row("pond-item", Level.ORANGE, 1000.2, 2.0)._replace(received_s=1150.0)]
+        found.append(bool(said(record, rows, "came in after")))
+    assert found == [False, True]
+
+
+def test_plain_alarms_that_go_together_are_said_twice_in_vain_to_a_province_that_has_lost_its_sheets() -> None:
     known, steps = "mm", IN_STEPS
     for forgot_s, number, unit, late in (
         (930.0, 2, known, False),
@@ -171,5 +182,5 @@ def test_plain_alarms_that_go_together_are_said_once_in_vain_to_a_province_that_
         record.troubles.append((forgot_s, Trouble("province.forgets", forgot_s, 0.1)))
         names = [name for name, limit in LIMITS.items() if limit.plain][:number]
         rows = [row(name, Level.NONE, 1000.2, 5.0, seq=place)._replace(unit=unit) for place, name in enumerate(names)]
-        rows[-1] = rows[-1]._replace(received_s=1162.0)
+        rows[-1] = rows[-1]._replace(received_s=1224.0 if number > 1 else 1162.0)
         assert bool(said(record, rows, "came in after")) is late, (forgot_s, number, unit)

@@ -38,6 +38,7 @@ SKY_START_S = (
 EACH_S = SKY_SLOT_S + SKY_MARGIN_S + SKY_USE_S + SAME_S  # by then an alarm has been said over each open road
 SLOT_ALARMS = 3  # plain ones that fit one message: where more come at once, the later ones need more slots; with its
 # numbers, or before the sheet is known, an alarm fills one
+IN_VAIN = 2  # so often an alarm that needs its sheet is said before it goes in pieces that need none
 FORGOTTEN_S = 2700.0  # a quarter of an hour, and the slots of a sheet and of what was begun: then it has one again
 
 
@@ -104,7 +105,8 @@ class Roads:
             elif at_s >= way.low_s and NAMELESS not in self._packets:
                 due_s = at_s + PROMPT_S
             if way.is_sky:
-                in_vain = number > 1 and self._forgot(at_s)  # what goes together needs its sheet: none could read it
+                needs_sheet = number > 1 or parts > SLOT_ALARMS  # said twice so before anybody can read it
+                in_vain = IN_VAIN if needs_sheet and self._forgot(at_s) else 0
                 due_s += (SKY_SLOT_S + SKY_MARGIN_S) * ((parts - 1) // SLOT_ALARMS + in_vain)
             if due_s < way.high_s:
                 best = min(best, due_s)
@@ -112,10 +114,12 @@ class Roads:
 
     def filled(self, at_s: float, *, plain: bool, known: bool) -> int:
         """How many parts of SLOT_ALARMS an alarm of `at_s` fills of a card's messages. `plain`: it carries no numbers;
-        `known`: with its sheet. With numbers, and to a province that has lost its sheets, it may go in two pieces."""
+        `known`: with its sheet. With numbers, and to a province that has lost its sheets or is still being told the
+        newest, it may go in two pieces."""
         if plain:
             return 1 if known else SLOT_ALARMS
-        return 2 * SLOT_ALARMS if self._forgot(at_s) else SLOT_ALARMS
+        new_sheet = holds(self._truth.during(*DISK_TROUBLES, after_s=FORGOTTEN_S), at_s)  # of a new store's epoch
+        return 2 * SLOT_ALARMS if new_sheet or self._forgot(at_s) else SLOT_ALARMS
 
     def _forgot(self, at_s: float) -> bool:
         """Whether the province may have no sheet, and the gateway not know it."""
