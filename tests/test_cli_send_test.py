@@ -21,7 +21,7 @@ from edge.cli import EXIT_FAILED, EXIT_NO_DAEMON, EXIT_REFUSED
 from edge.control import TEST_WAIT_MOST_S, Handler
 from edge.errors import FengsuiError
 from sim.virtual import run
-from tests.test_cli_ask import START_S, ask, daemon
+from tests.cli_daemon import START_S, ask, daemon
 
 WAITING = {"step": "waiting", "ready_in_s": 41.2}
 HANDED = {"step": "handed over", "bytes": 13}

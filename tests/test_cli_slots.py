@@ -10,7 +10,7 @@ import pytest
 
 from edge.cli.show import span, width
 from edge.cli.slots import BARS, BEAMS_IN_ROW, slot_lines
-from tests.test_cli_ask import LINKS, STATUS, ask, daemon, says
+from tests.cli_daemon import LINKS, STATUS, ask, daemon, says
 
 BDS3 = {
     "up": True,

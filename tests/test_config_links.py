@@ -29,7 +29,7 @@ from tests.config_sites import (
     load_text,
     problems_of,
 )
-from tests.test_intake import START_MS, Polled
+from tests.intake_site import START_MS, Polled
 
 POINT = '\n[[link.point]]\nid = "extra"\nunit = ""\nstep = 1\n'
 

@@ -12,7 +12,7 @@ from edge.cli.account import room_line
 from edge.control import Refused
 from sim.broker import mosquitto_path
 from sim.rig import Rig, point_table, port_table, until
-from tests.test_cli_ask import STATUS, STORE, ask, daemon, says
+from tests.cli_daemon import STATUS, STORE, ask, daemon, says
 
 ROWS = [
     {

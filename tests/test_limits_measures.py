@@ -277,7 +277,7 @@ def test_a_difference_says_what_its_oracle_says(
                 judged = fresh and is_other == (every[1] < every[0])
             if judged:
                 wanted = last[False][0] - last[True][0]
-                new = {False: False, True: False}
+                new, paired = {False: False, True: False}, at
         assert found == wanted
 
 

@@ -25,7 +25,7 @@ from edge.errors import FengsuiError
 from edge.intake_nouns import PointNow
 from edge.limits import Limits
 from edge.rules_now import rule_now
-from tests.test_cli_ask import ask, daemon, says
+from tests.cli_daemon import ask, daemon, says
 from tests.test_what_if import SITE
 
 MORE = """

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from edge import wear
 from edge.cli.verbs import fengsui
 from edge.wear import HOUR_S, Counters, Sample, Wear, parse_block_stat, parse_self_io
-from tests.test_cli_ask import STATUS, daemon, says
+from tests.cli_daemon import STATUS, daemon, says
 
 # Of a machine with an eMMC, Linux 6.1 (17 fields) and of one with Linux 4.19 (11 fields).
 STAT_17 = "  533746    61940 17182378   248246  2072497   430876 26182240   162072        0   132844   452532   213520"
