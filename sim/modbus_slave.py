@@ -19,6 +19,7 @@ from sim.series import Series
 SILENT_CHARACTERS = 3.5
 UART_BURST_BYTES = 8  # a UART hands over received bytes in bursts of about half its FIFO
 HELD_BYTES = 512
+TCP_LEAST_BYTES = 8  # MBAP header with the unit (7), and a function code
 TABLES = ("coil", "discrete", "holding", "input")
 FAULTS = ("silence", "noise", "crc", "late", "exception", "unit", "short", "twice", "split", "stuck")
 PULSE_COILS = 0x200  # Waveshare's "flash on": function 5 to coil 0x200 + n with a number is n on for so many 0.1 s
@@ -275,7 +276,9 @@ class Line:
             if size == 0 or len(self._held) < size:
                 return
             frame, self._held = self._held[:size], self._held[size:]
-            if not self._is_rtu:
+            if not self._is_rtu and size < TCP_LEAST_BYTES:
+                self._held = b""  # a length that has no room for unit and function: out of step
+            elif not self._is_rtu:
                 yield frame[:2], frame[6], frame[7:]
             elif crc16(frame[:-2]) == frame[-2:]:
                 yield b"", frame[0], frame[1:-2]
@@ -344,4 +347,4 @@ def _rtu_size(held: bytes) -> int:
 
 
 def _tcp_size(held: bytes) -> int:
-    return 6 + int.from_bytes(held[4:6], "big") if len(held) >= 8 else 0
+    return 6 + int.from_bytes(held[4:6], "big") if len(held) >= TCP_LEAST_BYTES else 0

@@ -250,6 +250,13 @@ def test_the_slave_ignores_every_disturbed_question(slave: Slave) -> None:
     assert slave.requests == 0
 
 
+@pytest.mark.parametrize("length", [0, 1])
+def test_a_tcp_header_without_room_for_a_request_is_dropped(slave: Slave, length: int) -> None:
+    line = Line([slave], is_rtu=False)
+    assert line.feed(b"\0\1\0\0\0" + bytes([length]) + b"\1\3", 0.0) == []
+    assert len(line.feed(bytes.fromhex("000200000006010300000001"), 1.0)) == 1
+
+
 def test_arbitrary_bytes_do_not_stop_the_slave(slave: Slave) -> None:
     for is_rtu in (True, False):
         line = Line([slave], is_rtu=is_rtu)
